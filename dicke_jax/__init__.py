@@ -1,0 +1,53 @@
+"""Open multimode Dicke models as associative memories: GPU-accelerated, differentiable mean-field dynamics.
+
+After Carollo and Lesanovsky, "Exactness of mean-field equations for open Dicke models with an application to pattern
+retrieval dynamics" (2021). This page is the table of contents, in the order in which one learns the subject.
+"""
+
+from importlib import import_module as _import_module
+from importlib.metadata import version as _version
+from types import ModuleType as _ModuleType
+
+# What is stored
+from .couplings import AbstractCouplings as AbstractCouplings
+from .couplings import DenseCouplings as DenseCouplings
+from .couplings import HypercubeCouplings as HypercubeCouplings
+from .couplings import LargeSpins as LargeSpins
+from .couplings import SpinMapping as SpinMapping
+from .couplings import map_to_large_spins as map_to_large_spins
+from .couplings import pattern_overlaps as pattern_overlaps
+from .couplings import random_patterns as random_patterns
+
+# The physics
+from .model import DickeModel as DickeModel
+from .state import MeanFieldState as MeanFieldState
+from .state import corrupted_pattern as corrupted_pattern
+from .state import random_state as random_state
+from .state import stored_pattern as stored_pattern
+from .state import tilted_pattern as tilted_pattern
+from .equations import mean_field_equations as mean_field_equations
+from .observables import occupations as occupations
+from .observables import overlaps as overlaps
+from .observables import spin_lengths as spin_lengths
+
+# Its course in time
+from .dynamics import BilinearTaylor as BilinearTaylor
+from .dynamics import MFSolution as MFSolution
+from .dynamics import SteadyState as SteadyState
+from .dynamics import SteadyStatus as SteadyStatus
+from .dynamics import mfsolve as mfsolve
+from .dynamics import steadystate as steadystate
+
+# Its phases
+from .phases import critical_coupling as critical_coupling
+from .phases import retrieval_overlap as retrieval_overlap
+from .phases import retrieval_state as retrieval_state
+
+__version__ = _version("dicke-jax")
+
+
+def __getattr__(name: str) -> _ModuleType:
+    """Studies and plotting load xarray and matplotlib, when they are first asked for."""
+    if name in ("studies", "plotting"):
+        return _import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,96 @@
+"""The model: what is stored, and the rates."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._checks import check_all, check_finite, refuse
+from ._typing import ArrayLike, ModeReals
+from .couplings import LargeSpins
+
+
+class DickeModel(eqx.Module):
+    """An open multimode Dicke model (paper, Eqs. 1 and 2).
+
+        H = Omega sum_k sigma_x^(k) + sum_mu Omega_mu a_mu^dag a_mu
+            + (g0 / sqrt(N_sp)) sum_mu,k G[mu, k] (a_mu + a_mu^dag) sigma_z^(k)
+
+    and photon loss at rates kappa_mu. Pauli matrices: the level splitting of a spin is 2 Omega, and an amplitude decays
+    at kappa_mu / 2. Rates may be in any one unit; the paper's is kappa.
+
+    **Arguments**
+
+    - `spins`: the `LargeSpins` with the couplings G.
+    - `omega_spin`: Omega.
+    - `omega_mode`: Omega_mu, of shape (M,), or one number for all modes.
+    - `kappa`: kappa_mu >= 0, of shape (M,), or one number for all modes.
+    - `g0`: the coupling strength.
+
+    Their common precision is the model's, and that of every run with it: one float32 array among Python numbers makes
+    a float32 model. To vary a rate, `dataclasses.replace(model, g0=...)`, also inside `jax.vmap` and `jax.grad`.
+    """
+
+    spins: LargeSpins
+    omega_spin: Float[Array, ""]
+    omega_mode: ModeReals
+    kappa: ModeReals
+    g0: Float[Array, ""]
+
+    def __init__(
+        self, spins: LargeSpins, omega_spin: ArrayLike, omega_mode: ArrayLike, kappa: ArrayLike, g0: ArrayLike
+    ) -> None:
+        if not isinstance(spins, LargeSpins):
+            refuse("spins", "LargeSpins", f"{type(spins).__name__}")
+        dtype = _common_float(omega_spin=omega_spin, omega_mode=omega_mode, kappa=kappa, g0=g0)
+        self.spins = spins
+        self.omega_spin = _rate("omega_spin", omega_spin, dtype)
+        self.omega_mode = _mode_rates("omega_mode", omega_mode, spins.num_modes, dtype)
+        self.kappa = _mode_rates("kappa", kappa, spins.num_modes, dtype)
+        self.g0 = _rate("g0", g0, dtype)
+        check_all("kappa", self.kappa, lambda k: k >= 0, "not negative: modes lose photons at this rate")
+
+    @property
+    def num_modes(self) -> int:
+        """M, the number of modes and of stored patterns."""
+        return self.spins.num_modes
+
+    @property
+    def num_subsets(self) -> int:
+        """K, the number of large spins."""
+        return self.spins.num_subsets
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """The precision of every run with this model."""
+        return self.g0.dtype
+
+
+def _common_float(**rates: Any) -> jnp.dtype:
+    """The precision of the arrays among the rates; Python numbers and lists of them adapt to it."""
+    for name, rate in rates.items():
+        if jnp.iscomplexobj(jnp.asarray(rate)):
+            refuse(name, "real", "complex")
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.result_type(0.0, *(rate for rate in rates.values() if hasattr(rate, "dtype")))
+    return dtype
+
+
+def _rate(name: str, value: ArrayLike, dtype: jnp.dtype) -> jax.Array:
+    rate = jnp.asarray(value, dtype)
+    if rate.ndim != 0:
+        refuse(name, "one number (vary it with jax.vmap)", f"shape {rate.shape}")
+    check_finite(name, rate)
+    return rate
+
+
+def _mode_rates(name: str, value: ArrayLike, num_modes: int, dtype: jnp.dtype) -> jax.Array:
+    rates = jnp.asarray(value, dtype)
+    if rates.ndim == 0:
+        rates = jnp.broadcast_to(rates, (num_modes,))
+    if rates.shape != (num_modes,):
+        refuse(name, f"one number or of shape ({num_modes},), one for each mode", f"shape {rates.shape}")
+    check_finite(name, rates)
+    return rates

@@ -1,0 +1,199 @@
+"""The retrieval transition, Fig. 3 of the paper: stationary overlaps and photons against the coupling."""
+
+import dataclasses
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float, Int
+
+from .._checks import as_float, check_finite, refuse
+from .._typing import ArrayLike
+from ..couplings import LargeSpins
+from ..dynamics import SteadyState, check_reaches_steady, steadystate
+from ..model import DickeModel
+from ..observables import occupations
+from ..phases import critical_coupling, retrieval_overlap, retrieval_state
+from ..state import stored_pattern
+from .results import provenance, status_attributes, status_codes
+
+RETRIEVED = 0.05  # |xi| from which on a simulated point counts as retrieved
+CURVE_POINTS = 400  # of the theory's lines between the simulated couplings
+CHUNK = 8  # rows that run in lock step: few, for the slowest takes a hundred times longer than the fastest
+
+
+def retrieval_transition(
+    model: DickeModel,
+    g0: ArrayLike,
+    *,
+    tol: float | None = None,
+    max_time: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """For every pattern nu, from xi_nu = 1: the stationary |xi_nu| and occupation of mode nu against g0.
+
+    Beside the simulation stands the theory of the thermodynamic limit,
+
+        |xi_nu|^2 = 1 - (g_nu / g0)^4,   |alpha_nu|^2 = g0^2 xi_nu^2 / (Omega_nu^2 + kappa_nu^2 / 4)
+
+    (paper, Eq. 12 and Fig. 3), and beside its g_crit the threshold that the simulated points show by themselves.
+
+    With `LargeSpins.hypercube` a run from xi_nu = 1 stays exactly in the subspace of pattern nu. It shows that the
+    retrieval state exists, not that it is stable against an admixture of another pattern. Spins mapped from a finite
+    sample of patterns have such an admixture: there an easier pattern can take over shortly above g_nu, and the points
+    leave the theory.
+
+    **Arguments**
+
+    - `model`: rates and couplings; its own g0 is not used.
+    - `g0`: (G,), the increasing couplings to scan.
+    - `tol`, `max_time`: as in `steadystate`, but with a time limit of 10^6 / min kappa: far above threshold the
+      relaxation rate falls like g0^-8.
+    - `progress`: called with the numbers of finished rows and of all rows.
+
+    **Returns** a dataset with dimensions pattern (from 0) and g0: `overlap`, `occupation` (photons per spin), both also
+    as `..._theory` (on a fine grid of their own as `..._curve`), `fluctuation` of the overlap in time, `status`, `residual`, `time`, `num_steps`; and for each
+    pattern `g_crit`, `g_estimate` with `g_lower` and `g_upper`, the two simulated couplings that enclose the threshold.
+    """
+    if not isinstance(model, DickeModel):
+        refuse("model", "a DickeModel", type(model).__name__)
+    values = as_float(g0).astype(model.dtype)
+    if values.ndim != 1 or values.size < 1:
+        refuse("g0", "a one-dimensional array of couplings", f"shape {values.shape}")
+    check_finite("g0", values)
+    check_reaches_steady(model)
+    if not np.all(np.diff(np.asarray(values)) > 0):
+        refuse("g0", "strictly increasing", "couplings that are not")
+    if max_time is None:
+        max_time = 1e6 / float(jnp.min(model.kappa))
+
+    runs = _run_rows(model, values, tol, max_time, progress)
+    limit = dataclasses.replace(model, spins=LargeSpins.hypercube(model.num_modes))
+    xi_theory, photons_theory = _theory(limit, values)
+    g_crit = np.array([critical_coupling(limit, nu) for nu in range(model.num_modes)])
+    span = np.linspace(values[0], values[-1], CURVE_POINTS)
+    curve = np.unique(np.append(span, g_crit[(g_crit > span[0]) & (g_crit < span[-1])]))
+    xi_curve, photons_curve = _theory(limit, jnp.asarray(curve, model.dtype))
+
+    grid, each = ("pattern", "g0"), np.arange(model.num_modes)
+    overlap = np.abs(np.asarray(runs.overlaps))[each, :, each]
+    status = status_codes(runs.status)
+    ended = status <= 1
+    estimates = np.array(
+        [threshold_from_overlaps(np.asarray(values)[ended[nu]], overlap[nu][ended[nu]]) for nu in each]
+    )
+    return xr.Dataset(
+        {
+            "overlap": (grid, overlap, {"long_name": "stationary overlap |xi|"}),
+            "overlap_theory": (grid, np.asarray(xi_theory), {"long_name": "|xi| of Eq. 12"}),
+            "occupation": (
+                grid,
+                np.asarray(runs.occupations)[each, :, each],
+                {"long_name": "stationary occupation of the pattern's mode", "units": "photons per spin"},
+            ),
+            "occupation_theory": (grid, np.asarray(photons_theory), {"units": "photons per spin"}),
+            "overlap_curve": (("pattern", "g0_curve"), np.asarray(xi_curve), {"long_name": "|xi| of Eq. 12"}),
+            "occupation_curve": (("pattern", "g0_curve"), np.asarray(photons_curve), {"units": "photons per spin"}),
+            "fluctuation": (
+                grid,
+                np.asarray(runs.fluctuations)[each, :, each],
+                {"long_name": "standard deviation of the overlap in time, 0 where converged"},
+            ),
+            "status": (grid, status, status_attributes()),
+            "residual": (grid, np.asarray(runs.residual), {"long_name": "max |dy/dt|", "units": "min kappa"}),
+            "time": (grid, np.asarray(runs.time), {"long_name": "when the run ended"}),
+            "num_steps": (grid, np.asarray(runs.num_steps)),
+            "g_crit": ("pattern", g_crit, {"long_name": "critical coupling below Eq. 12"}),
+            "g_estimate": ("pattern", estimates[:, 0], {"long_name": "threshold from the simulated points alone"}),
+            "g_lower": ("pattern", estimates[:, 1], {"long_name": "largest simulated coupling without retrieval"}),
+            "g_upper": ("pattern", estimates[:, 2], {"long_name": "smallest simulated coupling with retrieval"}),
+        },
+        coords={
+            "pattern": ("pattern", each, {"long_name": "stored pattern, from 0"}),
+            "g0": ("g0", np.asarray(values), {"long_name": "coupling strength", "units": "unit of the rates"}),
+            "g0_curve": (
+                "g0_curve",
+                curve,
+                {"long_name": "couplings of the theory's curves, the thresholds among them"},
+            ),
+        },
+        attrs={
+            "title": "Retrieval transition, from a perfectly stored pattern",
+            "source": "Carollo and Lesanovsky (2021), Eqs. 7 and 12, Fig. 3",
+            **provenance(model),
+        },
+    )
+
+
+def threshold_from_overlaps(g0: ArrayLike, overlap: ArrayLike) -> tuple[float, float, float]:
+    """The threshold that points (g0, |xi|) show by themselves: an estimate, and the two points that enclose it.
+
+    |xi|^2 leaves zero smoothly, unlike |xi|: a cubic through its first four points above threshold is followed down to
+    zero. It is enclosed by the last point without and the first with retrieval, |xi| > 0.05; an estimate that falls
+    elsewhere, where the onset is not of this form or the grid too coarse, is NaN. All three are NaN where the points do
+    not show both sides.
+    """
+    g, squared = np.asarray(g0, dtype=float), np.asarray(overlap, dtype=float) ** 2
+    retrieved = squared > RETRIEVED**2
+    if g.size == 0 or retrieved.all() or not retrieved[-1]:
+        return np.nan, np.nan, np.nan
+    last_without = int(np.flatnonzero(~retrieved)[-1])
+    lower, upper = g[last_without], g[last_without + 1]
+    points = slice(last_without + 1, last_without + 5)
+    reach, scale = g[points] - upper, upper - lower
+    cubic = np.polynomial.Polynomial.fit(reach / scale, squared[points], min(3, reach.size - 1))
+    roots = [float(root.real) for root in cubic.roots() if abs(root.imag) < 1e-9 and -1 <= root.real <= 0]
+    estimate = upper + scale * max(roots, default=np.nan)
+    return float(estimate), float(lower), float(upper)
+
+
+def _run_rows(
+    model: DickeModel,
+    values: Float[Array, " G"],
+    tol: float | None,
+    max_time: float,
+    progress: Callable[[int, int], None] | None,
+) -> SteadyState:
+    """All patterns times all couplings, a few rows at a time."""
+    patterns, couplings = jnp.meshgrid(jnp.arange(model.num_modes), values, indexing="ij")
+    shape, total = patterns.shape, patterns.size
+    fill = -total % CHUNK  # the last chunk repeats its last row, so that all chunks share one compilation
+    patterns, couplings = (jnp.pad(rows.ravel(), (0, fill), mode="edge") for rows in (patterns, couplings))
+    if progress is not None:
+        progress(0, total)
+    chunks = []
+    for start in range(0, total, CHUNK):
+        rows = slice(start, start + CHUNK)
+        chunks.append(jax.block_until_ready(_run_chunk(model, patterns[rows], couplings[rows], tol, max_time)))
+        if progress is not None:
+            progress(min(start + CHUNK, total), total)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:total].reshape(shape + parts[0].shape[1:]), *chunks)
+
+
+@eqx.filter_jit
+def _run_chunk(
+    model: DickeModel,
+    patterns: Int[Array, " rows"],
+    couplings: Float[Array, " rows"],
+    tol: float | None,
+    max_time: float,
+) -> SteadyState:
+    def run(pattern: Array, g0: Array) -> SteadyState:
+        at_coupling = dataclasses.replace(model, g0=g0)
+        return steadystate(at_coupling, stored_pattern(at_coupling, pattern), tol=tol, max_time=max_time)
+
+    return jax.vmap(run)(patterns, couplings)
+
+
+@eqx.filter_jit
+def _theory(limit: DickeModel, values: Float[Array, " G"]) -> tuple[Float[Array, "M G"], Float[Array, "M G"]]:
+    def at(g0: Array, pattern: int) -> tuple[Array, Array]:
+        at_coupling = dataclasses.replace(limit, g0=g0)
+        photons = occupations(retrieval_state(at_coupling, pattern).alpha)
+        return retrieval_overlap(at_coupling, pattern), photons[pattern]
+
+    rows = [jax.vmap(lambda g0, nu=nu: at(g0, nu))(values) for nu in range(limit.num_modes)]
+    return jnp.stack([row[0] for row in rows]), jnp.stack([row[1] for row in rows])

@@ -1,0 +1,97 @@
+"""The arrows of the house: a file imports only from rooms above its own in this list."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "dicke_jax"
+ROOMS = [
+    ["_typing", "_checks"],
+    ["couplings.patterns", "couplings.operators"],
+    ["couplings.large_spins"],
+    ["couplings.mapping"],
+    ["couplings"],
+    ["model"],
+    ["state"],
+    ["equations", "observables"],
+    ["dynamics.taylor"],
+    ["dynamics.solve"],
+    ["dynamics.steady"],
+    ["dynamics"],
+    ["phases.retrieval"],
+    ["phases.critical"],
+    ["phases"],
+    ["studies.results"],
+    ["studies.transition"],
+    ["studies"],
+    ["plotting"],
+    [""],
+    ["cli"],
+    ["__main__"],
+]
+LEVEL = {name: level for level, room in enumerate(ROOMS) for name in room}
+INSIDE_THE_FIRST_ROOM = {("_checks", "_typing")}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of the package that a file imports, inside functions and type-checking blocks included."""
+    name = module_name(path)
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.split(".")[0] == "dicke_jax" for alias in node.names), f"{path}: absolute import"
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        assert node.level or (node.module or "").split(".")[0] != "dicke_jax", f"{path}: absolute import"
+        if node.level:
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if package else []
+            target = ".".join([*base, node.module] if node.module else base)
+            for alias in node.names:
+                submodule = f"{target}.{alias.name}".lstrip(".")
+                found.add(submodule if submodule in LEVEL else target)
+    return found
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_arrows_point_one_way(path):
+    name = module_name(path)
+    assert name in LEVEL, f"{name or '__init__'} has no room yet: give it one in ROOMS"
+    for target in imports(path):
+        upward = LEVEL[target] < LEVEL[name] or (name, target) in INSIDE_THE_FIRST_ROOM
+        assert upward, f"{name} imports {target}, which is not above it"
+
+
+def test_the_check_sees_imports_inside_functions(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    (tmp_path / "dynamics").mkdir()
+    (tmp_path / "dynamics" / "solve.py").write_text(
+        "def f():\n    from ..studies import results\n    from .. import cli\n"
+    )
+    assert imports(tmp_path / "dynamics" / "solve.py") == {"studies.results", "cli"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_files_are_short(path):
+    assert len(path.read_text().splitlines()) <= (80 if path.name == "equations.py" else 310)
+
+
+def test_import_is_light_and_flips_no_global_flag():
+    code = (
+        "import sys, jax; before = dict(jax.config.values); import dicke_jax; "
+        "assert dict(jax.config.values) == before; "
+        "print([m for m in ('matplotlib', 'xarray', 'rich', 'pandas', 'scipy.integrate') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

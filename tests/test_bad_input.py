@@ -1,0 +1,136 @@
+"""Every refusal names the argument, what it must be and what it was."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import config
+from problems import paper
+
+import dicke_jax as dj
+
+KEY = jax.random.key(0)
+MODEL = paper(1.0, num_patterns=2)
+STATE = dj.stored_pattern(MODEL)
+SPINS = MODEL.spins
+RATES = dict(omega_spin=0.5, omega_mode=1.0, kappa=1.0, g0=1.0)
+NAN = float("nan")
+
+
+def model(**rates):
+    return dj.DickeModel(SPINS, **(RATES | rates))
+
+
+def times(*values):
+    return dj.mfsolve(MODEL, STATE, jnp.array(values))
+
+
+@pytest.fixture(autouse=True)
+def as_a_user_runs_it():
+    """Without the executed annotations of the tests, which would be the first to refuse."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
+CASES = {
+    "patterns: entries under the gauge": (
+        lambda: dj.map_to_large_spins([[1, 2], [1, 1]]),
+        "patterns must be .1 or -1.*2",
+    ),
+    "patterns: zero under the gauge": (lambda: dj.map_to_large_spins([[1, 0]]), "patterns must be .1 or -1.*got 0"),
+    "patterns: nan without the gauge": (
+        lambda: dj.map_to_large_spins([[1, NAN]], gauge=False),
+        "patterns must be finite",
+    ),
+    "patterns: one dimension": (
+        lambda: dj.map_to_large_spins([1, -1]),
+        r"patterns must be of shape \(M, N_sp\).*\(2,\)",
+    ),
+    "patterns: traced": (
+        lambda: jax.jit(lambda G: dj.map_to_large_spins(G).subset)(jnp.ones((2, 2))),
+        "patterns must be known",
+    ),
+    "num_patterns": (lambda: dj.random_patterns(KEY, 0, 10), "num_patterns must be a whole number.*got 0"),
+    "num_spins": (lambda: dj.random_patterns(KEY, 2, 2.5), "num_spins must be a whole number.*2.5"),
+    "num_modes": (lambda: dj.LargeSpins.hypercube(0), "num_modes must be"),
+    "weights: shape": (lambda: dj.LargeSpins(SPINS.operator, [1.0]), r"weights must be of shape \(2,\).*\(1,\)"),
+    "weights: sum": (lambda: dj.LargeSpins(SPINS.operator, [0.5, 0.6]), "weights must be of sum 1; got sum 1.1"),
+    "weights: sign": (lambda: dj.LargeSpins(SPINS.operator, [1.5, -0.5]), "weights must be not negative.*-0.5"),
+    "matrix": (lambda: dj.DenseCouplings(jnp.ones(3)), r"matrix must be of shape \(M, K\)"),
+    "bloch": (lambda: dj.map_to_large_spins([[1, -1]]).to_large(jnp.ones((3, 5))), "bloch must be of shape .3, 2.*5"),
+    "m: mapping": (lambda: dj.map_to_large_spins([[1, -1]]).to_spins(jnp.ones((3, 5))), "m must be of shape .3, 1.*5"),
+    "sigma_z": (lambda: dj.pattern_overlaps(jnp.ones((2, 4)), jnp.ones(3)), "sigma_z must be of shape .4,"),
+    "spins": (lambda: dj.DickeModel("hypercube", **RATES), "spins must be LargeSpins; got str"),
+    "omega_mode: shape": (lambda: model(omega_mode=jnp.ones(3)), r"omega_mode must be .*\(2,\).*\(3,\)"),
+    "omega_spin: shape": (lambda: model(omega_spin=jnp.ones(2)), "omega_spin must be one number"),
+    "kappa: negative": (lambda: model(kappa=[1.0, -0.1]), r"kappa must be not negative.*-0.1 at index \(1,\)"),
+    "g0: nan": (lambda: model(g0=NAN), "g0 must be finite; got nan"),
+    "kappa: nan": (lambda: model(kappa=NAN), "kappa must be finite"),
+    "g0: complex": (lambda: model(g0=1j), "g0 must be real"),
+    "m: shape": (lambda: dj.MeanFieldState(jnp.ones((2, 2)), jnp.ones(2)), r"m must be of shape \(3, K\).*\(2, 2\)"),
+    "m: nan": (lambda: dj.MeanFieldState(jnp.full((3, 2), NAN), jnp.ones(2)), "m must be finite"),
+    "alpha: nan": (lambda: dj.MeanFieldState(jnp.ones((3, 2)), jnp.array([1.0, NAN])), "alpha must be finite"),
+    "alpha: shape": (lambda: dj.MeanFieldState(jnp.ones((3, 2)), jnp.ones((2, 2))), "alpha must be of shape"),
+    "pattern: unknown": (lambda: dj.stored_pattern(MODEL, 2), "pattern must be a pattern number from 0 to 1; got 2"),
+    "pattern: negative": (lambda: dj.critical_coupling(MODEL, -1), "pattern must be .* got -1"),
+    "pattern: not whole": (lambda: dj.retrieval_overlap(MODEL, 0.5), "pattern must be .* got 0.5"),
+    "flip": (lambda: dj.corrupted_pattern(KEY, MODEL, flip=1.5), "flip must be a probability.*1.5"),
+    "angle": (lambda: dj.tilted_pattern(KEY, MODEL, angle=NAN), "angle must be finite"),
+    "amplitude": (lambda: dj.random_state(KEY, MODEL, amplitude=-1.0), "amplitude must be not negative"),
+    "state: other model": (
+        lambda: dj.mfsolve(paper(), STATE, [0.0, 1.0]),
+        r"state.m must be of shape \(3, 8\).*\(3, 2\)",
+    ),
+    "state: type": (lambda: dj.mfsolve(MODEL, jnp.ones((3, 2)), [0.0, 1.0]), "state must be a MeanFieldState"),
+    "tsave: unsorted": (lambda: times(0.0, 2.0, 1.0), "tsave must be strictly increasing"),
+    "tsave: twice": (lambda: times(0.0, 0.0), "tsave must be strictly increasing"),
+    "tsave: nan": (lambda: times(0.0, NAN), "tsave must be finite"),
+    "tsave: one": (lambda: times(0.0), "tsave must be .* at least two"),
+    "rtol": (lambda: dj.mfsolve(MODEL, STATE, [0.0, 1.0], rtol=1e-20), "rtol must be from 8.9e-16.*got 1e-20"),
+    "series_order": (lambda: dj.BilinearTaylor(1), "series_order must be .* at least 2"),
+    "kappa: steady": (lambda: dj.steadystate(model(kappa=0.0), STATE), "kappa must be positive .* got 0.0"),
+    "tol": (lambda: dj.steadystate(MODEL, STATE, tol=0.0), "tol must be .* got 0.0"),
+    "max_time": (lambda: dj.steadystate(MODEL, STATE, max_time=-1.0), "max_time must be positive .* got -1.0"),
+    "max_steps": (lambda: dj.steadystate(MODEL, STATE, max_steps=0), "max_steps must be .* got 0"),
+    "sign": (lambda: dj.retrieval_state(MODEL, 0, sign=2), r"sign must be \+1 or -1; got 2"),
+    "spin_length": (lambda: dj.retrieval_overlap(MODEL, 0, spin_length=1.5), "spin_length must be .* got 1.5"),
+    "kind": (lambda: dj.critical_coupling(MODEL, 0, kind="exist"), "kind must be one of 'existence'; got 'exist'"),
+    "g0: scan": (lambda: dj.studies.retrieval_transition(MODEL, [1.0, 0.5]), "g0 must be strictly increasing"),
+    "kappa: scan": (lambda: dj.studies.retrieval_transition(model(kappa=0.0), [0.5, 1.0]), "kappa must be positive"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_is_refused(name):
+    call, message = CASES[name]
+    with pytest.raises(ValueError, match=message) as refusal:
+        call()
+    assert "\n" not in str(refusal.value)
+
+
+def test_closed_forms_refuse_patterns_that_are_not_orthogonal():
+    sampled = dj.map_to_large_spins(dj.random_patterns(KEY, 3, 50)).spins
+    with pytest.raises(ValueError, match="model.spins must be patterns of .* orthogonal .*; got an overlap of 0"):
+        dj.critical_coupling(dj.DickeModel(sampled, **RATES), 0)
+    with pytest.raises(ValueError, match="model.spins must be"):
+        dj.retrieval_overlap(dj.DickeModel(dj.LargeSpins.individual([[0.5, 1.0]]), **RATES), 0)
+    assert np.isfinite(dj.critical_coupling(dj.DickeModel(dj.LargeSpins.individual([[1, -1], [1, 1]]), **RATES), 0))
+
+
+def test_a_traced_pattern_that_does_not_exist_is_an_error_too():
+    import equinox as eqx
+
+    with pytest.raises(eqx.EquinoxRuntimeError, match="pattern must be a pattern number from 0 to 1"):
+        eqx.filter_jit(lambda nu: dj.stored_pattern(MODEL, nu).m)(jnp.array(5))
+
+
+def test_series_solver_refuses_equations_that_are_not_its_own():
+    import diffrax as dfx
+
+    with pytest.raises(ValueError, match="solver must be another one"):
+        jax.grad(
+            lambda g0: dj.mfsolve(
+                paper(g0, 2), STATE, [0.0, 1.0], solver=dj.BilinearTaylor(), adjoint=dfx.BacksolveAdjoint()
+            ).overlaps.sum()
+        )(1.0)

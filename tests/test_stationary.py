@@ -1,0 +1,189 @@
+"""Where runs end: closed forms against the equations, `steadystate` and its classification."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problems import max_rate_of_change, paper, rates_of, spin_by_spin
+from scipy.optimize import brentq
+
+import dicke_jax as dj
+
+rates = st.floats(0.2, 3.0)
+
+
+@given(rates, rates, st.booleans(), rates, rates, st.floats(0.3, 1.0), st.integers(0, 2), st.sampled_from([1, -1]))
+def test_retrieval_state_is_stationary(omega, omega_mode, negative, kappa, g0, length, nu, sign):
+    """On both sides of threshold, for both signs, for any spin length, also for Omega_nu < 0."""
+    modes = np.array([1.1, 0.7, 1.9])
+    modes[nu] = -omega_mode if negative else omega_mode
+    model = dj.DickeModel(dj.LargeSpins.hypercube(3), omega, modes, kappa, g0)
+    state = dj.retrieval_state(model, nu, sign, spin_length=length)
+    assert max_rate_of_change(model, state) < 1e-12
+    np.testing.assert_allclose(np.linalg.norm(state.m, axis=0), length, atol=1e-12)
+    xi = float(dj.retrieval_overlap(model, nu, spin_length=length))
+    expected = np.zeros(3)
+    expected[nu] = sign * xi
+    np.testing.assert_allclose(dj.overlaps(model, state.m), expected, atol=1e-12)
+    assert (xi > 0) == (g0 > float(dj.critical_coupling(model, nu, spin_length=length)))
+
+
+def test_critical_coupling_is_where_a_root_of_the_self_consistent_equation_appears():
+    """Xi = h / sqrt(1 + h^2), h = (g0/g)^2 xi has a second root from g0 = g on: found by its slope, not its formula."""
+    model = paper()
+    omega, omega_mode, kappa, _ = (np.asarray(rate) for rate in rates_of(model))
+    for nu in range(4):
+
+        def slope_at_zero(g0, nu=nu):
+            # field on a spin per overlap, from alpha = -i g0 xi / (i Omega + kappa/2), against the splitting
+            response = 2 * (-1j * g0 / (1j * omega_mode[nu] + kappa[nu] / 2)).real
+            return -g0 * response / omega - 1
+
+        expected = brentq(slope_at_zero, 0.1, 3.0, xtol=1e-14)
+        assert float(dj.critical_coupling(model, nu)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_printed_values_of_the_paper_s_figure():
+    thresholds = [float(dj.critical_coupling(paper(), nu)) for nu in range(4)]
+    np.testing.assert_allclose(thresholds, np.sqrt([5 / 12, 17 / 32, 13 / 20, 37 / 48]), rtol=1e-12)
+    assert float(dj.retrieval_overlap(paper(0.9), 3)) == pytest.approx(np.sqrt(1 - (37 / 48) ** 2 / 0.9**4), rel=1e-12)
+    assert float(dj.retrieval_overlap(paper(0.6), 0)) == 0.0
+
+
+def test_steadystate_from_a_stored_pattern_is_eq_12():
+    model = paper()
+    g0 = jnp.array([0.5, 0.75, 1.0, 1.25])
+
+    def relax(g, nu):
+        at = dataclasses.replace(model, g0=g)
+        return dj.steadystate(at, dj.stored_pattern(at, nu)), dj.retrieval_overlap(model=at, pattern=nu)
+
+    patterns = jnp.array([0, 1, 2, 3])
+    ends, theory = jax.jit(jax.vmap(relax))(g0, patterns)
+    assert ends.converged.all() and (np.asarray(ends.residual) < 1e-9).all()
+    np.testing.assert_allclose(np.abs(np.diag(np.asarray(ends.overlaps))), theory, atol=1e-7)
+    for row in range(4):
+        state = dj.MeanFieldState(ends.state.m[row], ends.state.alpha[row])
+        at = dataclasses.replace(model, g0=g0[row])
+        assert max_rate_of_change(at, state) < 1.0001e-9
+        photons = g0[row] ** 2 * theory[row] ** 2 / (model.omega_mode[row] ** 2 + 0.25)
+        assert float(ends.occupations[row, row]) == pytest.approx(float(photons), abs=1e-7)
+    assert "converged     4 of 4" in repr(ends)
+
+
+def test_dark_spin_waves_are_reported_as_oscillating_with_averages():
+    """From a generic state K - M spin waves never decay: no residual vanishes, and an average is what there is."""
+    model = paper(1.5)
+    state = dj.tilted_pattern(jax.random.key(3), model, 0, angle=0.5)
+    end = dj.steadystate(model, state, max_time=3000.0)
+    assert end.status == dj.SteadyStatus.oscillating and not end.converged
+    assert float(end.residual) > 1e-3 and float(end.time) == 3000.0
+    assert "oscillating" in repr(end)
+
+    times = np.linspace(1500.0, 3000.0, 4001)
+    sol = dj.mfsolve(model, state, np.append(0.0, times))
+    np.testing.assert_allclose(end.overlaps, np.mean(sol.overlaps[1:], axis=0), atol=2e-3)
+    assert abs(float(end.overlaps[0]) - float(dj.retrieval_overlap(model, 0))) > 1e-3  # it is not Eq. 12
+
+
+def test_mixed_signs_of_the_mode_frequencies_keep_oscillating():
+    model = dj.DickeModel(dj.LargeSpins.hypercube(2), 0.5, jnp.array([1.5, -2.0]), 1.0, 0.5)
+    end = dj.steadystate(model, dj.random_state(jax.random.key(0), model), max_time=4000.0)
+    assert end.status == dj.SteadyStatus.oscillating
+    assert float(np.max(end.fluctuations)) > 0.3
+
+
+def test_a_run_that_is_too_short_is_not_converged():
+    model = paper(1.6)  # relaxes at 0.001 kappa
+    end = dj.steadystate(model, dj.stored_pattern(model, 0), max_time=400.0)
+    assert end.status == dj.SteadyStatus.not_converged
+    assert "longer max_time" in repr(end)
+
+
+def test_residual_and_time_scale_with_the_unit_of_the_rates():
+    """All rates in another unit: the same state, the same residual in kappa, times in the inverse unit."""
+    one, fast = (
+        paper(1.0, num_patterns=2),
+        paper(1e3, num_patterns=2, omega_spin=500.0, kappa=1e3, omega_mode=1e3 * np.array([1.5, 2.0])),
+    )
+    a, b = (dj.steadystate(model, dj.stored_pattern(model, 1)) for model in (one, fast))
+    assert a.converged and b.converged
+    np.testing.assert_allclose(b.overlaps, a.overlaps, atol=1e-8)
+    assert float(b.time) * 1e3 == pytest.approx(float(a.time), rel=0.1)
+
+
+def test_nan_is_a_failure_and_never_a_result():
+    model = paper(1.0, num_patterns=2)
+
+    def relax(g0):
+        at = dataclasses.replace(model, g0=g0)
+        return dj.steadystate(at, dj.stored_pattern(at))
+
+    ends = jax.jit(jax.vmap(relax))(jnp.array([1.0, jnp.nan]))
+    np.testing.assert_array_equal(ends.converged, [True, False])
+    np.testing.assert_array_equal(ends.status == dj.SteadyStatus.failed, [False, True])
+    assert np.isfinite(ends.overlaps[0]).all() and np.isnan(ends.overlaps[1]).all()
+
+
+def test_float32_converges_to_its_accuracy():
+    model = paper(1.0, omega_mode=np.array([1.5, 2.0, 2.5, 3.0], dtype=np.float32))
+    end = dj.steadystate(model, dj.stored_pattern(model, 1))
+    assert end.converged and end.overlaps.dtype == jnp.float32
+    assert abs(float(end.overlaps[1])) == pytest.approx(float(dj.retrieval_overlap(paper(1.0), 1)), abs=1e-3)
+
+
+@settings(max_examples=5)
+@given(st.floats(0.0, 0.4))
+def test_flipped_spins_stay_flipped(flip):
+    """Without single-spin decay |m_k| is conserved: the overlap cannot exceed 1 - 2 flip, whatever the coupling."""
+    model = paper(1.6)
+    cue = dj.corrupted_pattern(jax.random.key(0), model, 0, flip=flip)
+    sol = dj.mfsolve(model, cue, np.linspace(0.0, 50.0, 101))
+    assert np.abs(sol.overlaps).max() <= 1 - 2 * flip + 1e-8
+    np.testing.assert_allclose(dj.overlaps(model, cue.m)[0], 1 - 2 * flip, atol=1e-12)
+
+
+def test_a_finite_sample_flips_whole_spins():
+    """Counted spin by spin: p_k is binomial with the subset's own size, and reproduces a raw flipped configuration."""
+    num_spins = 200
+    mapped = dj.map_to_large_spins(dj.random_patterns(jax.random.key(1), 3, num_spins))
+    model = paper(1.0, num_patterns=3)
+    model = dataclasses.replace(model, spins=mapped.spins)
+    z = jax.vmap(lambda key: dj.corrupted_pattern(key, model, 1, flip=0.2).m[2])(
+        jax.random.split(jax.random.key(0), 4000)
+    )
+    share = (1 - np.asarray(z) * np.asarray(mapped.spins.couplings[1])) / 2
+    flipped = share * np.asarray(mapped.spins.subset_sizes)
+    np.testing.assert_allclose(flipped, np.round(flipped), atol=1e-9)
+    sizes = np.asarray(mapped.spins.subset_sizes)
+    np.testing.assert_allclose(flipped.mean(axis=0), 0.2 * sizes, atol=5 * np.sqrt(0.16 * sizes / 4000).max())
+    np.testing.assert_allclose(flipped.var(axis=0), 0.16 * sizes, rtol=0.15)
+
+
+def test_cues_are_what_they_say():
+    model = paper(1.0)
+    for nu in range(4):
+        np.testing.assert_allclose(dj.overlaps(model, dj.stored_pattern(model, nu).m), np.eye(4)[nu], atol=0)
+        tilted = dj.tilted_pattern(jax.random.key(nu), model, nu, angle=0.4)
+        assert float(dj.overlaps(model, tilted.m)[nu]) == pytest.approx(np.cos(0.4), abs=1e-12)
+        np.testing.assert_allclose(dj.spin_lengths(tilted.m), 1.0, atol=1e-12)
+    state = dj.random_state(jax.random.key(0), model, amplitude=0.2)
+    np.testing.assert_allclose(dj.spin_lengths(state.m), 1.0, atol=1e-12)
+    assert np.abs(state.alpha).min() > 0
+    assert np.abs(dj.random_state(jax.random.key(0), model).alpha).max() == 0
+
+
+def test_retrieval_of_raw_spins_end_to_end():
+    """A tilted cue given for 60 single spins, against all 60 evolved one by one in SciPy."""
+    G = np.asarray(dj.random_patterns(jax.random.key(7), 2, 60))
+    mapped = dj.map_to_large_spins(G)
+    model = dj.DickeModel(mapped.spins, 0.5, jnp.array([1.5, 2.0]), 1.0, 1.3)
+    cue = dj.tilted_pattern(jax.random.key(1), model, 1, angle=0.5)
+    times = np.linspace(0.0, 20.0, 5)
+    sol = dj.mfsolve(model, cue, times, rtol=1e-12, atol=1e-12)
+    exact, _ = spin_by_spin(G, rates_of(model), mapped.to_spins(cue.m), cue.alpha, times)
+    np.testing.assert_allclose(dj.pattern_overlaps(G, exact[-1, 2]), sol.overlaps[-1], atol=1e-8)
