@@ -7,9 +7,9 @@ they are known: inside `jax.jit`, `jax.vmap` and `jax.grad` an array is a tracer
 from typing import Any, NoReturn
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Int
 
 from ._typing import ArrayLike
@@ -17,7 +17,7 @@ from ._typing import ArrayLike
 
 def known(value: Any) -> bool:
     """Whether `value` has numbers to look at, which a traced array has not."""
-    return not isinstance(value, jax.core.Tracer)
+    return not isinstance(value, Tracer)
 
 
 def as_float(value: ArrayLike) -> Array:

@@ -77,5 +77,5 @@ def plot_overlaps(solution: MFSolution, axis: Axes | None = None) -> Axes:
 def _axes(axes: Any, number: int) -> tuple[Axes, ...]:
     if axes is not None:
         return tuple(axes)
-    figure, made = plt.subplots(1, number, figsize=(4.6 * number, 3.6), layout="constrained", squeeze=False)
+    _, made = plt.subplots(1, number, figsize=(4.6 * number, 3.6), layout="constrained", squeeze=False)
     return tuple(made[0])

@@ -118,7 +118,7 @@ def test_command_refuses_bad_arguments_in_one_line(capsys, tmp_path):
     assert "omega_mode must be" in refused(capsys, *out, "--patterns", "3", "--omega-mode", "1", "2")
     assert "--points must be" in refused(capsys, *out, "--points", "0")
     assert "--g0-min must be" in refused(capsys, *out, "--g0-min", "3")
-    assert "num_modes must be" in refused(capsys, *out, "--patterns", "0")
+    assert "num_patterns must be" in refused(capsys, *out, "--patterns", "0")
     assert "tol must be" in refused(capsys, *out, "--tol", "-1")
     assert not list(tmp_path.iterdir())
 

@@ -22,9 +22,20 @@ SMALL_MATRIX = 4096  # entries up to which sums that fuse cost less than a matri
 class AbstractCouplings(eqx.Module):
     """Couplings G of M modes to K subsets."""
 
-    num_modes: eqx.AbstractVar[int]
-    num_subsets: eqx.AbstractVar[int]
-    elementwise: eqx.AbstractVar[bool]  # whether a compiler can fuse both maps with what surrounds them
+    @property
+    @abc.abstractmethod
+    def num_modes(self) -> int:
+        """M, the number of rows."""
+
+    @property
+    @abc.abstractmethod
+    def num_subsets(self) -> int:
+        """K, the number of columns."""
+
+    @property
+    @abc.abstractmethod
+    def elementwise(self) -> bool:
+        """Whether both maps are sums that a compiler can fuse with what surrounds them."""
 
     @abc.abstractmethod
     def field(self, q: ModeReals) -> SubsetReals:
@@ -77,11 +88,15 @@ class HypercubeCouplings(AbstractCouplings):
     cannot push it off that invariant subspace.
     """
 
-    num_modes: int = eqx.field(static=True)
+    num_patterns: int = eqx.field(static=True)
     gauge: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self) -> None:
-        check_count("num_modes", self.num_modes)
+        check_count("num_patterns", self.num_patterns)
+
+    @property
+    def num_modes(self) -> int:
+        return self.num_patterns
 
     @property
     def elementwise(self) -> bool:
@@ -89,7 +104,7 @@ class HypercubeCouplings(AbstractCouplings):
 
     @property
     def num_subsets(self) -> int:
-        return 2 ** (self.num_modes - self.gauge)
+        return 2 ** (self.num_patterns - self.gauge)
 
     def field(self, q: ModeReals) -> SubsetReals:
         h, rows = (q[:1], q[1:]) if self.gauge else (jnp.zeros_like(q[:1]), q)
@@ -99,7 +114,7 @@ class HypercubeCouplings(AbstractCouplings):
 
     def project(self, s: SubsetReals) -> ModeReals:
         p = []
-        for _ in range(self.num_modes - self.gauge):  # the last pattern is the innermost axis
+        for _ in range(self.num_patterns - self.gauge):  # the last pattern is the innermost axis
             plus, minus = s[0::2], s[1::2]
             p.append(_pairwise_sum(plus - minus))
             s = plus + minus

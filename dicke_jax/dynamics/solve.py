@@ -236,4 +236,4 @@ def _with_nonfinite(result: dfx.RESULTS, *values: Array) -> dfx.RESULTS:
     """A run that says it succeeded but holds NaN or inf did not."""
     finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(v)) for v in values]))
     bad = (result == dfx.RESULTS.successful) & ~finite
-    return dfx.RESULTS.where(bad, dfx.RESULTS.nonfinite, result)
+    return dfx.RESULTS.where(bad, dfx.RESULTS.nonfinite, result)  # pyright: ignore[reportArgumentType]

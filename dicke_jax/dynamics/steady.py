@@ -181,6 +181,7 @@ def _relax(
         adjoint=dfx.ForwardMode(),
         throw=False,
     )
+    assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
     last, (residuals, xi, photons) = sol.ys
     y = jax.tree.map(lambda saved: jnp.where(finite, saved[0], jnp.nan), last)
     final = MeanFieldState.from_real(y)

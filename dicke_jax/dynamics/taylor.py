@@ -29,7 +29,7 @@ from ..model import DickeModel
 try:
     from jax.experimental.xla_metadata import set_xla_metadata
 except ImportError:  # experimental: without it the solver is slower on a CPU, not wrong
-    set_xla_metadata = None
+    set_xla_metadata: Any = None
 
 
 SeriesCoefficients: TypeAlias = tuple[Float[Array, "P 3 K"], Float[Array, "P 2 M"]]
@@ -38,11 +38,11 @@ SeriesCoefficients: TypeAlias = tuple[Float[Array, "P 3 K"], Float[Array, "P 2 M
 class TaylorPolynomial(dfx.AbstractLocalInterpolation):
     """y(t) = sum_n c_n (t - t0)^n within one step."""
 
-    t0: Array
-    t1: Array
+    t0: Array  # pyright: ignore[reportIncompatibleVariableOverride]
+    t1: Array  # pyright: ignore[reportIncompatibleVariableOverride]
     coefficients: SeriesCoefficients
 
-    def evaluate(self, t0: Array, t1: Array | None = None, left: bool = True) -> RealState:
+    def evaluate(self, t0: Any, t1: Any = None, left: bool = True) -> RealState:
         if t1 is not None:
             return jax.tree.map(lambda a, b: a - b, self.evaluate(t1), self.evaluate(t0))
         m, quadratures = self.coefficients

@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._checks import check_all, check_choice
+from .._checks import check_choice
 from .._typing import ArrayLike
 from ..model import DickeModel
-from .retrieval import check_orthogonal, threshold_squared
+from .retrieval import as_spin_length, check_orthogonal, threshold_squared
 
 
 def critical_coupling(
@@ -24,6 +24,5 @@ def critical_coupling(
     - `kind`: "existence", the coupling above which the state exists.
     """
     check_choice("kind", kind, ("existence",))
-    check_all("spin_length", spin_length, lambda s: (s > 0) & (s <= 1), "positive and at most 1")
     check_orthogonal(model, pattern)
-    return jnp.sqrt(jnp.abs(threshold_squared(model, pattern)) / spin_length)
+    return jnp.sqrt(jnp.abs(threshold_squared(model, pattern)) / as_spin_length(model, spin_length))

@@ -37,8 +37,9 @@ def retrieval_overlap(model: DickeModel, pattern: ArrayLike = 0, *, spin_length:
     Existing is not being stable: an easier pattern can take over where a small admixture of it grows.
     """
     check_orthogonal(model, pattern)
-    x, exists = _retrieved_x(model, pattern, spin_length)
-    return jnp.where(exists, jnp.sqrt(jnp.where(exists, spin_length**2 - x**2, 1.0)), 0.0)
+    length = as_spin_length(model, spin_length)
+    x, exists = _retrieved_x(model, pattern, length)
+    return jnp.where(exists, jnp.sqrt(jnp.where(exists, length**2 - x**2, 1.0)), 0.0)
 
 
 def retrieval_state(
@@ -46,7 +47,8 @@ def retrieval_state(
 ) -> MeanFieldState:
     """The stationary state aligned with pattern nu, or with its negative; the normal state below threshold.
 
-        z_k = sign |xi_nu| G[nu, k],  y_k = 0,  x_k = -(g_nu / g0)^2,  alpha_mu = -i g0 xi_mu / (i Omega_mu + kappa_mu/2)
+        z_k = sign |xi_nu| G[nu, k],  y_k = 0,  x_k = -(g_nu / g0)^2
+        alpha_mu = -i g0 xi_mu / (i Omega_mu + kappa_mu / 2)
 
     Paper, S27 to S28. Below threshold z_k = 0, x_k = -s, no photons (x_k = +s where Omega and Omega_nu differ in sign).
 
@@ -55,9 +57,10 @@ def retrieval_state(
     if sign not in (1, -1):
         refuse("sign", "+1 or -1", sign)
     xi = sign * retrieval_overlap(model, pattern, spin_length=spin_length)
-    x, exists = _retrieved_x(model, pattern, spin_length)
+    length = as_spin_length(model, spin_length)
+    x, exists = _retrieved_x(model, pattern, length)
     side = jnp.where(model.omega_spin * model.omega_mode[as_pattern_index(pattern, model.num_modes)] >= 0, -1.0, 1.0)
-    x = jnp.where(exists, x, side * spin_length)
+    x = jnp.where(exists, x, side * length)
     z = xi * pattern_signs(model, pattern)
     m = jnp.stack([jnp.full_like(z, x), jnp.zeros_like(z), z])
     response = jax.lax.complex(model.kappa / 2, model.omega_mode)
@@ -65,14 +68,20 @@ def retrieval_state(
     return MeanFieldState(m, jax.lax.complex(jnp.zeros_like(drive), -drive) / response)
 
 
-def _retrieved_x(model: DickeModel, pattern: ArrayLike, spin_length: ArrayLike) -> tuple[Array, Array]:
+def as_spin_length(model: DickeModel, spin_length: ArrayLike) -> Float[Array, ""]:
+    """The spin length s = |m_k|, in the model's precision."""
+    length = jnp.asarray(spin_length, model.dtype)
+    check_all("spin_length", length, lambda s: (s > 0) & (s <= 1), "positive and at most 1")
+    return length
+
+
+def _retrieved_x(model: DickeModel, pattern: ArrayLike, length: Array) -> tuple[Array, Array]:
     """x_k of the retrieval state, and whether there is one; safe to differentiate on both sides."""
-    check_all("spin_length", spin_length, lambda s: (s > 0) & (s <= 1), "positive and at most 1")
     nu = as_pattern_index(pattern, model.num_modes)
     omega, kappa = model.omega_mode[nu], model.kappa[nu]
     weight = model.omega_spin * (omega**2 + kappa**2 / 4)  # x = -weight / pull
     pull = 2 * omega * model.g0**2
-    exists = jnp.abs(pull) * spin_length > jnp.abs(weight)
+    exists = jnp.abs(pull) * length > jnp.abs(weight)
     return -weight / jnp.where(exists, pull, 1.0), exists
 
 
@@ -83,7 +92,7 @@ def check_orthogonal(model: DickeModel, pattern: ArrayLike) -> None:
     if not known(row):
         return
     gram = np.asarray(model.spins.project(row))
-    others = np.abs(np.delete(gram, int(pattern)))
+    others = np.abs(np.delete(gram, np.asarray(pattern)))
     unit = bool(np.all(np.abs(np.abs(np.asarray(row)) - 1) < ORTHOGONAL))
     if not unit or (others.size and others.max() > ORTHOGONAL):
         refuse(

@@ -54,9 +54,10 @@ def retrieval_transition(
       relaxation rate falls like g0^-8.
     - `progress`: called with the numbers of finished rows and of all rows.
 
-    **Returns** a dataset with dimensions pattern (from 0) and g0: `overlap`, `occupation` (photons per spin), both also
-    as `..._theory` (on a fine grid of their own as `..._curve`), `fluctuation` of the overlap in time, `status`, `residual`, `time`, `num_steps`; and for each
-    pattern `g_crit`, `g_estimate` with `g_lower` and `g_upper`, the two simulated couplings that enclose the threshold.
+    **Returns** a dataset with dimensions pattern (from 0) and g0: `overlap`, `occupation` (photons per spin), both
+    also as `..._theory` (and on a fine grid of their own as `..._curve`), `fluctuation` of the overlap in time,
+    `status`, `residual`, `time`, `num_steps`; and for each pattern `g_crit`, `g_estimate` with `g_lower` and `g_upper`,
+    the two simulated couplings that enclose the threshold.
     """
     if not isinstance(model, DickeModel):
         refuse("model", "a DickeModel", type(model).__name__)
