@@ -28,6 +28,7 @@ def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) 
     """
     top, bottom = _axes(axes, 2)
     subsets = 2 ** (int(results.attrs["num_patterns"]) - 1)
+    unit = r"$\kappa$" if np.all(np.asarray(results.attrs["kappa"]) == 1) else "the rates"
     codes = dict(zip(results.status.attrs["flag_meanings"].split(), results.status.attrs["flag_values"], strict=True))
     for axis, name, factor in ((top, "overlap", 1), (bottom, "occupation", subsets)):
         for nu in range(results.sizes["pattern"]):
@@ -44,7 +45,7 @@ def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) 
                     mfc="none",
                     mew=1.1,
                 )
-        axis.set_xlabel(r"coupling $g_0$ (units of $\kappa$)")
+        axis.set_xlabel(rf"coupling $g_0$ (units of {unit})")
         axis.set_xlim(float(results.g0.min()), float(results.g0.max()))
     top.set_ylabel(r"stationary overlap $|\xi_\mu|$")
     top.set_ylim(-0.03, 1.03)
@@ -67,7 +68,7 @@ def plot_overlaps(solution: MFSolution, axis: Axes | None = None) -> Axes:
         axis.plot(
             np.asarray(solution.t), np.asarray(solution.overlaps[:, nu]), **pattern_style(nu), label=f"pattern {nu + 1}"
         )
-    axis.set_xlabel(r"time $t$ (units of $1/\kappa$)")
+    axis.set_xlabel(r"time $t$ (inverse unit of the rates)")
     axis.set_ylabel(r"overlap $\xi_\mu$")
     axis.set_ylim(-1.05, 1.05)
     axis.legend(frameon=False)

@@ -1,0 +1,63 @@
+"""What README, notebooks and benchmarks show is executed."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+NUMBER = r"-?\d+\.\d+"
+
+
+def test_readme_s_python_runs_and_prints_what_it_says(capsys):
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(block, names)
+    printed, shown = capsys.readouterr().out, re.search(r"```text\n(.*?)```", README, re.S)[1]
+    assert re.sub(NUMBER, "", printed).split("steps")[0] == re.sub(NUMBER, "", shown).split("steps")[0]
+    numbers = [np.array(re.findall(NUMBER, text), dtype=float) for text in (printed, shown)]
+    np.testing.assert_allclose(*numbers, atol=2e-4)
+    assert names["end"].converged and np.isfinite(names["slopes"]).all()
+
+
+def test_readme_s_first_example_is_ten_lines_and_retrieves():
+    block = re.search(r"```python\n(.*?)```", README, re.S)[1]
+    assert len([line for line in block.splitlines() if line.strip()]) == 10
+    before, after = re.search(rf"overlaps +(\[.*?\]) -> (\[.*?\])", README).groups()
+    assert eval(after)[2] > eval(before)[2] + 0.1
+
+
+def test_readme_names_files_that_exist_and_has_the_two_commands():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+    commands = re.findall(r"^python3 -m venv .*$", README, re.M)
+    assert len(commands) == 2 and "dicke-jax transition" in commands[0] and "pytest" in commands[1]
+    rooms = re.findall(r"`(\w+(?:\.py|/))`", README.split("## Find your way")[1].split("The unit")[0])
+    assert len(rooms) > 8 and all((ROOT / "dicke_jax" / room).exists() for room in rooms)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_run(path, tmp_path):
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    pictures = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs if "data" in out]
+    assert sum("image/png" in picture["data"] for picture in pictures) >= 3
+    assert path.stat().st_size < 600_000
+
+
+def test_benchmark_prints_time_and_error_of_every_solver(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["trajectories.py", "--batch", "16", "--time", "5", "--rounds", "1"])
+    runpy.run_path(str(ROOT / "benchmarks" / "trajectories.py"), run_name="__main__")
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert len(lines) == 6 and "float64" in lines[0]
+    for line in lines[2:]:
+        ms, steps, median, largest, failed, compile_s = line[15:].split()
+        assert float(ms) > 0 and float(steps) > 0 and float(compile_s) > 0 and failed == "0"
+        assert 0 < float(median) <= float(largest) < 1e-5
