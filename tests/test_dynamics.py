@@ -225,6 +225,9 @@ def test_a_failed_row_leaves_its_batch_alive_and_says_so():
     assert np.isfinite(many.m[0]).all() and np.isnan(many.m[1]).all()
     assert "1 of 2" in repr(many)
 
+    unsorted = jax.jit(lambda t: dj.mfsolve(model, state, t, throw=False))(jnp.array([0.0, jnp.nan]))
+    assert not unsorted.successful and np.isnan(unsorted.overlaps).all()
+
     short = dj.mfsolve(model, state, jnp.array([0.0, 50.0]), max_steps=3, throw=False)
     assert not short.successful and "maximum number" in repr(short)
     with pytest.raises(eqx.EquinoxRuntimeError, match="maximum number"):

@@ -119,14 +119,15 @@ def test_residual_and_time_scale_with_the_unit_of_the_rates():
 def test_nan_is_a_failure_and_never_a_result():
     model = paper(1.0, num_patterns=2)
 
-    def relax(g0):
-        at = dataclasses.replace(model, g0=g0)
+    def relax(g0, kappa):
+        at = dataclasses.replace(model, g0=g0, kappa=kappa)
         return dj.steadystate(at, dj.stored_pattern(at))
 
-    ends = jax.jit(jax.vmap(relax))(jnp.array([1.0, jnp.nan]))
-    np.testing.assert_array_equal(ends.converged, [True, False])
-    np.testing.assert_array_equal(ends.status == dj.SteadyStatus.failed, [False, True])
-    assert np.isfinite(ends.overlaps[0]).all() and np.isnan(ends.overlaps[1]).all()
+    nan = jnp.nan
+    ends = jax.jit(jax.vmap(relax))(jnp.array([1.0, nan, 1.0, 1.0, 1.0]), jnp.array([1.0, 1.0, nan, 0.0, -1.0]))
+    np.testing.assert_array_equal(ends.converged, [True, False, False, False, False])
+    np.testing.assert_array_equal(ends.status == dj.SteadyStatus.failed, [False, True, True, True, True])
+    assert np.isfinite(ends.overlaps[0]).all() and np.isnan(ends.overlaps[1:]).all()
 
 
 def test_float32_converges_to_its_accuracy():

@@ -190,15 +190,18 @@ def _integrate(
     adjoint: dfx.AbstractAdjoint,
 ) -> MFSolution:
     finite, model, y0 = without_nan(model, y0)
+    ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
+    finite &= ordered
+    span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
     sol = dfx.diffeqsolve(
         dfx.ODETerm(mean_field_equations),
         solver,
-        times[0],
-        times[-1],
+        span[0],
+        span[-1],
         dt0,
         y0,
         args=model,
-        saveat=dfx.SaveAt(ts=times),
+        saveat=dfx.SaveAt(ts=span),
         stepsize_controller=stepsize_controller,
         max_steps=max_steps,
         adjoint=adjoint,

@@ -162,9 +162,9 @@ def _relax(
     max_steps: int | None,
 ) -> SteadyState:
     kappa = jnp.min(model.kappa)
-    finite, model, y0 = without_nan(model, y0)
-    finite &= jnp.isfinite(end) & jnp.isfinite(threshold)
-    end, threshold = (jnp.where(finite, x, jnp.ones_like(x)) for x in (end, threshold))
+    valid, model, y0 = without_nan(model, y0)
+    valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
+    end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
     window = end * jnp.linspace(0.5, 1.0, NUM_BLOCKS * SAMPLES_PER_BLOCK, dtype=model.dtype)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(mean_field_equations),
@@ -183,7 +183,7 @@ def _relax(
     )
     assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
     last, (residuals, xi, photons) = sol.ys
-    y = jax.tree.map(lambda saved: jnp.where(finite, saved[0], jnp.nan), last)
+    y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
     final = MeanFieldState.from_real(y)
     residual = _residual(y, model)
     status = _classify(sol.result, residual, threshold, residuals, xi)
