@@ -78,7 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
     scan.add_argument(
         "--tol", type=float, help="residual that counts as stationary, in kappa (default 1e-9; float32 1e-4)"
     )
-    scan.add_argument("--max-time", type=float, metavar="TIME", help="longest run (default 1e6 / kappa)")
+    scan.add_argument(
+        "--max-time", type=float, metavar="TIME", help="longest run (default 1e6 / kappa; with --num-spins 1e4 / kappa)"
+    )
     scan.add_argument("--precision", choices=("float64", "float32"), default="float64")
     output = command.add_argument_group("output")
     output.add_argument(

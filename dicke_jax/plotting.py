@@ -12,6 +12,12 @@ from .dynamics import MFSolution
 # Okabe and Ito's palette, told apart by colour-blind eyes, from dark to light as the pattern's number grows
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 LINES = ("-", "--", "-.", ":")
+ENDS = {
+    "converged": "simulation",
+    "oscillating": "average of an oscillation",
+    "not_converged": "not converged",
+    "failed": "failed",
+}
 MARKERS = {"converged": "o", "oscillating": "s", "not_converged": "x", "failed": "+"}
 
 
@@ -53,7 +59,10 @@ def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) 
     bottom.set_ylim(bottom=-0.03 * bottom.get_ylim()[1])
     top.set_title("(a)", loc="left")
     bottom.set_title("(b)", loc="left")
-    top.legend(frameon=False, title="lines: Eq. 12\nmarkers: simulation", alignment="left")
+    for meaning, code in codes.items():
+        if (results.status == code).any():
+            top.plot([], [], MARKERS[meaning], color="grey", ms=4.5, mfc="none", label=ENDS[meaning])
+    top.legend(frameon=False, title="lines: Eq. 12", alignment="left")
     return top, bottom
 
 

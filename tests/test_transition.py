@@ -76,7 +76,9 @@ def test_picture_shows_both_panels(results):
     top, bottom = dj.plotting.plot_transition(results)
     lines = [line for line in top.lines if line.get_linestyle() != "None"]
     assert len(lines) == 3 and len({line.get_color() for line in lines}) == 3
-    circles = np.concatenate([line.get_ydata() for line in top.lines if line.get_marker() == "o"])
+    circles = np.concatenate(
+        [line.get_ydata() for line in top.lines if line.get_marker() == "o" and line.get_label()[0] == "_"]
+    )
     np.testing.assert_allclose(np.sort(circles), np.sort(results.overlap.values.ravel()))
     photons = np.concatenate([line.get_ydata() for line in bottom.lines if line.get_marker() == "o"])
     np.testing.assert_allclose(np.sort(photons), np.sort(4 * results.occupation.values.ravel()))  # per subset: 2^(M-1)

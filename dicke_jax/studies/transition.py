@@ -51,7 +51,8 @@ def retrieval_transition(
     - `model`: rates and couplings; its own g0 is not used.
     - `g0`: (G,), the increasing couplings to scan.
     - `tol`, `max_time`: as in `steadystate`, but with a time limit of 10^6 / min kappa: far above threshold the
-      relaxation rate falls like g0^-8.
+      relaxation rate falls like g0^-8. For a finite sample it is 10^4 / min kappa, since its spin waves that hardly any
+      mode sees would use up any time.
     - `progress`: called with the numbers of finished rows and of all rows.
 
     **Returns** a dataset with dimensions pattern (from 0) and g0: `overlap`, `occupation` (photons per spin), both
@@ -69,7 +70,7 @@ def retrieval_transition(
     if not np.all(np.diff(np.asarray(values)) > 0):
         refuse("g0", "strictly increasing", "couplings that are not")
     if max_time is None:
-        max_time = 1e6 / float(jnp.min(model.kappa))
+        max_time = (1e6 if model.spins.num_spins is None else 1e4) / float(jnp.min(model.kappa))
 
     runs = _run_rows(model, values, tol, max_time, progress)
     limit = dataclasses.replace(model, spins=LargeSpins.hypercube(model.num_modes))
