@@ -14,13 +14,16 @@ def mean_field_equations(t: ArrayLike, y: RealState, model: DickeModel) -> RealS
         z'_k =  2 Omega y_k
         alpha'_mu = -(i Omega_mu + kappa_mu / 2) alpha_mu - i g0 xi_mu
 
-    Exact in the thermodynamic limit for states without long-range correlations (the paper's theorem).
+    Single-spin dissipation adds T m_k + c. Exact in the thermodynamic limit for states without long-range
+    correlations (the paper's theorem).
     """
     (mx, my, mz), (re, im) = y
     turn = 2 * model.g0 * model.spins.field(2 * re)
     flip = 2 * model.omega_spin
     xi = model.spins.project(mz)
     m_dot = jnp.stack([-turn * my, turn * mx - flip * mz, flip * my])
+    if model.dissipation is not None:
+        m_dot += model.dissipation.rate_of_change(y[0])
     alpha_dot = jnp.stack(
         [
             model.omega_mode * im - model.kappa / 2 * re,

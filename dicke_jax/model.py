@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from ._checks import check_all, check_finite, refuse
 from ._typing import ArrayLike, ModeReals
 from .couplings import LargeSpins
+from .dissipation import LocalDissipation
 
 
 class DickeModel(eqx.Module):
@@ -28,6 +29,8 @@ class DickeModel(eqx.Module):
     - `omega_mode`: Omega_mu, of shape (M,), or one number for all modes.
     - `kappa`: kappa_mu >= 0, of shape (M,), or one number for all modes.
     - `g0`: the coupling strength.
+    - `dissipation`: single-spin jumps, a `LocalDissipation`, or None. Spins that were gauged allow only such as the
+      gauge leaves unchanged.
 
     Their common precision is the model's, and that of every run with it: one float32 array among Python numbers makes
     a float32 model. To vary a rate, `dataclasses.replace(model, g0=...)`, also inside `jax.vmap` and `jax.grad`.
@@ -38,9 +41,16 @@ class DickeModel(eqx.Module):
     omega_mode: ModeReals
     kappa: ModeReals
     g0: Float[Array, ""]
+    dissipation: LocalDissipation | None
 
     def __init__(
-        self, spins: LargeSpins, omega_spin: ArrayLike, omega_mode: ArrayLike, kappa: ArrayLike, g0: ArrayLike
+        self,
+        spins: LargeSpins,
+        omega_spin: ArrayLike,
+        omega_mode: ArrayLike,
+        kappa: ArrayLike,
+        g0: ArrayLike,
+        dissipation: LocalDissipation | None = None,
     ) -> None:
         if not isinstance(spins, LargeSpins):
             refuse("spins", "LargeSpins", f"{type(spins).__name__}")
@@ -51,6 +61,9 @@ class DickeModel(eqx.Module):
         self.kappa = _mode_rates("kappa", kappa, spins.num_modes, dtype)
         self.g0 = _rate("g0", g0, dtype)
         check_all("kappa", self.kappa, lambda k: k >= 0, "not negative: modes lose photons at this rate")
+        self.dissipation = dissipation
+        if dissipation is not None:
+            _check_dissipation(dissipation, spins)
 
     @property
     def num_modes(self) -> int:
@@ -66,6 +79,20 @@ class DickeModel(eqx.Module):
     def dtype(self) -> jnp.dtype:
         """The precision of every run with this model."""
         return self.g0.dtype
+
+
+def _check_dissipation(dissipation: LocalDissipation, spins: LargeSpins) -> None:
+    if not isinstance(dissipation, LocalDissipation):
+        refuse("dissipation", "a LocalDissipation or None", type(dissipation).__name__)
+    for rate in dissipation.rates:
+        if rate.shape not in ((), (spins.num_subsets,)):
+            refuse("rate of a jump", f"one number or of shape ({spins.num_subsets},)", f"shape {rate.shape}")
+    if spins.gauged and not dissipation.is_gauge_invariant:
+        refuse(
+            "dissipation",
+            "unchanged by a rotation of a spin by pi about x, by which these were gauged (map them with gauge=False)",
+            "one that the rotation changes",
+        )
 
 
 def _common_float(**rates: Any) -> jnp.dtype:

@@ -10,6 +10,8 @@ from .._checks import as_float, check_all, check_count, check_finite, check_shap
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from .operators import AbstractCouplings, DenseCouplings, HypercubeCouplings
 
+MOST_GIGABYTES = 4  # of couplings that `LargeSpins.from_distribution` makes
+
 
 class LargeSpins(eqx.Module):
     """K subsets of spins with couplings G[mu, k] and shares w_k = N_k / N_sp (paper, Eq. 3 and Fig. 2).
@@ -25,13 +27,15 @@ class LargeSpins(eqx.Module):
     **Other arguments**
 
     - `num_spins`: N_sp, or None in the thermodynamic limit, where fluctuations of order 1/sqrt(N_sp) vanish.
+    - `gauged`: whether spins were rotated by pi about x to make the first pattern uniform.
 
-    Usually made by `LargeSpins.hypercube`, `LargeSpins.individual` or `map_to_large_spins`.
+    Usually made by `hypercube`, `from_distribution`, `individual` or `map_to_large_spins`.
     """
 
     operator: AbstractCouplings
     weights: Float[Array, " K"] = eqx.field(converter=as_float)
     num_spins: int | None = eqx.field(static=True, default=None)
+    gauged: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         check_shape("weights", self.weights, (self.num_subsets,), "one share for each subset")
@@ -48,7 +52,42 @@ class LargeSpins(eqx.Module):
     def hypercube(cls, num_patterns: int, *, gauge: bool = True) -> "LargeSpins":
         """N_sp -> infinity of random patterns: equal subsets, 2^(M-1) with the gauge, 2^M without (paper, Eq. 3)."""
         operator = HypercubeCouplings(num_patterns, gauge)
-        return cls(operator, jnp.full(operator.num_subsets, 1.0 / operator.num_subsets))
+        return cls(operator, jnp.full(operator.num_subsets, 1.0 / operator.num_subsets), gauged=gauge)
+
+    @classmethod
+    def from_distribution(cls, values: ArrayLike, probabilities: ArrayLike, num_patterns: int) -> "LargeSpins":
+        """N_sp -> infinity of couplings that take the value x_i with probability p_i, independently.
+
+            G[mu, k] = x_{i_mu},   w_k = prod_mu p_{i_mu}
+
+        d^M subsets of unequal weight, without the gauge (paper, Fig. S2). The first pattern's value varies slowest.
+        """
+        x, p = np.asarray(values, dtype=float), np.asarray(probabilities, dtype=float)
+        check_count("num_patterns", num_patterns)
+        if x.ndim != 1 or x.size < 1:
+            refuse("values", "a one-dimensional array of couplings", f"shape {x.shape}")
+        check_finite("values", x)
+        if np.unique(x).size != x.size:
+            refuse("values", "all different", f"{x.tolist()}")
+        check_shape("probabilities", p, x.shape, "one for each value")
+        check_all("probabilities", p, lambda q: q >= 0, "not negative")
+        if not abs(p.sum() - 1) < 1e-9:
+            refuse("probabilities", "of sum 1", f"sum {p.sum():.9g}")
+        num_subsets = x.size**num_patterns
+        gigabytes = num_subsets * (num_patterns + 1) * 8 / 1e9
+        if gigabytes > MOST_GIGABYTES:
+            refuse(
+                "num_patterns",
+                f"so small that the couplings fit into {MOST_GIGABYTES} GB",
+                f"{num_patterns}: {x.size}^{num_patterns} = {num_subsets} subsets, {gigabytes:.3g} GB",
+            )
+        weights = np.ones(1)
+        for _ in range(num_patterns):
+            weights = np.outer(weights, p).ravel()
+        if np.array_equal(x, [1.0, -1.0]):
+            return cls(HypercubeCouplings(num_patterns, gauge=False), weights)
+        digits = np.indices((x.size,) * num_patterns).reshape(num_patterns, -1)
+        return cls(DenseCouplings(x[digits]), weights)
 
     @classmethod
     def individual(cls, patterns: ArrayLike) -> "LargeSpins":

@@ -57,7 +57,7 @@ class SpinMapping(eqx.Module):
         return vectors * jnp.stack([jnp.ones_like(sign), sign, sign])
 
 
-def map_to_large_spins(patterns: ArrayLike, gauge: bool = True) -> SpinMapping:
+def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayLike | None = None) -> SpinMapping:
     """Group spins whose couplings are alike.
 
         G[mu, k] -> gauge_k G[mu, k],   gauge_k = G[0, k],   so that the first row becomes +1
@@ -70,6 +70,8 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True) -> SpinMapping:
     - `patterns`: the raw G of shape (M, N_sp). With the gauge its entries are +-1; without, any finite numbers.
     - `gauge`: make the first pattern uniform (paper, Fig. 2). At most 2^(M-1) subsets then, otherwise 2^M (Fig. S1).
       Initial states must be gauged along with G, which `SpinMapping.to_large` does.
+    - `bloch`: initial Bloch vectors of the single spins, (3, N_sp). Spins that start differently are then kept apart,
+      so that every single spin can be read out exactly at any later time: `SpinMapping.to_spins` of the solution.
 
     **Raises** ValueError for an array that is not a matrix, or entries that the gauge does not allow.
     """
@@ -89,13 +91,25 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True) -> SpinMapping:
     sign = G[0].astype(np.int8) if gauge else np.ones(num_spins, np.int8)
     subset = np.zeros(num_spins, np.int32)
     columns = np.zeros((0, 1))
-    for row in G:
-        values, digit = _ranked(row * sign.astype(row.dtype))
-        subset, columns = _split(subset, columns, values, digit)
+    rows = [row * sign.astype(row.dtype) for row in G]
+    if bloch is not None:
+        rows += _gauged_vectors(bloch, sign)
+    for row in rows:
+        subset, columns = _split(subset, columns, *_ranked(row))
+    columns = columns[:num_modes]
 
     sizes = np.bincount(subset, minlength=columns.shape[1])
-    spins = LargeSpins(_couplings(columns, num_modes, gauge), sizes / num_spins, num_spins)
+    operator = _couplings(columns, num_modes, gauge) if bloch is None else DenseCouplings(columns)
+    spins = LargeSpins(operator, sizes / num_spins, num_spins, gauge)
     return SpinMapping(spins, subset, sign)
+
+
+def _gauged_vectors(bloch: ArrayLike, sign: np.ndarray) -> list[np.ndarray]:
+    vectors = np.asarray(bloch, dtype=float)
+    if vectors.shape != (3, sign.size):
+        refuse("bloch", f"of shape (3, {sign.size}), a vector for each spin", f"shape {vectors.shape}")
+    check_finite("bloch", vectors)
+    return [vectors[0], vectors[1] * sign, vectors[2] * sign]
 
 
 def _ranked(row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

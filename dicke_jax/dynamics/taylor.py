@@ -5,7 +5,7 @@ the other through Cauchy products of the field with x and y:
 
     (n+1) x_{n+1} = -sum_j h_j y_{n-j}                         h_n = 4 g0 field(Re alpha_n)
     (n+1) y_{n+1} =  sum_j h_j x_{n-j} - 2 Omega z_n
-    (n+1) z_{n+1} =  2 Omega y_n
+    (n+1) z_{n+1} =  2 Omega y_n                               (single-spin dissipation adds T m_n, and c at n = 0)
     (n+1) alpha_{n+1} = -(i Omega_mu + kappa_mu / 2) alpha_n - i g0 project(z_n)
 
 A high order costs little, steps are several times longer than those of a Runge-Kutta pair at a tighter error, and the
@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 
 from .._checks import check_count, refuse
 from .._typing import ModeReals, RealState, SubsetReals
+from ..dissipation import apply_terms
 from ..equations import mean_field_equations
 from ..model import DickeModel
 
@@ -50,7 +51,7 @@ class TaylorPolynomial(dfx.AbstractLocalInterpolation):
 
 
 class BilinearTaylor(dfx.AbstractSolver):
-    """The Taylor-series solver of `mfsolve` and `steadystate`, for constant rates and no single-spin dissipation.
+    """The Taylor-series solver of `mfsolve` and `steadystate`, for constant rates.
 
     - `series_order`: 13 suits float64, 8 suits float32. The last term of the series is the error estimate, so that any
       adaptive step-size controller of diffrax can drive it.
@@ -126,10 +127,12 @@ def _next(
     turned_y = sum((turn[j] * y[n - j] for j in range(1, n + 1)), turn[0] * y[n])
     turned_x = sum((turn[j] * x[n - j] for j in range(1, n + 1)), turn[0] * x[n])
     flip, loss, share = 2 * model.omega_spin, model.kappa / 2, 1 / (n + 1)
+    change = jnp.stack([-turned_y, turned_x - flip * z_n, flip * y[n]])
+    if model.dissipation is not None:
+        linear, constant = model.dissipation.terms(change.dtype)
+        change += apply_terms(linear, jnp.stack([x[n], y[n], z_n])) + (constant if n == 0 else 0.0)
     return (
-        -share * turned_y,
-        share * (turned_x - flip * z_n),
-        share * flip * y[n],
+        *(share * change),
         share * (model.omega_mode * im_n - loss * re_n),
         share * (-model.omega_mode * re_n - loss * im_n - drive_n),
     )

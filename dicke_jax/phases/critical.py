@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from .._checks import check_choice
 from .._typing import ArrayLike
 from ..model import DickeModel
-from .retrieval import as_spin_length, check_orthogonal, threshold_squared
+from .retrieval import as_spin_length, check_closed_form, threshold_squared
 
 
 def critical_coupling(
@@ -24,5 +24,5 @@ def critical_coupling(
     - `kind`: "existence", the coupling above which the state exists.
     """
     check_choice("kind", kind, ("existence",))
-    check_orthogonal(model, pattern)
+    check_closed_form(model, pattern)
     return jnp.sqrt(jnp.abs(threshold_squared(model, pattern)) / as_spin_length(model, spin_length))

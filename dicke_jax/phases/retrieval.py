@@ -36,7 +36,7 @@ def retrieval_overlap(model: DickeModel, pattern: ArrayLike = 0, *, spin_length:
 
     Existing is not being stable: an easier pattern can take over where a small admixture of it grows.
     """
-    check_orthogonal(model, pattern)
+    check_closed_form(model, pattern)
     length = as_spin_length(model, spin_length)
     x, exists = _retrieved_x(model, pattern, length)
     return jnp.where(exists, jnp.sqrt(jnp.where(exists, length**2 - x**2, 1.0)), 0.0)
@@ -85,7 +85,9 @@ def _retrieved_x(model: DickeModel, pattern: ArrayLike, length: Array) -> tuple[
     return -weight / jnp.where(exists, pull, 1.0), exists
 
 
-def check_orthogonal(model: DickeModel, pattern: ArrayLike) -> None:
+def check_closed_form(model: DickeModel, pattern: ArrayLike) -> None:
+    if model.dissipation is not None:
+        refuse("model", "without single-spin dissipation for this closed form (steadystate integrates)", "one with it")
     if not known(model.spins.weights) or not known(pattern):
         return
     row = pattern_signs(model, pattern)
