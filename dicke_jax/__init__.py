@@ -19,6 +19,7 @@ from .couplings import pattern_overlaps as pattern_overlaps
 from .couplings import random_patterns as random_patterns
 
 # The physics
+from .schedules import PiecewiseLinear as PiecewiseLinear
 from .dissipation import LocalDissipation as LocalDissipation
 from .model import DickeModel as DickeModel
 from .state import MeanFieldState as MeanFieldState

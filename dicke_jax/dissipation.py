@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._checks import as_float, check_all, check_choice, check_finite, known, refuse
-from ._typing import SpinVectors
+from ._typing import ArrayLike, SpinVectors
+from .schedules import is_schedule, value_at
 
 SIGMA_X = np.array([[0, 1], [1, 0]], complex)
 SIGMA_Y = np.array([[0, -1j], [1j, 0]])
@@ -38,12 +39,13 @@ class LocalDissipation(eqx.Module):
 
     - `jumps`: pairs (jump, rate). A jump is a 2x2 matrix in the basis in which sigma_z = diag(1, -1), or a name:
       "decay_x" (towards the -x state), "sigma_minus", "sigma_plus", "dephasing_x", "dephasing_y", "dephasing_z", the
-      latter three with L = sigma. A rate is not negative: one number, or one for each subset, of shape (K,).
+      latter three with L = sigma. A rate is not negative: one number, or one for each subset, of shape (K,); or it
+      depends on time, as the rates of `DickeModel` may.
     """
 
     linear: Float[Array, "J 3 3"]
     constant: Float[Array, "J 3"]
-    rates: tuple[Float[Array, "*K"], ...]
+    rates: tuple[Any, ...]  # each Float[Array, "*K"], or a schedule
     is_gauge_invariant: bool = eqx.field(static=True)
 
     def __init__(self, jumps: Sequence[tuple[Any, Any]]) -> None:
@@ -52,13 +54,19 @@ class LocalDissipation(eqx.Module):
         terms = [_bloch_terms(jump) for jump, _ in jumps]
         self.linear = jnp.array([linear for linear, _ in terms], float)
         self.constant = jnp.array([constant for _, constant in terms], float)
-        self.rates = tuple(as_float(rate) for _, rate in jumps)
+        self.rates = tuple(rate if is_schedule(rate) else as_float(rate) for _, rate in jumps)
         for rate in self.rates:
+            if is_schedule(rate):
+                continue
             if rate.ndim > 1:
                 refuse("rate of a jump", "one number or of shape (K,)", f"shape {rate.shape}")
             check_finite("rate of a jump", rate)
             check_all("rate of a jump", rate, lambda r: r >= 0, "not negative")
         self.is_gauge_invariant = _is_gauge_invariant(terms, self.rates)
+
+    def at(self, t: ArrayLike) -> "LocalDissipation":
+        """The dissipation with the values that its rates have at time t."""
+        return eqx.tree_at(lambda d: d.rates, self, tuple(jnp.asarray(value_at(rate, t)) for rate in self.rates))
 
     def terms(self, dtype: jnp.dtype) -> tuple[Float[Array, "3 3 *K"], Float[Array, " 3 *K"]]:
         """T and c of all jumps together; their last axis has one entry, or one for each subset."""
@@ -75,7 +83,7 @@ class LocalDissipation(eqx.Module):
         return apply_terms(linear, m) + constant
 
 
-def _is_gauge_invariant(terms: list[tuple[np.ndarray, np.ndarray]], rates: tuple[Array, ...]) -> bool:
+def _is_gauge_invariant(terms: list[tuple[np.ndarray, np.ndarray]], rates: tuple[Any, ...]) -> bool:
     """Whether the gauge of the mapping, a rotation by pi about x, changes nothing: all jumps, or else their sum."""
 
     def unchanged(linear: np.ndarray, constant: np.ndarray) -> bool:
@@ -83,7 +91,7 @@ def _is_gauge_invariant(terms: list[tuple[np.ndarray, np.ndarray]], rates: tuple
 
     if all(unchanged(*term) for term in terms):
         return True
-    if not all(known(rate) for rate in rates):
+    if any(is_schedule(rate) or not known(rate) for rate in rates):
         return False
     each = np.stack(np.broadcast_arrays(*(np.atleast_1d(np.asarray(rate)) for rate in rates)))
     linear = np.einsum("jk,jab->kab", each, np.stack([term[0] for term in terms]))

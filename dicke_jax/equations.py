@@ -17,6 +17,7 @@ def mean_field_equations(t: ArrayLike, y: RealState, model: DickeModel) -> RealS
     Single-spin dissipation adds T m_k + c. Exact in the thermodynamic limit for states without long-range
     correlations (the paper's theorem).
     """
+    model = model.at(t)
     (mx, my, mz), (re, im) = y
     turn = 2 * model.g0 * model.spins.field(2 * re)
     flip = 2 * model.omega_spin

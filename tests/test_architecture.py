@@ -14,6 +14,7 @@ ROOMS = [
     ["couplings.large_spins"],
     ["couplings.mapping"],
     ["couplings"],
+    ["schedules"],
     ["dissipation"],
     ["model"],
     ["state"],

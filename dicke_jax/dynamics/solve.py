@@ -89,10 +89,11 @@ def default_tolerance(dtype: jnp.dtype) -> float:
 def default_solver(model: DickeModel, adjoint: dfx.AbstractAdjoint | None = None) -> dfx.AbstractSolver:
     """The Taylor series, of an order that suits the precision.
 
-    Dopri8 for couplings so large and dense that matrix products cost most, where the series loses, and for an adjoint
-    that solves other equations too.
+    Dopri8 for rates that depend on time, for an adjoint that solves other equations too, and for couplings so large and
+    dense that matrix products cost most, where the series loses.
     """
-    if isinstance(adjoint, dfx.BacksolveAdjoint) or not model.spins.operator.elementwise:
+    other_equations = model.is_time_dependent or isinstance(adjoint, dfx.BacksolveAdjoint)
+    if other_equations or not model.spins.operator.elementwise:
         return dfx.Dopri8()
     return BilinearTaylor(13 if model.dtype == jnp.float64 else 8)
 
@@ -138,7 +139,8 @@ def mfsolve(
 
     - `solver`: any diffrax solver of ordinary differential equations; `BilinearTaylor` by default.
     - `rtol`, `atol`: local error tolerances, 1e-10 in float64 and 1e-6 in float32 by default.
-    - `stepsize_controller`, `dt0`: as in diffrax, in place of a `PIDController` with these tolerances.
+    - `stepsize_controller`, `dt0`: as in diffrax, in place of a `PIDController` with these tolerances that steps
+      onto the kinks of the rates.
     - `max_steps`: more steps end the run with a status; None for no bound, which excludes reverse mode.
     - `adjoint`: how derivatives are taken. The default, `diffrax.RecursiveCheckpointAdjoint()`, serves `jax.grad`;
       `diffrax.ForwardMode()` serves `jax.jvp` and `jax.jacfwd` at less cost; `diffrax.BacksolveAdjoint()` serves
@@ -159,6 +161,9 @@ def mfsolve(
     if stepsize_controller is None:
         tolerances = check_tolerance("rtol", rtol, model.dtype), check_tolerance("atol", atol, model.dtype)
         stepsize_controller = dfx.PIDController(*tolerances)
+        if model.kinks:
+            kinks = jnp.sort(jnp.concatenate([times.astype(model.dtype) for times in model.kinks]))
+            stepsize_controller = dfx.ClipStepSizeController(stepsize_controller, step_ts=kinks)
     elif rtol is not None or atol is not None:
         refuse("rtol and atol", "left out where stepsize_controller is given, which has its own", f"{rtol} and {atol}")
 

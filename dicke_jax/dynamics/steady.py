@@ -147,7 +147,9 @@ def steadystate(
 
 
 def check_reaches_steady(model: DickeModel) -> None:
-    """Refuse a model with a mode that loses no photons: nothing makes it relax."""
+    """Refuse a model whose rates change in time, or with a mode that loses no photons: nothing makes it relax."""
+    if model.is_time_dependent:
+        refuse("model", "one with constant rates for a stationary state to be reached", "one with rates that change")
     check_all("kappa", model.kappa, lambda k: k > 0, "positive in every mode for a stationary state to be reached")
 
 

@@ -78,7 +78,9 @@ class BilinearTaylor(dfx.AbstractSolver):
     def init(self, terms: Any, t0: Any, t1: Any, y0: RealState, args: DickeModel) -> None:
         field = getattr(getattr(terms, "term", terms), "vector_field", None)
         if field is not mean_field_equations:
-            refuse("solver", "another one, such as diffrax.Dopri8(), for these terms or this adjoint", "BilinearTaylor")
+            refuse("solver", "another one, such as diffrax.Dopri8(), for these terms", "BilinearTaylor")
+        if args.is_time_dependent:
+            refuse("solver", "another one, such as diffrax.Dopri8(), for rates that depend on time", "BilinearTaylor")
 
     def func(self, terms: Any, t0: Any, y0: RealState, args: DickeModel) -> RealState:
         return terms.vf(t0, y0, args)

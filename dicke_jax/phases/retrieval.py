@@ -86,6 +86,8 @@ def _retrieved_x(model: DickeModel, pattern: ArrayLike, length: Array) -> tuple[
 
 
 def check_closed_form(model: DickeModel, pattern: ArrayLike) -> None:
+    if model.is_time_dependent:
+        refuse("model", "one with constant rates for this closed form (model.at(t) has those of time t)", "one without")
     if model.dissipation is not None:
         refuse("model", "without single-spin dissipation for this closed form (steadystate integrates)", "one with it")
     if not known(model.spins.weights) or not known(pattern):
