@@ -14,6 +14,8 @@ from .couplings import DenseCouplings as DenseCouplings
 from .couplings import HypercubeCouplings as HypercubeCouplings
 from .couplings import LargeSpins as LargeSpins
 from .couplings import SpinMapping as SpinMapping
+from .couplings import flip_spins as flip_spins
+from .couplings import image_patterns as image_patterns
 from .couplings import map_to_large_spins as map_to_large_spins
 from .couplings import pattern_overlaps as pattern_overlaps
 from .couplings import random_patterns as random_patterns

@@ -7,6 +7,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from ._typing import ArrayLike
+from .couplings import SpinMapping
 from .dynamics import MFSolution
 
 # Okabe and Ito's palette, told apart by colour-blind eyes, from dark to light as the pattern's number grows
@@ -84,8 +86,59 @@ def plot_overlaps(solution: MFSolution, axis: Axes | None = None) -> Axes:
     return axis
 
 
-def _axes(axes: Any, number: int) -> tuple[Axes, ...]:
+def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: tuple[Axes, ...] | None = None) -> tuple[Axes, ...]:
+    """The mapping of the paper's Fig. 2: G as it is, gauged, and reordered with the subsets marked.
+
+    Where nothing was gauged (Fig. S1 and S2) the middle panel is left out.
+    """
+    G, gauge = np.asarray(patterns), np.asarray(mapping.gauge)
+    panels = {"couplings $G$": G}
+    if mapping.spins.gauged:
+        panels["gauged"] = G * gauge
+    panels["reordered"] = (G * gauge)[:, np.asarray(mapping.order)]
+    made = _axes(axes, len(panels), rows=True)
+    for axis, (title, rows) in zip(made, panels.items(), strict=True):
+        axis.imshow(rows, cmap="cividis", aspect="auto", interpolation="none", vmin=G.min(), vmax=G.max())
+        axis.set_title(title, loc="left")
+        axis.set_yticks(range(len(G)), [f"pattern {nu + 1}" for nu in range(len(G))])
+    edges = np.cumsum(np.bincount(np.asarray(mapping.subset)))
+    for edge in edges[:-1]:
+        made[-1].axvline(edge - 0.5, color="white", lw=1.5)
+    made[-1].set_xlabel(f"spin ({len(edges)} subsets)")
+    return made
+
+
+def plot_mending(results: xr.Dataset, axes: Any = None) -> Any:
+    """What the spins show in `studies.picture_mending`: a row of pictures for each decay rate, in the order of time."""
+    decays, times = results.sizes["decay"], results.sizes["time"]
+    if axes is None:
+        size = (1.7 * times, 2.1 * decays)
+        axes = plt.subplots(decays, times, figsize=size, layout="constrained", squeeze=False)[1]
+    for i in range(decays):
+        for j in range(times):
+            frame, axis = results.isel(decay=i, time=j), axes[i][j]
+            axis.imshow(frame.sigma_z, cmap="cividis", vmin=-1, vmax=1, interpolation="none")
+            axis.set(xticks=[], yticks=[])
+            axis.set_title(f"t = {float(frame.time):g}: {100 * float(frame.share_right):.0f} %", fontsize=9)
+        axes[i][0].set_ylabel(f"decay {float(results.decay[i]):g}")
+    return axes
+
+
+def plot_hysteresis(results: xr.Dataset, axis: Axes | None = None) -> Axes:
+    """The loop of `studies.ramp_hysteresis`, with Eq. 12 and the critical coupling."""
+    (axis,) = _axes(None if axis is None else (axis,), 1)
+    for direction, colour, line in (("up", COLOURS[1], "-"), ("down", COLOURS[2], "--")):
+        axis.plot(results.g0, results.overlap.sel(direction=direction), line, color=colour, label=f"ramped {direction}")
+    axis.plot(results.g0, results.theory, ":", color=COLOURS[0], label="stationary, Eq. 12")
+    axis.axvline(float(results.g_crit), color="grey", lw=0.8)
+    axis.set_xlabel(r"coupling $g_0$ (unit of the rates)")
+    axis.set_ylabel(rf"overlap $|\xi_{{{int(results.attrs['ramped_pattern']) + 1}}}|$")
+    axis.legend(frameon=False)
+    return axis
+
+
+def _axes(axes: Any, number: int, rows: bool = False) -> tuple[Axes, ...]:
     if axes is not None:
         return tuple(axes)
-    _, made = plt.subplots(1, number, figsize=(4.6 * number, 3.6), layout="constrained", squeeze=False)
-    return tuple(made[0])
+    shape, size = ((number, 1), (9.0, 1.3 * number)) if rows else ((1, number), (4.6 * number, 3.6))
+    return tuple(plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)[1].ravel())

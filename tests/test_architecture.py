@@ -27,7 +27,7 @@ ROOMS = [
     ["phases.critical"],
     ["phases"],
     ["studies.results"],
-    ["studies.transition"],
+    ["studies.transition", "studies.ramp", "studies.mending"],
     ["studies"],
     ["plotting"],
     [""],

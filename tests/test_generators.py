@@ -50,6 +50,18 @@ def test_distribution_of_couplings_has_product_weights():
     np.testing.assert_array_equal(signs.couplings, dj.LargeSpins.hypercube(3, gauge=False).couplings)
 
 
+def test_a_distribution_evolves_as_spins_drawn_in_just_its_proportions():
+    spins = dj.LargeSpins.from_distribution((2.0, -1.0), (0.25, 0.75), 2)
+    G = np.repeat(np.asarray(spins.couplings), np.round(16 * np.asarray(spins.weights)).astype(int), axis=1)
+    assert G.shape == (2, 16)
+    model = uneven(2, spins)
+    state = generic_state(model)
+    subset = np.repeat(np.arange(4), np.round(16 * np.asarray(spins.weights)).astype(int))
+    exact, _ = spin_by_spin(G, rates_of(model), np.asarray(state.m)[:, subset], state.alpha, TIMES)
+    sol = dj.mfsolve(model, state, TIMES, **TIGHT)
+    np.testing.assert_allclose(np.asarray(sol.m)[:, :, subset], exact, atol=1e-9)
+
+
 def test_a_large_sample_approaches_its_distribution():
     rng = np.random.default_rng(0)
     values, p = np.array([-1.0, 0.0, 1.0]), np.array([0.2, 0.5, 0.3])
@@ -276,7 +288,7 @@ def test_trajectories_with_every_rate_in_time_agree_with_scipy():
         dj.LargeSpins.hypercube(2),
         omega_spin=lambda t: 0.5 + 0.2 * jnp.sin(3 * t),
         omega_mode=dfx.LinearInterpolation(ts=jnp.array([0.0, 2.5, 5.0]), ys=jnp.array(frequencies)),
-        kappa=1.0,
+        kappa=lambda t: 1.0 + 0.3 * jnp.cos(2 * t) * jnp.array([1.0, -1.0]),
         g0=dj.PiecewiseLinear([1.0, 2.5, 4.0], [0.3, 1.6, 0.7]),
         dissipation=dj.LocalDissipation([("decay_x", dj.PiecewiseLinear([1.0, 4.0], [0.0, 0.3]))]),
     )
@@ -286,7 +298,8 @@ def test_trajectories_with_every_rate_in_time_agree_with_scipy():
     def rates(t):
         modes = np.array([np.interp(t, [0.0, 2.5, 5.0], column) for column in frequencies.T])
         g0, decay = np.interp(t, [1.0, 2.5, 4.0], [0.3, 1.6, 0.7]), np.interp(t, [1.0, 4.0], [0.0, 0.3])
-        return 0.5 + 0.2 * np.sin(3 * t), modes, 1.0, g0, decay
+        kappa = 1.0 + 0.3 * np.cos(2 * t) * np.array([1.0, -1.0])
+        return 0.5 + 0.2 * np.sin(3 * t), modes, kappa, g0, decay
 
     np.testing.assert_allclose(sol.m, scheduled_scipy(model, state.m, state.alpha, times, rates), atol=1e-9)
 

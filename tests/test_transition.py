@@ -27,6 +27,7 @@ def results():
 def test_simulation_meets_eq_12(results):
     assert results.overlap.dims == ("pattern", "g0") and results.overlap.shape == (3, 8)
     assert (results.status == 0).all()
+    assert float(results.other_overlap.max()) == 0.0  # no run left the subspace of its pattern
     model = paper(num_patterns=3)
     for nu in range(3):
         squared = 1 - (float(dj.critical_coupling(model, nu)) / GRID) ** 4

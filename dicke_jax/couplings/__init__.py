@@ -6,5 +6,7 @@ from .mapping import map_to_large_spins as map_to_large_spins
 from .operators import AbstractCouplings as AbstractCouplings
 from .operators import DenseCouplings as DenseCouplings
 from .operators import HypercubeCouplings as HypercubeCouplings
+from .patterns import flip_spins as flip_spins
+from .patterns import image_patterns as image_patterns
 from .patterns import pattern_overlaps as pattern_overlaps
 from .patterns import random_patterns as random_patterns

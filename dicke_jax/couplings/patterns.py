@@ -1,10 +1,14 @@
 """Patterns: rows of +-1, one for each mode."""
 
+import os
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int8, PRNGKeyArray
 
-from .._checks import as_float, check_count, refuse
+from .._checks import as_float, check_all, check_count, check_finite, refuse
 from .._typing import ArrayLike
 
 
@@ -29,3 +33,35 @@ def pattern_overlaps(patterns: ArrayLike, sigma_z: ArrayLike) -> Float[Array, " 
     if z.shape != rows.shape[1:]:
         refuse("sigma_z", f"of shape {rows.shape[1:]}, one value for each spin of the patterns", f"shape {z.shape}")
     return jnp.matmul(rows.astype(z.dtype), z, precision="highest") / z.size
+
+
+def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8[Array, "M rows columns"]:
+    """Pictures as patterns: +1 where a pixel is brighter than the middle of its picture's range, else -1.
+
+    `images`: an array of shape (M, rows, columns), or paths of as many PNG files of one size, which are read in grey.
+    As patterns of spins they are `image_patterns(images).reshape(M, -1)`.
+    """
+    if isinstance(images, Sequence) and images and all(isinstance(image, str | os.PathLike) for image in images):
+        from PIL import Image
+
+        grey = []
+        for path in images:
+            with Image.open(path) as image:
+                grey.append(np.asarray(image.convert("L"), dtype=float))
+        if len({picture.shape for picture in grey}) > 1:
+            refuse("images", "pictures of one size", f"sizes {[picture.shape for picture in grey]}")
+        pixels = np.stack(grey)
+    else:
+        pixels = np.asarray(images, dtype=float)
+    if pixels.ndim != 3 or 0 in pixels.shape:
+        refuse("images", "of shape (M, rows, columns), or paths of pictures", f"shape {pixels.shape}")
+    check_finite("images", pixels)
+    middle = (pixels.min(axis=(1, 2), keepdims=True) + pixels.max(axis=(1, 2), keepdims=True)) / 2
+    return jnp.asarray(np.where(pixels > middle, 1, -1), jnp.int8)
+
+
+def flip_spins(key: PRNGKeyArray, configuration: ArrayLike, flip: ArrayLike) -> Array:
+    """A configuration of single spins with every entry's sign changed with probability `flip`, independently."""
+    spins = jnp.asarray(configuration)
+    check_all("flip", jnp.asarray(flip), lambda p: (p >= 0) & (p <= 1), "a probability, from 0 to 1")
+    return jnp.where(jax.random.bernoulli(key, jnp.asarray(flip), spins.shape), -spins, spins)

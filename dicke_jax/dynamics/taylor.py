@@ -129,12 +129,15 @@ def _next(
     turned_y = sum((turn[j] * y[n - j] for j in range(1, n + 1)), turn[0] * y[n])
     turned_x = sum((turn[j] * x[n - j] for j in range(1, n + 1)), turn[0] * x[n])
     flip, loss, share = 2 * model.omega_spin, model.kappa / 2, 1 / (n + 1)
-    change = jnp.stack([-turned_y, turned_x - flip * z_n, flip * y[n]])
+    x_dot, y_dot, z_dot = -turned_y, turned_x - flip * z_n, flip * y[n]
     if model.dissipation is not None:
-        linear, constant = model.dissipation.terms(change.dtype)
-        change += apply_terms(linear, jnp.stack([x[n], y[n], z_n])) + (constant if n == 0 else 0.0)
+        linear, constant = model.dissipation.terms(x_dot.dtype)
+        dx, dy, dz = apply_terms(linear, jnp.stack([x[n], y[n], z_n])) + (constant if n == 0 else 0.0)
+        x_dot, y_dot, z_dot = x_dot + dx, y_dot + dy, z_dot + dz
     return (
-        *(share * change),
+        share * x_dot,
+        share * y_dot,
+        share * z_dot,
         share * (model.omega_mode * im_n - loss * re_n),
         share * (-model.omega_mode * re_n - loss * im_n - drive_n),
     )

@@ -1,5 +1,8 @@
 """Studies: questions to the memory whose answers are labelled arrays."""
 
+from .mending import picture_mending as picture_mending
+from .ramp import quench as quench
+from .ramp import ramp_hysteresis as ramp_hysteresis
 from .results import open_results as open_results
 from .results import save_results as save_results
 from .transition import retrieval_transition as retrieval_transition

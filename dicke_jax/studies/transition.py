@@ -57,8 +57,8 @@ def retrieval_transition(
 
     **Returns** a dataset with dimensions pattern (from 0) and g0: `overlap`, `occupation` (photons per spin), both
     also as `..._theory` (and on a fine grid of their own as `..._curve`), `fluctuation` of the overlap in time,
-    `status`, `residual`, `time`, `num_steps`; and for each pattern `g_crit`, `g_estimate` with `g_lower` and `g_upper`,
-    the two simulated couplings that enclose the threshold.
+    `other_overlap` (the largest with another pattern), `status`, `residual`, `time`, `num_steps`; and for each
+    pattern `g_crit`, `g_estimate` with `g_lower` and `g_upper`, the two simulated couplings that enclose the threshold.
     """
     if not isinstance(model, DickeModel):
         refuse("model", "a DickeModel", type(model).__name__)
@@ -81,7 +81,9 @@ def retrieval_transition(
     xi_curve, photons_curve = _theory(limit, jnp.asarray(curve, model.dtype))
 
     grid, each = ("pattern", "g0"), np.arange(model.num_modes)
-    overlap = np.abs(np.asarray(runs.overlaps))[each, :, each]
+    all_overlaps = np.abs(np.asarray(runs.overlaps))
+    overlap = all_overlaps[each, :, each]
+    others = np.where(np.eye(model.num_modes, dtype=bool)[:, None, :], 0.0, all_overlaps).max(axis=2)
     status = status_codes(runs.status)
     ended = status <= 1
     estimates = np.array(
@@ -104,6 +106,7 @@ def retrieval_transition(
                 np.asarray(runs.fluctuations)[each, :, each],
                 {"long_name": "standard deviation of the overlap in time, 0 where converged"},
             ),
+            "other_overlap": (grid, others, {"long_name": "largest stationary overlap with another pattern"}),
             "status": (grid, status, status_attributes()),
             "residual": (grid, np.asarray(runs.residual), {"long_name": "max |dy/dt|", "units": "min kappa"}),
             "time": (grid, np.asarray(runs.time), {"long_name": "when the run ended"}),
