@@ -250,10 +250,14 @@ def test_thresholds_with_decay_agree_with_a_spectrum_from_scipy():
         seed = dj.MeanFieldState(jnp.array([[-1.0, -1.0], [0, 0], [0.01, 0.01]]), jnp.zeros(2))
         return dj.steadystate(model, seed, tol=1e-8, max_time=20_000.0)
 
-    below, above = ends(0.99 * threshold), ends(1.01 * threshold)
-    assert below.converged and abs(float(below.overlaps[0])) < 1e-5
-    assert above.converged and abs(float(above.overlaps[0])) > 0.05
-    assert float(above.state.m[0, 0]) > -1 + 1e-3
+    couplings = threshold * np.array([0.99, 1.01, 1.02, 1.03, 1.04])
+    runs = jax.jit(jax.vmap(ends))(jnp.asarray(couplings))
+    assert runs.converged.all()
+    xi = np.abs(np.asarray(runs.overlaps[:, 0]))
+    assert xi[0] < 1e-5 and (xi[1:] > 0.05).all()
+    # the retrieval state, followed down to where its overlap vanishes, meets the normal state's spectrum
+    onset = np.polynomial.Polynomial.fit(couplings[1:], xi[1:] ** 2, 2).roots()
+    assert np.abs(onset - threshold).min() < 1e-4 * threshold
 
 
 def scheduled_scipy(model, bloch, alpha, times, rates):
@@ -356,6 +360,7 @@ BAD = {
         lambda: dj.LargeSpins.from_distribution((1, 0, -1), (0.2, 0.3, 0.5), 30),
         r"num_patterns must be .*3\^30 = .*GB",
     ),
+    "2^M": (lambda: dj.LargeSpins.hypercube(41), r"num_patterns must be .*2\^40 = 1099511627776 subsets.* GB"),
     "jumps": (lambda: dj.LocalDissipation([]), "jumps must be pairs"),
     "jump: name": (lambda: dj.LocalDissipation([("decay", 1.0)]), "jump must be one of 'decay_x'.*'decay'"),
     "jump: shape": (lambda: dj.LocalDissipation([(np.eye(3), 1.0)]), "jump must be a 2x2 matrix"),

@@ -10,7 +10,14 @@ from .._checks import as_float, check_all, check_count, check_finite, check_shap
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from .operators import AbstractCouplings, DenseCouplings, HypercubeCouplings
 
-MOST_GIGABYTES = 4  # of couplings that `LargeSpins.from_distribution` makes
+MOST_GIGABYTES = 4  # of couplings and weights that are made from a number of patterns
+
+
+def _check_fits(formula: str, num_subsets: int, numbers_each: int) -> None:
+    gigabytes = num_subsets * numbers_each * 8 / 1e9
+    if gigabytes > MOST_GIGABYTES:
+        must_be = f"so small that the subsets fit into {MOST_GIGABYTES} GB"
+        refuse("num_patterns", must_be, f"{formula} = {num_subsets} subsets, {gigabytes:.3g} GB")
 
 
 class LargeSpins(eqx.Module):
@@ -52,6 +59,7 @@ class LargeSpins(eqx.Module):
     def hypercube(cls, num_patterns: int, *, gauge: bool = True) -> "LargeSpins":
         """N_sp -> infinity of random patterns: equal subsets, 2^(M-1) with the gauge, 2^M without (paper, Eq. 3)."""
         operator = HypercubeCouplings(num_patterns, gauge)
+        _check_fits(f"2^{num_patterns - gauge}", operator.num_subsets, 1)
         return cls(operator, jnp.full(operator.num_subsets, 1.0 / operator.num_subsets), gauged=gauge)
 
     @classmethod
@@ -73,14 +81,7 @@ class LargeSpins(eqx.Module):
         check_all("probabilities", p, lambda q: q >= 0, "not negative")
         if not abs(p.sum() - 1) < 1e-9:
             refuse("probabilities", "of sum 1", f"sum {p.sum():.9g}")
-        num_subsets = x.size**num_patterns
-        gigabytes = num_subsets * (num_patterns + 1) * 8 / 1e9
-        if gigabytes > MOST_GIGABYTES:
-            refuse(
-                "num_patterns",
-                f"so small that the couplings fit into {MOST_GIGABYTES} GB",
-                f"{num_patterns}: {x.size}^{num_patterns} = {num_subsets} subsets, {gigabytes:.3g} GB",
-            )
+        _check_fits(f"{x.size}^{num_patterns}", x.size**num_patterns, num_patterns + 1)
         weights = np.ones(1)
         for _ in range(num_patterns):
             weights = np.outer(weights, p).ravel()
