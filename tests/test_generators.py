@@ -85,15 +85,16 @@ def test_spins_that_start_differently_are_read_out_one_by_one():
     np.testing.assert_allclose(np.stack([fine.to_spins(m) for m in sol.m]), exact, atol=1e-9)
 
 
-RANDOM_JUMP = np.random.default_rng(3).normal(size=(2, 2)) + 1j * np.random.default_rng(4).normal(size=(2, 2))
+RANDOM_JUMPS = {f"random {i}": np.random.default_rng(i).normal(size=(2, 2, 2)) @ [1, 1j] for i in range(4)}
+RANDOM_JUMP = RANDOM_JUMPS["random 0"]
 
 
-@pytest.mark.parametrize("jump", [*JUMPS, "random"])
+@pytest.mark.parametrize("jump", [*JUMPS, *RANDOM_JUMPS])
 def test_bloch_terms_are_qutip_s_master_equation(jump):
     """One spin in H = b sigma_x + c sigma_z with one jump operator."""
     import qutip
 
-    L = RANDOM_JUMP if jump == "random" else JUMPS[jump]
+    L = RANDOM_JUMPS[jump] if jump in RANDOM_JUMPS else JUMPS[jump]
     sigma = [qutip.sigmax(), qutip.sigmay(), qutip.sigmaz()]
     start = np.array([0.3, -0.5, 0.6])
     rho = (qutip.qeye(2) + sum(float(v) * s for v, s in zip(start, sigma, strict=True))) / 2
@@ -107,7 +108,7 @@ def test_bloch_terms_are_qutip_s_master_equation(jump):
         options=dict(atol=1e-12, rtol=1e-12, nsteps=100_000),
     ).expect
 
-    dissipation = dj.LocalDissipation([(L if jump == "random" else jump, rate)])
+    dissipation = dj.LocalDissipation([(jump if jump in JUMPS else L, rate)])
     T, c = (np.asarray(term)[..., 0] for term in dissipation.terms(jnp.dtype(float)))
     b = np.array([omega, 0.0, field])
     generator = T + 2 * np.array([[0, -b[2], b[1]], [b[2], 0, -b[0]], [-b[1], b[0], 0]])
