@@ -1,5 +1,7 @@
 """Every refusal names the argument, what it must be and what it was."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,6 +99,42 @@ CASES = {
     "spin_length": (lambda: dj.retrieval_overlap(MODEL, 0, spin_length=1.5), "spin_length must be .* got 1.5"),
     "kind": (lambda: dj.critical_coupling(MODEL, 0, kind="exist"), "kind must be one of 'existence'; got 'exist'"),
     "g0: scan": (lambda: dj.studies.retrieval_transition(MODEL, [1.0, 0.5]), "g0 must be strictly increasing"),
+    "probabilities: sign": (
+        lambda: dj.LargeSpins.from_distribution((1, 0), (1.5, -0.5), 2),
+        "probabilities must be not neg",
+    ),
+    "probabilities: sum": (
+        lambda: dj.LargeSpins.from_distribution((1, 0), (0.5, 0.4), 2),
+        "probabilities must be of sum 1",
+    ),
+    "probabilities: shape": (
+        lambda: dj.LargeSpins.from_distribution((1, 0), (1.0,), 2),
+        "probabilities must be of shape",
+    ),
+    "values": (lambda: dj.LargeSpins.from_distribution((1, 1), (0.5, 0.5), 2), "values must be all different"),
+    "d^M": (
+        lambda: dj.LargeSpins.from_distribution((1, 0, -1), (0.2, 0.3, 0.5), 30),
+        r"num_patterns must be .*3\^30 = .*GB",
+    ),
+    "2^M": (lambda: dj.LargeSpins.hypercube(41), r"num_patterns must be .*2\^40 = 1099511627776 subsets.* GB"),
+    "jumps": (lambda: dj.LocalDissipation([]), "jumps must be pairs"),
+    "jump: name": (lambda: dj.LocalDissipation([("decay", 1.0)]), "jump must be one of 'decay_x'.*'decay'"),
+    "jump: shape": (lambda: dj.LocalDissipation([(np.eye(3), 1.0)]), "jump must be a 2x2 matrix"),
+    "rate: sign": (lambda: dj.LocalDissipation([("decay_x", -1.0)]), "rate of a jump must be not negative"),
+    "rate: shape": (
+        lambda: dataclasses.replace(paper(), dissipation=dj.LocalDissipation([("decay_x", jnp.ones(3))])),
+        r"rate of a jump must be one number or of shape \(8,\)",
+    ),
+    "closed form": (
+        lambda: dj.retrieval_overlap(dataclasses.replace(paper(), dissipation=dj.LocalDissipation([("decay_x", 0.1)]))),
+        "model must be without single-spin dissipation",
+    ),
+    "times: schedule": (lambda: dj.PiecewiseLinear([1.0, 0.0], [1.0, 2.0]), "times must be strictly increasing"),
+    "values: schedule": (lambda: dj.PiecewiseLinear([0.0, 1.0], [1.0]), "values must be one value or row"),
+    "bloch: mapping": (
+        lambda: dj.map_to_large_spins([[1, -1]], bloch=np.ones((3, 3))),
+        "bloch must be of shape .3, 2",
+    ),
     "kappa: scan": (lambda: dj.studies.retrieval_transition(model(kappa=0.0), [0.5, 1.0]), "kappa must be positive"),
 }
 

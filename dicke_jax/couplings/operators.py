@@ -83,9 +83,9 @@ class HypercubeCouplings(AbstractCouplings):
     Column k reads off the binary digits of k, the second pattern (without the gauge the first) as the most
     significant one, digit 0 as +1: the order of the paper's Fig. 2 and Fig. S1. Both maps take O(K) time and memory.
 
-    Sums run pairwise along the cube. At a state z_k = +-z every partial sum is then 0 or a power of two times z, so a
-    run that starts exactly on one pattern keeps its other overlaps at exactly zero, in any precision: round-off
-    cannot push it off that invariant subspace.
+    Sums run pairwise along the cube. At a state z_k = +-z every partial sum is then 0 or a power of two times z,
+    without round-off. Where the rest of the arithmetic treats all subsets alike, which the tests watch, a run that
+    starts exactly on one pattern keeps its other overlaps at exactly zero: it never leaves that invariant subspace.
     """
 
     num_patterns: int = eqx.field(static=True)

@@ -1,0 +1,97 @@
+"""Rates that depend on time, against SciPy and finite differences."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems import differences, generic_state, paper
+
+import dicke_jax as dj
+
+TIMES = np.linspace(0.0, 5.0, 6)
+TIGHT = dict(rtol=1e-12, atol=1e-12)
+
+
+def scheduled_scipy(model, bloch, alpha, times, rates):
+    """DOP853 on the dense equations with rates(t), from kink to kink."""
+    from scipy.integrate import solve_ivp
+
+    G, K = np.asarray(model.spins.couplings, dtype=float), model.num_subsets
+
+    def right_hand_side(t, flat):
+        omega, omega_mode, kappa, g0, decay = rates(t)
+        s, a = flat[: 3 * K].reshape(3, K), flat[3 * K :][: len(G)] + 1j * flat[-len(G) :]
+        h = 2 * a.real @ G
+        ds = np.array([-2 * g0 * h * s[1], 2 * g0 * h * s[0] - 2 * omega * s[2], 2 * omega * s[1]])
+        ds += decay * (np.array([[-1], [-0.5], [-0.5]]) * s + np.array([[-1], [0], [0]]))
+        da = -(1j * omega_mode + kappa / 2) * a - 1j * g0 * (G @ s[2]) / K
+        return np.concatenate([ds.ravel(), da.real, da.imag])
+
+    state, path = np.concatenate([np.ravel(bloch), np.real(alpha), np.imag(alpha)]), []
+    for start, stop in itertools.pairwise(times):
+        path.append(state)
+        state = solve_ivp(right_hand_side, (start, stop), state, method="DOP853", rtol=1e-12, atol=1e-12).y[:, -1]
+    return np.array([*path, state])[:, : 3 * K].reshape(len(times), 3, K)
+
+
+def test_trajectories_with_every_rate_in_time_agree_with_scipy():
+    """A function, a ramp with kinks, a diffrax path, and the rate of a jump; saved on the kinks."""
+    import diffrax as dfx
+
+    times = np.array([0.0, 1.0, 2.5, 4.0, 5.0])
+    frequencies = np.array([[1.5, 2.0], [2.5, 1.0], [0.5, 3.0]])
+    model = dj.DickeModel(
+        dj.LargeSpins.hypercube(2),
+        omega_spin=lambda t: 0.5 + 0.2 * jnp.sin(3 * t),
+        omega_mode=dfx.LinearInterpolation(ts=jnp.array([0.0, 2.5, 5.0]), ys=jnp.array(frequencies)),
+        kappa=lambda t: 1.0 + 0.3 * jnp.cos(2 * t) * jnp.array([1.0, -1.0]),
+        g0=dj.PiecewiseLinear([1.0, 2.5, 4.0], [0.3, 1.6, 0.7]),
+        dissipation=dj.LocalDissipation([("decay_x", dj.PiecewiseLinear([1.0, 4.0], [0.0, 0.3]))]),
+    )
+    state = generic_state(paper(num_patterns=2))
+    sol = dj.mfsolve(model, state, times, rtol=1e-11, atol=1e-11)
+
+    def rates(t):
+        modes = np.array([np.interp(t, [0.0, 2.5, 5.0], column) for column in frequencies.T])
+        g0, decay = np.interp(t, [1.0, 2.5, 4.0], [0.3, 1.6, 0.7]), np.interp(t, [1.0, 4.0], [0.0, 0.3])
+        kappa = 1.0 + 0.3 * np.cos(2 * t) * np.array([1.0, -1.0])
+        return 0.5 + 0.2 * np.sin(3 * t), modes, kappa, g0, decay
+
+    np.testing.assert_allclose(sol.m, scheduled_scipy(model, state.m, state.alpha, times, rates), atol=1e-9)
+
+
+def test_a_solver_steps_onto_the_kinks():
+    """With kinks known, tightening the tolerance costs no burst of rejected steps at an unsaved kink."""
+    state = generic_state(paper(num_patterns=2))
+    ramp = dj.PiecewiseLinear([0.0, 1.2345, 3.0], [0.2, 3.0, 0.2])
+    one, other = (dataclasses.replace(paper(num_patterns=2), g0=g0) for g0 in (ramp, lambda t: ramp(t)))
+    known, unknown = (dj.mfsolve(m, state, jnp.array([0.0, 3.0]), rtol=1e-12, atol=1e-12) for m in (one, other))
+    np.testing.assert_allclose(known.m, unknown.m, atol=1e-9)
+    assert known.stats["num_rejected_steps"] < unknown.stats["num_rejected_steps"]
+
+
+def test_gradient_in_the_parameters_of_a_schedule():
+    state = generic_state(paper(num_patterns=2))
+
+    def value(p):
+        model = dataclasses.replace(paper(num_patterns=2), g0=dj.PiecewiseLinear(p[:3], p[3:]))
+        return dj.mfsolve(model, state, jnp.array([0.0, 3.0]), rtol=1e-11, atol=1e-11).overlaps[-1, 0]
+
+    parameters = jnp.array([0.5, 1.3, 2.7, 0.3, 1.4, 0.8])
+    np.testing.assert_allclose(jax.grad(value)(parameters), differences(jax.jit(value), parameters), atol=2e-7)
+
+
+def test_what_needs_constant_rates_says_so():
+    ramp = dj.PiecewiseLinear([0.0, 1.0], [0.5, 1.0])
+    model = dataclasses.replace(paper(), g0=ramp)
+    state = dj.stored_pattern(model)
+    with pytest.raises(ValueError, match="model must be one with constant rates for a stationary"):
+        dj.steadystate(model, state)
+    with pytest.raises(ValueError, match="model must be one with constant rates for this closed form"):
+        dj.retrieval_overlap(model)
+    with pytest.raises(ValueError, match="solver must be .* depend on time"):
+        dj.mfsolve(model, state, jnp.array([0.0, 1.0]), solver=dj.BilinearTaylor())
+    assert float(dj.retrieval_overlap(model.at(1.0))) == float(dj.retrieval_overlap(paper(1.0)))
