@@ -114,6 +114,17 @@ def test_series_solver_for_couplings_that_need_a_matrix_product():
     np.testing.assert_allclose(series.m, pair.m, atol=1e-9)
 
 
+def test_a_large_batch_with_dense_couplings_compiles_and_agrees():
+    """Reductions over thousands of rows are what XLA's CPU backend cannot emit inside one kernel."""
+    rng = np.random.default_rng(0)
+    model = uneven(4, dj.LargeSpins.individual(rng.choice([-1, 1], size=(4, 9))))
+    states = jax.vmap(lambda key: dj.random_state(key, model))(jax.random.split(jax.random.key(0), 4096))
+    many = jax.jit(jax.vmap(lambda state: dj.mfsolve(model, state, jnp.array([0.0, 1.0]), throw=False)))(states)
+    assert many.successful.all()
+    last = dj.MeanFieldState(states.m[-1], states.alpha[-1])
+    np.testing.assert_allclose(many.m[-1], dj.mfsolve(model, last, jnp.array([0.0, 1.0])).m, atol=1e-9)
+
+
 run = eqx.filter_jit(lambda model, state: dj.mfsolve(model, state, TIMES, **TIGHT))
 seeds = st.integers(0, 2**31 - 1)
 
