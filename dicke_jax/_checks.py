@@ -72,3 +72,12 @@ def as_pattern_index(pattern: ArrayLike, num_modes: int) -> Int[Array, ""]:
             refuse("pattern", must_be, int(index))
         return index
     return eqx.error_if(index, (index < 0) | (index >= num_modes), f"pattern must be {must_be}.")
+
+
+def as_probability(name: str, value: ArrayLike) -> Array:
+    """A number from 0 to 1. A traced one is checked when it is known, at run time."""
+    probability, must_be = as_float(value), "a probability, from 0 to 1"
+    check_all(name, probability, lambda p: (p >= 0) & (p <= 1), must_be)
+    if known(probability):
+        return probability
+    return eqx.error_if(probability, ~((probability >= 0) & (probability <= 1)), f"{name} must be {must_be}.")

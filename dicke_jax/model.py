@@ -11,7 +11,7 @@ from ._checks import check_all, check_finite, refuse
 from ._typing import ArrayLike
 from .couplings import LargeSpins
 from .dissipation import LocalDissipation
-from .schedules import Schedule, is_schedule, kinks, value_at
+from .schedules import PiecewiseLinear, Schedule, is_schedule, kinks, value_at
 
 
 class DickeModel(eqx.Module):
@@ -65,8 +65,9 @@ class DickeModel(eqx.Module):
         self.omega_mode = _mode_rates("omega_mode", omega_mode, spins.num_modes, dtype)
         self.kappa = _mode_rates("kappa", kappa, spins.num_modes, dtype)
         self.g0 = _rate("g0", g0, dtype)
-        if not is_schedule(self.kappa):
-            check_all("kappa", self.kappa, lambda k: k >= 0, "not negative: modes lose photons at this rate")
+        given = self.kappa.values if isinstance(self.kappa, PiecewiseLinear) else self.kappa
+        if not is_schedule(given):
+            check_all("kappa", given, lambda k: k >= 0, "not negative: modes lose photons at this rate")
         self.dissipation = dissipation
         if dissipation is not None:
             _check_dissipation(dissipation, spins)
@@ -104,6 +105,12 @@ class DickeModel(eqx.Module):
             return self
         now = {name: jnp.asarray(value_at(rate, t), self.dtype) for name, rate in self.rates.items()}
         return DickeModel(self.spins, **now, dissipation=None if self.dissipation is None else self.dissipation.at(t))
+
+
+def check_model(model: Any, name: str = "model") -> None:
+    """Refuse what is not a `DickeModel`."""
+    if not isinstance(model, DickeModel):
+        refuse(name, "a DickeModel", type(model).__name__)
 
 
 def _check_dissipation(dissipation: LocalDissipation, spins: LargeSpins) -> None:

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
-from ._checks import as_float, as_pattern_index, check_all, check_finite, check_shape, refuse
+from ._checks import as_float, as_pattern_index, as_probability, check_all, check_finite, check_shape, refuse
 from ._typing import ArrayLike, RealState, SubsetReals
 from .model import DickeModel
 
@@ -77,8 +77,7 @@ def corrupted_pattern(
     shorter than 1. Without single-spin dissipation this length is conserved: |xi_nu| never exceeds 1 - 2 flip, and
     no flipped spin is mended. For a deviation that the conservative model does correct see `tilted_pattern`.
     """
-    probability = jnp.asarray(flip, model.dtype)
-    check_all("flip", probability, lambda p: (p >= 0) & (p <= 1), "a probability, from 0 to 1")
+    probability = as_probability("flip", flip).astype(model.dtype)
     z = pattern_signs(model, pattern)
     if model.spins.num_spins is None:
         share = probability

@@ -1,7 +1,6 @@
 """Every test runs in float64, with strict promotion, and with the annotations of the package executed."""
 
 import jax
-import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -13,14 +12,4 @@ settings.register_profile("project", deadline=None, max_examples=25, derandomize
 settings.load_profile("project")
 
 with install_import_hook("dicke_jax", "beartype.beartype"):
-    import dicke_jax as dj
-    import dicke_jax.plotting
-    import dicke_jax.studies
-
-
-@pytest.fixture(scope="session")
-def paper_model() -> dj.DickeModel:
-    """The model of the paper's Fig. 3, at a coupling where all four patterns are stable."""
-    from problems import paper
-
-    return paper(1.2)
+    pass

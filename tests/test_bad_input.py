@@ -135,6 +135,13 @@ CASES = {
         lambda: dj.map_to_large_spins([[1, -1]], bloch=np.ones((3, 3))),
         "bloch must be of shape .3, 2",
     ),
+    "kappa: ramp": (lambda: model(kappa=dj.PiecewiseLinear([0.0, 1.0], [1.0, -1.0])), "kappa must be not negative"),
+    "model: ramp": (lambda: dj.studies.ramp_hysteresis(1.0, 0.3, 1.0, 5.0), "model must be a DickeModel; got float"),
+    "images: uniform": (lambda: dj.image_patterns(np.ones((1, 2, 2))), "images must be .* one brightness"),
+    "decays": (
+        lambda: dj.studies.picture_mending(KEY, np.ones((2, 3, 3)), MODEL, [0.0, 1.0], decays=()),
+        "decays must be at least one rate",
+    ),
     "kappa: scan": (lambda: dj.studies.retrieval_transition(model(kappa=0.0), [0.5, 1.0]), "kappa must be positive"),
 }
 
@@ -161,6 +168,13 @@ def test_a_traced_pattern_that_does_not_exist_is_an_error_too():
 
     with pytest.raises(eqx.EquinoxRuntimeError, match="pattern must be a pattern number from 0 to 1"):
         eqx.filter_jit(lambda nu: dj.stored_pattern(MODEL, nu).m)(jnp.array(5))
+
+
+def test_a_traced_probability_out_of_range_is_an_error_too():
+    import equinox as eqx
+
+    with pytest.raises(eqx.EquinoxRuntimeError, match="flip must be a probability"):
+        eqx.filter_jit(lambda p: dj.corrupted_pattern(KEY, MODEL, flip=p).m)(jnp.array(2.0))
 
 
 def test_series_solver_refuses_equations_that_are_not_its_own():

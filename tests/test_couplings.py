@@ -111,6 +111,17 @@ def test_gauge_flips_y_and_z_and_leaves_x():
     np.testing.assert_allclose(spins, [[0.1, 0.1], [0.2, -0.2], [0.3, -0.3]])
 
 
+def test_values_that_are_all_different_take_no_more_memory_than_spins():
+    """One subset for each spin: the number of conceivable parts is the square of that of spins."""
+    rng = np.random.default_rng(0)
+    G, bloch = rng.normal(size=(2, 100_000)), rng.normal(size=(3, 100_000))
+    mapped = dj.map_to_large_spins(G, gauge=False)
+    assert mapped.spins.num_subsets == 100_000
+    np.testing.assert_array_equal(np.asarray(mapped.spins.couplings)[:, np.asarray(mapped.subset)], G)
+    refined = dj.map_to_large_spins(np.sign(G).astype(np.int8), bloch=bloch)
+    np.testing.assert_allclose(refined.to_spins(refined.to_large(bloch)), bloch, atol=1e-14)
+
+
 def test_empty_subsets_are_left_out():
     G = np.array([[1, 1, 1], [1, -1, 1], [1, -1, 1]], dtype=np.int8)  # 2 of the 4 possible columns
     spins = dj.map_to_large_spins(G).spins

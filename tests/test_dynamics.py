@@ -1,6 +1,7 @@
 """`mfsolve` against independent integrators, conserved quantities and symmetries."""
 
 import dataclasses
+import math
 
 import diffrax as dfx
 import equinox as eqx
@@ -91,6 +92,20 @@ def test_series_solver_has_the_order_it_says():
 
     for order in (3, 6):
         assert error(order, 10) / error(order, 20) == pytest.approx(2**order, rel=0.25)
+
+
+@pytest.mark.parametrize(("order", "limit"), [(8, 3.4), (13, 5.0), (18, 6.6)])
+def test_chosen_orders_keep_oscillations_from_growing_up_to_a_limit_that_the_error_estimate_sees(order, limit):
+    """|sum_n (iy)^n / n!| < 1 + 5e-9 up to y = limit, where the last term is large; not so for order 14."""
+
+    def amplification(p, y):
+        return np.abs(sum((1j * y) ** n / math.factorial(n) for n in range(p + 1)))
+
+    y = np.linspace(0.05, limit - 0.05, 200)
+    assert amplification(order, y).max() < 1 + 5e-9
+    assert amplification(order, limit + 0.05) > 1 + 5e-9
+    assert limit**order / math.factorial(order) > 0.05
+    assert amplification(14, 2.7) > 1 + 5e-7 and 2.7**14 / math.factorial(14) < 2e-5
 
 
 def test_series_solver_is_dense_between_its_steps():

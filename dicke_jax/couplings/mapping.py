@@ -125,11 +125,17 @@ def _split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split every subset by one more row of couplings, and leave out the parts that are empty."""
     part = subset.astype(np.int64) * values.size + digit
-    found = np.flatnonzero(np.bincount(part, minlength=columns.shape[1] * values.size))
-    new_number = np.zeros(columns.shape[1] * values.size, np.int32)
-    new_number[found] = np.arange(found.size, dtype=np.int32)
+    num_parts = columns.shape[1] * values.size
+    if num_parts <= 4 * part.size:  # counted, without a sort
+        found = np.flatnonzero(np.bincount(part, minlength=num_parts))
+        new_number = np.zeros(num_parts, np.int32)
+        new_number[found] = np.arange(found.size, dtype=np.int32)
+        renumbered = new_number[part]
+    else:  # more parts than spins, as where every spin has a value of its own
+        found, inverse = np.unique(part, return_inverse=True)
+        renumbered = inverse.astype(np.int32)
     split_columns = np.vstack([columns[:, found // values.size], values[found % values.size]])
-    return new_number[part], split_columns
+    return renumbered, split_columns
 
 
 def _couplings(columns: np.ndarray, num_modes: int, gauge: bool) -> DenseCouplings | HypercubeCouplings:

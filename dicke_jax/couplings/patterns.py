@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int8, PRNGKeyArray
 
-from .._checks import as_float, check_all, check_count, check_finite, refuse
+from .._checks import as_float, as_probability, check_count, check_finite, refuse
 from .._typing import ArrayLike
 
 
@@ -56,12 +56,14 @@ def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8
     if pixels.ndim != 3 or 0 in pixels.shape:
         refuse("images", "of shape (M, rows, columns), or paths of pictures", f"shape {pixels.shape}")
     check_finite("images", pixels)
-    middle = (pixels.min(axis=(1, 2), keepdims=True) + pixels.max(axis=(1, 2), keepdims=True)) / 2
+    darkest, brightest = pixels.min(axis=(1, 2), keepdims=True), pixels.max(axis=(1, 2), keepdims=True)
+    if np.any(darkest == brightest):
+        refuse("images", "pictures of more than one brightness", "a uniform one")
+    middle = (darkest + brightest) / 2
     return jnp.asarray(np.where(pixels > middle, 1, -1), jnp.int8)
 
 
 def flip_spins(key: PRNGKeyArray, configuration: ArrayLike, flip: ArrayLike) -> Array:
     """A configuration of single spins with every entry's sign changed with probability `flip`, independently."""
     spins = jnp.asarray(configuration)
-    check_all("flip", jnp.asarray(flip), lambda p: (p >= 0) & (p <= 1), "a probability, from 0 to 1")
-    return jnp.where(jax.random.bernoulli(key, jnp.asarray(flip), spins.shape), -spins, spins)
+    return jnp.where(jax.random.bernoulli(key, as_probability("flip", flip), spins.shape), -spins, spins)

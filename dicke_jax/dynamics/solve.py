@@ -13,7 +13,7 @@ from jaxtyping import Array, Complex, Float
 from .._checks import as_float, check_finite, known, refuse
 from .._typing import ArrayLike, RealState
 from ..equations import mean_field_equations
-from ..model import DickeModel
+from ..model import DickeModel, check_model
 from ..observables import occupations, overlaps, spin_lengths
 from ..state import MeanFieldState
 from .taylor import BilinearTaylor
@@ -219,8 +219,7 @@ def _integrate(
 
 
 def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:
-    if not isinstance(model, DickeModel):
-        refuse("model", "a DickeModel", type(model).__name__)
+    check_model(model)
     if not isinstance(state, MeanFieldState):
         refuse("state", "a MeanFieldState", type(state).__name__)
 

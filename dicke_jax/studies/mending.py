@@ -12,7 +12,7 @@ from .._typing import ArrayLike
 from ..couplings import flip_spins, map_to_large_spins
 from ..dissipation import LocalDissipation
 from ..dynamics import mfsolve
-from ..model import DickeModel
+from ..model import DickeModel, check_model
 from ..state import MeanFieldState
 from .results import provenance
 
@@ -49,6 +49,9 @@ def picture_mending(
     **Returns** a dataset with dimensions decay, time, row, column (and pattern): `sigma_z` of every spin, `share_right`
     (the share of pixels that agree with the picture, up to a common sign), `overlap`.
     """
+    check_model(rates, "rates")
+    if len(decays) == 0:
+        refuse("decays", "at least one rate", "none")
     images = np.asarray(pictures)
     if images.ndim != 3 or images.shape[0] != rates.num_modes:
         refuse("pictures", f"of shape ({rates.num_modes}, rows, columns), one for each mode", f"shape {images.shape}")

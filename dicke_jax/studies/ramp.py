@@ -10,7 +10,7 @@ import xarray as xr
 from .._checks import check_all, check_count, refuse
 from .._typing import ArrayLike
 from ..dynamics import mfsolve
-from ..model import DickeModel
+from ..model import DickeModel, check_model
 from ..phases import critical_coupling, retrieval_overlap, retrieval_state
 from ..schedules import PiecewiseLinear
 from ..state import MeanFieldState, pattern_signs
@@ -25,6 +25,7 @@ def quench(
     That state is the normal one below threshold. It is symmetric between a pattern and its negative, and would stay so
     for ever: every spin is turned towards the pattern by the small angle `seed` (radians).
     """
+    check_model(model)
     start = _seeded(dataclasses.replace(model, g0=g0_before), pattern, seed)
     after = dataclasses.replace(model, g0=g0_after)
     sol = mfsolve(after, start, tsave)
@@ -62,6 +63,7 @@ def ramp_hysteresis(
 
     **Returns** a dataset with dimensions direction ("up", "down") and g0: `overlap` |xi_nu|, and `theory` (Eq. 12).
     """
+    check_model(model)
     check_all("duration", np.asarray(duration), lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     check_count("points", points, 2)
     if not g0_low < g0_high:

@@ -14,7 +14,7 @@ from .._checks import as_float, check_finite, refuse
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
 from ..dynamics import SteadyState, check_reaches_steady, steadystate
-from ..model import DickeModel
+from ..model import DickeModel, check_model
 from ..observables import occupations
 from ..phases import critical_coupling, retrieval_overlap, retrieval_state
 from ..state import stored_pattern
@@ -60,8 +60,7 @@ def retrieval_transition(
     `other_overlap` (the largest with another pattern), `status`, `residual`, `time`, `num_steps`; and for each
     pattern `g_crit`, `g_estimate` with `g_lower` and `g_upper`, the two simulated couplings that enclose the threshold.
     """
-    if not isinstance(model, DickeModel):
-        refuse("model", "a DickeModel", type(model).__name__)
+    check_model(model)
     values = as_float(g0).astype(model.dtype)
     if values.ndim != 1 or values.size < 1:
         refuse("g0", "a one-dimensional array of couplings", f"shape {values.shape}")
