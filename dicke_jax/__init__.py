@@ -43,9 +43,15 @@ from .dynamics import mfsolve as mfsolve
 from .dynamics import steadystate as steadystate
 
 # Its phases
+from .phases import Stability as Stability
+from .phases import StateKind as StateKind
+from .phases import StationaryStates as StationaryStates
 from .phases import critical_coupling as critical_coupling
 from .phases import retrieval_overlap as retrieval_overlap
 from .phases import retrieval_state as retrieval_state
+from .phases import stability as stability
+from .phases import stationary_state as stationary_state
+from .phases import stationary_states as stationary_states
 
 __version__ = _version("dicke-jax")
 

@@ -18,4 +18,6 @@ def occupations(alpha: Complex[Array, "*batch M"]) -> Float[Array, "*batch M"]:
 
 def spin_lengths(m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch K"]:
     """|m_k|, conserved by the equations; 1 where all spins of a subset are alike and pure."""
-    return jnp.linalg.norm(m, axis=-2)
+    squared = jnp.sum(m**2, axis=-2)
+    there = squared > 0  # elsewhere the derivative is 0, not NaN
+    return jnp.where(there, jnp.sqrt(jnp.where(there, squared, 1)), 0)

@@ -97,7 +97,39 @@ CASES = {
     "max_steps": (lambda: dj.steadystate(MODEL, STATE, max_steps=0), "max_steps must be .* got 0"),
     "sign": (lambda: dj.retrieval_state(MODEL, 0, sign=2), r"sign must be \+1 or -1; got 2"),
     "spin_length": (lambda: dj.retrieval_overlap(MODEL, 0, spin_length=1.5), "spin_length must be .* got 1.5"),
-    "kind": (lambda: dj.critical_coupling(MODEL, 0, kind="exist"), "kind must be one of 'existence'; got 'exist'"),
+    "kind": (
+        lambda: dj.critical_coupling(MODEL, 0, kind="exist"),
+        "kind must be one of 'existence', 'stability', 'normal'; got 'exist'",
+    ),
+    "kind: method": (
+        lambda: dj.critical_coupling(MODEL, 0, method="newton"),
+        "method must be one of 'closed form', 'root finding'; got 'newton'",
+    ),
+    "spin_length: each": (
+        lambda: dj.critical_coupling(MODEL, 0, spin_length=[1.0, 1.0, 1.0]),
+        r"spin_length must be one number or of shape \(2,\); got shape \(3,\)",
+    ),
+    "normal: none": (
+        lambda: dj.critical_coupling(
+            dj.DickeModel(
+                dj.LargeSpins.individual([[1, 1]]), **RATES, dissipation=dj.LocalDissipation([("sigma_minus", 0.1)])
+            ),
+            kind="normal",
+        ),
+        "model must be one whose dissipation leaves spins without field no overlap.*; got an overlap of",
+    ),
+    "state: moves": (lambda: dj.stability(MODEL, STATE), "state must be stationary; got one that changes at"),
+    "stability: method": (
+        lambda: dj.stability(MODEL, dj.retrieval_state(MODEL), method="lanczos"),
+        "method must be one of 'dense', 'krylov'; got 'lanczos'",
+    ),
+    "stability: tol": (
+        lambda: dj.stability(MODEL, dj.retrieval_state(MODEL), tol=-1.0),
+        "tol must be a number from 0 to 1; got -1.0",
+    ),
+    "side": (lambda: dj.stationary_states(MODEL, KEY, side=0), r"side must be \+1, -1 or None; got 0"),
+    "num_starts": (lambda: dj.stationary_states(MODEL, KEY, num_starts=0), "num_starts must be .* at least 1; got 0"),
+    "guess": (lambda: dj.stationary_state(MODEL, [1.0]), r"guess must be of shape \(2,\), an overlap .*shape \(1,\)"),
     "g0: scan": (lambda: dj.studies.retrieval_transition(MODEL, [1.0, 0.5]), "g0 must be strictly increasing"),
     "probabilities: sign": (
         lambda: dj.LargeSpins.from_distribution((1, 0), (1.5, -0.5), 2),
@@ -157,7 +189,7 @@ def test_is_refused(name):
 def test_closed_forms_refuse_patterns_that_are_not_orthogonal():
     sampled = dj.map_to_large_spins(dj.random_patterns(KEY, 3, 50)).spins
     with pytest.raises(ValueError, match="model.spins must be patterns of .* orthogonal.*; got an overlap of 0"):
-        dj.critical_coupling(dj.DickeModel(sampled, **RATES), 0)
+        dj.critical_coupling(dj.DickeModel(sampled, **RATES), 0, method="closed form")
     with pytest.raises(ValueError, match="model.spins must be"):
         dj.retrieval_overlap(dj.DickeModel(dj.LargeSpins.individual([[0.5, 1.0]]), **RATES), 0)
     assert np.isfinite(dj.critical_coupling(dj.DickeModel(dj.LargeSpins.individual([[1, -1], [1, 1]]), **RATES), 0))

@@ -112,11 +112,118 @@ def test_derivative_of_the_overlap_that_traps_a_least_squares_solve():
     assert float(jax.grad(lambda g: dj.retrieval_overlap(paper(g), 0))(g0)) == pytest.approx(by_hand, rel=1e-12)
 
 
-def test_forward_mode_through_relaxation_meets_the_closed_form():
-    def relaxed(g0):
-        model = paper(g0, num_patterns=2)
+def test_steady_state_gradients_in_every_rate_meet_the_closed_form():
+    """Reverse and forward mode, by implicit differentiation of the run's end, also close above the threshold."""
+
+    def relaxed(rates):
+        model = paper(rates[5], 2, omega_spin=rates[0], omega_mode=rates[1:3], kappa=rates[3:5])
         return jnp.abs(dj.steadystate(model, dj.stored_pattern(model, 1)).overlaps[1])
 
-    _, slope = jax.jvp(relaxed, (1.0,), (1.0,))
-    _, expected = jax.jvp(lambda g0: dj.retrieval_overlap(paper(g0, num_patterns=2), 1), (1.0,), (1.0,))
-    assert float(slope) == pytest.approx(float(expected), abs=1e-5)
+    def closed(rates):
+        model = paper(rates[5], 2, omega_spin=rates[0], omega_mode=rates[1:3], kappa=rates[3:5])
+        return dj.retrieval_overlap(model, 1)
+
+    gradient = jax.jit(jax.grad(relaxed))
+    for g0 in (0.75, 1.1):  # g_crit = 0.7289
+        rates = jnp.array([0.5, 1.5, 2.0, 1.0, 1.0, g0])
+        expected = np.asarray(jax.grad(closed)(rates))
+        np.testing.assert_allclose(gradient(rates), expected, rtol=1e-5, atol=1e-7)
+        _, along = jax.jvp(relaxed, (rates,), (jnp.ones(6),))
+        assert float(along) == pytest.approx(float(expected.sum()), rel=1e-5)
+
+
+def test_steady_state_gradients_against_differences_of_converged_runs():
+    """Weights of unequal size and damped spins: no closed form. Photons, and a component of a spin."""
+    spins = dj.map_to_large_spins(dj.random_patterns(jax.random.key(5), 2, 101)).spins
+
+    def relaxed(rates):
+        jumps = dj.LocalDissipation([("decay_x", rates[4])])
+        model = dj.DickeModel(spins, rates[0], jnp.array([1.5, 2.0]) * rates[1], rates[2], rates[3], dissipation=jumps)
+        end = dj.steadystate(model, dj.tilted_pattern(jax.random.key(2), model, 0, 0.1), tol=1e-11)
+        return end.occupations[0] + end.state.m[0, 1], end.converged
+
+    rates, run = jnp.array([0.5, 1.0, 1.0, 1.2, 0.3]), jax.jit(lambda rates: relaxed(rates)[0])
+    assert relaxed(rates)[1]
+    np.testing.assert_allclose(jax.grad(run)(rates), differences(run, rates, 1e-3), rtol=1e-6, atol=1e-8)
+
+
+def test_a_run_that_has_not_converged_has_no_gradient_and_spoils_no_other():
+    def ends(g0):
+        model = paper(g0, 2)
+        end = dj.steadystate(model, dj.stored_pattern(model), max_time=60.0)
+        return end.overlaps[0], end.converged
+
+    g0 = jnp.array([1.0, 1.6])  # relaxes at 0.2 and at 0.001 kappa
+    converged = jax.vmap(ends)(g0)[1]
+    assert not converged[1]
+    slopes = jax.vmap(jax.jacfwd(lambda g: ends(g)[0]))(g0)
+    np.testing.assert_array_equal(np.isnan(slopes), ~converged)
+    back = jax.grad(lambda g: jnp.sum(jnp.where(converged, jax.vmap(ends)(g)[0], 0.0)))(g0)
+    assert np.isfinite(back).all() and back[1] == 0
+    assert np.isnan(jax.grad(lambda g: jnp.sum(jax.vmap(ends)(g)[0]))(g0)[1])
+
+
+def test_stationary_states_are_differentiable_where_a_least_squares_solve_is_not():
+    """A state followed through g0, pure and mixed, against differences; the trap's value is +0.4555."""
+    key = jax.random.key(0)
+    g0 = 1.5 * float(dj.critical_coupling(paper(), 0))
+    slope = jax.grad(lambda g: dj.stationary_states(paper(g), key, max_states=8).overlaps[1, 0])(g0)
+    assert float(slope) == pytest.approx(0.4555, abs=5e-5)
+
+    mixed = dj.stationary_states(paper(1.2, 3), key)
+    guess = jnp.asarray(mixed.overlaps[-1])
+
+    def photons(g):
+        state, found = dj.stationary_state(paper(g, 3), guess)
+        return jnp.sum(dj.occupations(state.alpha) * jnp.arange(1.0, 4.0)) + jnp.where(found, 0.0, jnp.nan)
+
+    assert float(jax.grad(photons)(1.2)) == pytest.approx(
+        float(differences(lambda g: photons(g[0]), [1.2])[0]), rel=1e-8
+    )
+
+
+def test_eigenvalue_gradients_are_right_at_simple_eigenvalues_and_absent_elsewhere():
+    def rate(g):
+        return dj.stability(paper(g), dj.retrieval_state(paper(g), 3)).growth_rate
+
+    expected = float(differences(lambda g: rate(g[0]), [0.95])[0])
+    assert float(jax.grad(rate)(0.95)) == pytest.approx(expected, rel=1e-8)
+    assert float(jax.jacfwd(rate)(0.95)) == pytest.approx(expected, rel=1e-8)
+
+    def values(g):
+        return dj.stability(paper(g), dj.retrieval_state(paper(g), 3)).eigenvalues.real
+
+    slopes, now = jax.jacfwd(values)(0.95), values(0.95)
+    dark = np.abs(np.asarray(now)) < 1e-12  # four pairs at one frequency
+    assert dark.sum() == 8
+    np.testing.assert_array_equal(np.isnan(slopes), dark)
+    assert np.isfinite(jax.grad(lambda g: values(g)[1])(0.95))
+    assert np.isnan(jax.grad(lambda g: values(g)[2])(0.95))
+
+
+@pytest.mark.parametrize("kind", ["normal", "existence", "stability"])
+def test_thresholds_are_differentiable_in_every_rate(kind):
+    """Closed form and roots found, for the same model, unequal weights and dissipation, against differences."""
+    spins = dj.map_to_large_spins(dj.random_patterns(jax.random.key(5), 2, 101)).spins
+    cube = dj.LargeSpins.hypercube(2)
+
+    def threshold(r, spins=cube, method=None, damped=False):
+        jumps = dj.LocalDissipation([("decay_x", r[5])]) if damped else None
+        model = dj.DickeModel(spins, r[0], r[1:3], r[3:5], 1.0, dissipation=jumps)
+        return dj.critical_coupling(model, 1, kind=kind, method=method)
+
+    rates = jnp.array([0.5, 1.5, 2.0, 1.0, 1.3, 0.2])
+    cases = [dict(), dict(spins=spins)]
+    cases += [dict(method="root finding"), dict(damped=True)] if kind == "stability" else []
+    for case in cases:
+        run = jax.jit(lambda r, case=case: threshold(r, **case))
+        np.testing.assert_allclose(jax.grad(run)(rates), differences(run, rates, 1e-4), rtol=1e-6, atol=1e-8)
+
+
+def test_thresholds_of_equally_easy_patterns_have_no_gradient():
+    def threshold(omega_mode):
+        model = dj.DickeModel(dj.LargeSpins.hypercube(3), 0.5, omega_mode, 1.0, 1.0)
+        return dj.critical_coupling(model, 2, kind="stability")
+
+    assert np.isnan(jax.grad(threshold)(jnp.array([1.5, 1.5, 2.0]))).any()
+    assert np.isfinite(jax.grad(threshold)(jnp.array([1.5, 1.7, 2.0]))).all()

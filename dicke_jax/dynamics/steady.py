@@ -13,7 +13,8 @@ from .._checks import check_all, check_count, known, refuse
 from .._typing import ModeReals, RealState
 from ..equations import mean_field_equations
 from ..model import DickeModel
-from ..observables import occupations, overlaps
+from ..observables import occupations, overlaps, spin_lengths
+from ..self_consistency import follow, signed_lengths, state_of_overlaps
 from ..state import MeanFieldState
 from .solve import check_model_and_state, check_tolerance, default_solver, without_nan
 
@@ -113,8 +114,10 @@ def steadystate(
       at some hundred times its tolerance.
     - `max_steps`: a bound on the number of steps; reaching it is a failure.
 
-    **Returns** a `SteadyState`. Derivatives in forward mode (`jax.jvp`) pass through the integration; reverse mode does
-    not. Gradients of the retrieval states are those of their closed forms, `retrieval_overlap` and `retrieval_state`.
+    **Returns** a `SteadyState`. State, overlaps and occupations of a converged run are differentiable in every rate,
+    and in the state through its conserved spin lengths, in forward and reverse mode: by implicit differentiation of
+    the M self-consistent equations, not through the integration. The derivatives of a run that has not converged are
+    NaN. The other attributes have none.
 
     **Raises** ValueError for arguments that do not fit. A run that fails is told by its status, not raised, so that
     the good rows of a batch live.
@@ -131,8 +134,8 @@ def steadystate(
     atol = check_tolerance("atol", finest if atol is None else atol, model.dtype)
     if max_steps is not None:
         check_count("max_steps", max_steps)
-    rate = jnp.min(model.kappa)
-    end = 5000 / rate if max_time is None else jnp.asarray(max_time, model.dtype)
+    rate = jax.lax.stop_gradient(jnp.min(model.kappa))
+    end = 5000 / rate if max_time is None else jax.lax.stop_gradient(jnp.asarray(max_time, model.dtype))
     check_all("max_time", end, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
 
     return _relax(
@@ -163,6 +166,8 @@ def _relax(
     stepsize_controller: dfx.AbstractStepSizeController,
     max_steps: int | None,
 ) -> SteadyState:
+    given, start = model, y0
+    model, y0 = jax.lax.stop_gradient((model, y0))
     kappa = jnp.min(model.kappa)
     valid, model, y0 = without_nan(model, y0)
     valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
@@ -180,7 +185,6 @@ def _relax(
         stepsize_controller=stepsize_controller,
         event=dfx.Event(_IsStationary(threshold)),
         max_steps=max_steps,
-        adjoint=dfx.ForwardMode(),
         throw=False,
     )
     assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
@@ -191,8 +195,15 @@ def _relax(
     status = _classify(sol.result, residual, threshold, residuals, xi)
     converged, failed = status == SteadyStatus.converged, status == SteadyStatus.failed
 
-    def at_end(last_value: Array, average: Array) -> Array:
-        return jnp.where(failed, jnp.nan, jnp.where(converged, last_value, average))
+    # the same numbers, with the derivatives of the stationary state
+    lengths = jnp.sign(signed_lengths(model, final)) * spin_lengths(start[0])
+    stationary = state_of_overlaps(given, follow(overlaps(model, final.m), converged, given, lengths), lengths)
+    change = jax.tree.map(lambda x: x - jax.lax.stop_gradient(x), stationary)
+    final = jax.tree.map(lambda x, dx: x + jnp.where(failed, 0, dx), final, change)
+
+    def at_end(last: Array, average: Array) -> Array:
+        average = average + (last - jax.lax.stop_gradient(last))
+        return jnp.where(failed, jnp.nan, jnp.where(converged, last, average))
 
     return SteadyState(
         final,

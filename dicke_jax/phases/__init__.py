@@ -1,5 +1,11 @@
-"""The phases of the memory: which states exist, and from which coupling on."""
+"""The phases of the memory: which states exist, which are stable, from which coupling on."""
 
 from .critical import critical_coupling as critical_coupling
 from .retrieval import retrieval_overlap as retrieval_overlap
 from .retrieval import retrieval_state as retrieval_state
+from .stability import Stability as Stability
+from .stability import stability as stability
+from .stationary import StateKind as StateKind
+from .stationary import StationaryStates as StationaryStates
+from .stationary import stationary_state as stationary_state
+from .stationary import stationary_states as stationary_states

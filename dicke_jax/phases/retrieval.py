@@ -71,6 +71,8 @@ def retrieval_state(
 def as_spin_length(model: DickeModel, spin_length: ArrayLike) -> Float[Array, ""]:
     """The spin length s = |m_k|, in the model's precision."""
     length = jnp.asarray(spin_length, model.dtype)
+    if length.ndim:
+        refuse("spin_length", "one number for this closed form", f"shape {length.shape}")
     check_all("spin_length", length, lambda s: (s > 0) & (s <= 1), "positive and at most 1")
     return length
 
@@ -85,25 +87,44 @@ def _retrieved_x(model: DickeModel, pattern: ArrayLike, length: Array) -> tuple[
     return -weight / jnp.where(exists, pull, 1.0), exists
 
 
-def check_closed_form(model: DickeModel, pattern: ArrayLike) -> None:
+def check_closed_form(model: DickeModel, pattern: ArrayLike, *, all_pairs: bool = False) -> None:
+    """Refuse a model that is known not to be one that Eq. 12 is about."""
+    obstacle = closed_form_obstacle(model, pattern, all_pairs=all_pairs)
+    if obstacle is not None and obstacle != UNKNOWN:
+        refuse(*obstacle)
+
+
+UNKNOWN = ("model", "known", "traced")
+
+
+def closed_form_obstacle(
+    model: DickeModel, pattern: ArrayLike, *, all_pairs: bool = False
+) -> tuple[str, str, str] | None:
+    """Why Eq. 12 does not hold: argument, what it must be, what it was. None where it does; `UNKNOWN` where traced.
+
+    The retrieval state of a pattern asks that it be orthogonal to the others; its stability, that all pairs be.
+    """
     if model.is_time_dependent:
-        refuse("model", "one with constant rates for this closed form (model.at(t) has those of time t)", "one without")
+        must_be = "one with constant rates for this closed form (model.at(t) has those of time t)"
+        return "model", must_be, "one with rates that change"
     if model.dissipation is not None:
-        refuse("model", "without single-spin dissipation for this closed form (steadystate integrates)", "one with it")
+        return "model", "without single-spin dissipation for this closed form (steadystate integrates)", "one with it"
     if not known(model.spins.weights) or not known(pattern):
-        return
-    row = pattern_signs(model, pattern)
-    if not known(row):
-        return
-    gram = np.asarray(model.spins.project(row))
-    others = np.abs(np.delete(gram, np.asarray(pattern)))
-    unit = bool(np.all(np.abs(np.abs(np.asarray(row)) - 1) < ORTHOGONAL))
-    if not unit or (others.size and others.max() > ORTHOGONAL):
-        refuse(
-            "model.spins",
-            "patterns of +-1 that are orthogonal, sum_k w_k G[nu, k] G[mu, k] = 0, for this closed form "
-            "(LargeSpins.hypercube has such)",
-            f"an overlap of {others.max() if others.size else 0:.3g} with another pattern"
-            if unit
-            else "other couplings",
-        )
+        return UNKNOWN
+    G = model.spins.couplings
+    if not known(G):
+        return UNKNOWN
+    signs, weights = np.asarray(G, dtype=float), np.asarray(model.spins.weights, dtype=float)
+    chosen = np.arange(model.num_modes) if all_pairs else np.atleast_1d(as_pattern_index(pattern, model.num_modes))
+    rows = signs[chosen]
+    gram = rows @ (weights * signs).T
+    others = np.abs(gram[chosen[:, None] != np.arange(model.num_modes)])
+    must_be = (
+        "patterns of +-1 that are orthogonal, sum_k w_k G[nu, k] G[mu, k] = 0, for this closed form "
+        "(LargeSpins.hypercube has such)"
+    )
+    if np.any(np.abs(np.abs(rows) - 1) >= ORTHOGONAL):
+        return "model.spins", must_be, "other couplings"
+    if others.size and others.max() > ORTHOGONAL:
+        return "model.spins", must_be, f"an overlap of {others.max():.3g} with another pattern"
+    return None
