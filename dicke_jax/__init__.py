@@ -41,17 +41,25 @@ from .dynamics import SteadyState as SteadyState
 from .dynamics import SteadyStatus as SteadyStatus
 from .dynamics import mfsolve as mfsolve
 from .dynamics import steadystate as steadystate
+from .dynamics import LyapunovExponent as LyapunovExponent
+from .dynamics import lyapunov_exponent as lyapunov_exponent
+from .dynamics import Attractor as Attractor
+from .dynamics import AttractorKind as AttractorKind
+from .dynamics import attractor as attractor
 
 # Its phases
-from .phases import Stability as Stability
-from .phases import StateKind as StateKind
-from .phases import StationaryStates as StationaryStates
-from .phases import critical_coupling as critical_coupling
 from .phases import retrieval_overlap as retrieval_overlap
 from .phases import retrieval_state as retrieval_state
-from .phases import stability as stability
+from .phases import StateKind as StateKind
+from .phases import StationaryStates as StationaryStates
 from .phases import stationary_state as stationary_state
 from .phases import stationary_states as stationary_states
+from .phases import Stability as Stability
+from .phases import stability as stability
+from .phases import critical_coupling as critical_coupling
+from .phases import CueEnd as CueEnd
+from .phases import RetrievalEnds as RetrievalEnds
+from .phases import retrieval_probability as retrieval_probability
 
 __version__ = _version("dicke-jax")
 

@@ -137,6 +137,29 @@ def plot_hysteresis(results: xr.Dataset, axis: Axes | None = None) -> Axes:
     return axis
 
 
+def plot_basins(results: xr.Dataset, axis: Axes | None = None) -> Axes:
+    """The chance of retrieval: against coupling for each cue (`studies.retrieval_basins`), or against load.
+
+    Bands, and bars against load, are the 95 % Wilson intervals that the results hold.
+    """
+    (axis,) = _axes(None if axis is None else (axis,), 1)
+    if "load" in results.coords:
+        y, low, high = (results[name].values for name in ("probability", "lower", "upper"))
+        style = {"color": COLOURS[1], "lw": 1.4, "ms": 4.5, "capsize": 2}
+        axis.errorbar(results["load"].values, y, [y - low, high - y], fmt="o-", **style)
+        axis.set_xlabel(r"load $M / N_\mathrm{sp}$")
+    else:
+        for i in range(results.sizes["strength"]):
+            row, style = results.isel(strength=i), pattern_style(i)
+            axis.plot(row.g0, row.probability, marker="o", ms=3.5, lw=1.4, **style, label=f"{float(row.strength):.3g}")
+            axis.fill_between(row.g0, row.lower, row.upper, color=style["color"], alpha=0.15, lw=0)
+        axis.set_xlabel(r"coupling $g_0$ (unit of the rates)")
+        axis.legend(frameon=False, title=results.strength.attrs["long_name"])
+    axis.set_ylabel("probability of retrieval")
+    axis.set_ylim(-0.03, 1.03)
+    return axis
+
+
 def _axes(axes: Any, number: int, rows: bool = False) -> tuple[Axes, ...]:
     if axes is not None:
         return tuple(axes)

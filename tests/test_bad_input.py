@@ -174,6 +174,45 @@ CASES = {
         lambda: dj.studies.picture_mending(KEY, np.ones((2, 3, 3)), MODEL, [0.0, 1.0], decays=()),
         "decays must be at least one rate",
     ),
+    "chunk": (
+        lambda: dj.retrieval_probability(MODEL, KEY, chunk=20),
+        "chunk must be a positive multiple of 16; got 20",
+    ),
+    "num_samples": (lambda: dj.retrieval_probability(MODEL, KEY, num_samples=0), "num_samples must be .* got 0"),
+    "cue: name": (lambda: dj.retrieval_probability(MODEL, KEY, cue="turn"), "cue must be one of 'tilt'.*got 'turn'"),
+    "cue: type": (lambda: dj.retrieval_probability(MODEL, KEY, cue=3), "cue must be a name or a function.*got int"),
+    "strength: flip": (
+        lambda: dj.retrieval_probability(MODEL, KEY, cue="flip", strength=2.0),
+        "strength must be a probability.*got 2.0",
+    ),
+    "strength: shape": (
+        lambda: dj.retrieval_probability(MODEL, KEY, strength=[0.1, 0.2]),
+        r"strength must be of shape \(\), one number; got shape \(2,\)",
+    ),
+    "strength: random": (
+        lambda: dj.retrieval_probability(MODEL, KEY, cue="random", strength=0.3),
+        "strength must be left out for random cues",
+    ),
+    "max_time: cues": (lambda: dj.retrieval_probability(MODEL, KEY, max_time=0.0), "max_time must be positive"),
+    "kappa: cues": (lambda: dj.retrieval_probability(model(kappa=0.0), KEY), "kappa must be positive"),
+    "confidence": (lambda: dj.phases.ends.wilson_interval(1, 2, 1.0), "confidence must be .* got 1.0"),
+    "cue: study": (
+        lambda: dj.studies.retrieval_basins(MODEL, KEY, g0=[1.0], strength=[0.1], cue="random"),
+        "cue must be 'tilt' or 'flip'.*got 'random'",
+    ),
+    "g0: study": (
+        lambda: dj.studies.retrieval_basins(MODEL, KEY, g0=1.0, strength=[0.1]),
+        r"g0 must be a one-dimensional array.*got shape \(\)",
+    ),
+    "model: study": (
+        lambda: dj.studies.retrieval_basins(lambda g0: g0, KEY, g0=[1.0], strength=[0.1]),
+        r"model\(g0\) must be a DickeModel; got float",
+    ),
+    "num_patterns: load": (
+        lambda: dj.studies.retrieval_load(KEY, 10, [], **RATES),
+        "num_patterns must be at least one number of patterns; got none",
+    ),
+    "kappa: load": (lambda: dj.studies.retrieval_load(KEY, 10, [1], **(RATES | {"kappa": 0.0})), "kappa must be pos"),
     "kappa: scan": (lambda: dj.studies.retrieval_transition(model(kappa=0.0), [0.5, 1.0]), "kappa must be positive"),
 }
 

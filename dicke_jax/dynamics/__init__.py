@@ -1,5 +1,10 @@
 """The course in time: trajectories, and where they end."""
 
+from .attractors import Attractor as Attractor
+from .attractors import AttractorKind as AttractorKind
+from .attractors import attractor as attractor
+from .chaos import LyapunovExponent as LyapunovExponent
+from .chaos import lyapunov_exponent as lyapunov_exponent
 from .solve import MFSolution as MFSolution
 from .solve import mfsolve as mfsolve
 from .steady import SteadyState as SteadyState

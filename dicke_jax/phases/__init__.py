@@ -1,6 +1,9 @@
 """The phases of the memory: which states exist, which are stable, from which coupling on."""
 
+from .basins import retrieval_probability as retrieval_probability
 from .critical import critical_coupling as critical_coupling
+from .ends import CueEnd as CueEnd
+from .ends import RetrievalEnds as RetrievalEnds
 from .retrieval import retrieval_overlap as retrieval_overlap
 from .retrieval import retrieval_state as retrieval_state
 from .stability import Stability as Stability

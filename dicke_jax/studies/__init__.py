@@ -1,5 +1,7 @@
 """Studies: questions to the memory whose answers are labelled arrays."""
 
+from .basins import retrieval_basins as retrieval_basins
+from .basins import retrieval_load as retrieval_load
 from .mending import picture_mending as picture_mending
 from .ramp import quench as quench
 from .ramp import ramp_hysteresis as ramp_hysteresis
