@@ -57,6 +57,9 @@ from .phases import stationary_states as stationary_states
 from .phases import Stability as Stability
 from .phases import stability as stability
 from .phases import critical_coupling as critical_coupling
+from .phases import Branch as Branch
+from .phases import SpecialPoint as SpecialPoint
+from .phases import continuation as continuation
 from .phases import CueEnd as CueEnd
 from .phases import RetrievalEnds as RetrievalEnds
 from .phases import retrieval_probability as retrieval_probability

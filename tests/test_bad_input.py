@@ -130,6 +130,38 @@ CASES = {
     "side": (lambda: dj.stationary_states(MODEL, KEY, side=0), r"side must be \+1, -1 or None; got 0"),
     "num_starts": (lambda: dj.stationary_states(MODEL, KEY, num_starts=0), "num_starts must be .* at least 1; got 0"),
     "guess": (lambda: dj.stationary_state(MODEL, [1.0]), r"guess must be of shape \(2,\), an overlap .*shape \(1,\)"),
+    "limits": (
+        lambda: dj.continuation(MODEL, [0.0, 0.0], limits=(1.0, 1.0)),
+        r"limits must be two finite numbers, the lower one first; got \(1.0, 1.0\)",
+    ),
+    "parameter": (
+        lambda: dj.continuation(MODEL, [0.0, 0.0], "kappa", limits=(0.5, 1.0)),
+        "parameter must be 'g0', 'omega_spin', .*; got 'kappa'",
+    ),
+    "parameter: mode": (
+        lambda: dj.continuation(MODEL, [0.0, 0.0], ("kappa", 2), limits=(0.5, 1.0)),
+        "parameter must be of a mode from 0 to 1; got",
+    ),
+    "value": (
+        lambda: dj.continuation(MODEL, [0.0, 0.0], limits=(0.5, 1.0), value=2.0),
+        "value must be the parameter's at the start, from 0.5 to 1; got 2.0",
+    ),
+    "value: function": (
+        lambda: dj.continuation(MODEL, [0.0, 0.0], lambda p: MODEL, limits=(0.5, 1.0)),
+        "value must be the parameter's at the start, from 0.5 to 1; got None",
+    ),
+    "start": (
+        lambda: dj.continuation(MODEL, [0.0], limits=(0.5, 1.5), value=1.0),
+        r"start must be a state, a branch point or overlaps of shape \(2,\); got shape \(1,\)",
+    ),
+    "y: twice": (
+        lambda: dj.studies.phase_diagram(MODEL, KEY, ("g0", [1.0]), ("g0", [1.0])),
+        "y must be another parameter than x; got 'g0'",
+    ),
+    "x: shape": (
+        lambda: dj.studies.phase_diagram(MODEL, KEY, ("g0", 1.0), ("omega_spin", [1.0])),
+        r"x and y must be a named parameter and a one-dimensional array of finite values; got shape \(\)",
+    ),
     "g0: scan": (lambda: dj.studies.retrieval_transition(MODEL, [1.0, 0.5]), "g0 must be strictly increasing"),
     "probabilities: sign": (
         lambda: dj.LargeSpins.from_distribution((1, 0), (1.5, -0.5), 2),

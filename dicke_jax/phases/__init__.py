@@ -1,6 +1,9 @@
 """The phases of the memory: which states exist, which are stable, from which coupling on."""
 
 from .basins import retrieval_probability as retrieval_probability
+from .continuation import Branch as Branch
+from .continuation import SpecialPoint as SpecialPoint
+from .continuation import continuation as continuation
 from .critical import critical_coupling as critical_coupling
 from .ends import CueEnd as CueEnd
 from .ends import RetrievalEnds as RetrievalEnds

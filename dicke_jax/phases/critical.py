@@ -12,9 +12,19 @@ from .._checks import as_pattern_index, check_all, check_choice, refuse
 from .._typing import ArrayLike, SubsetReals
 from ..model import DickeModel, check_model
 from ..self_consistency import state_of_overlaps, trusted
-from .branch import Branch, as_function, coupling_at, follow_branch, overlaps_in_field, refine, response, side, tangent
 from .normal import normal_threshold
 from .retrieval import closed_form_obstacle, threshold_squared
+from .retrieval_branch import (
+    RetrievalBranch,
+    as_function,
+    coupling_at,
+    follow_branch,
+    overlaps_in_field,
+    refine,
+    response,
+    side,
+    tangent,
+)
 from .spectrum import largest_eigenvalue, one_sign
 from .stability import growth_rate
 
@@ -130,7 +140,7 @@ def _by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: SubsetReals
 
 
 def _first_turn(
-    branch: Branch, fixed: tuple[DickeModel, SubsetReals], nu: Int[Array, ""]
+    branch: RetrievalBranch, fixed: tuple[DickeModel, SubsetReals], nu: Int[Array, ""]
 ) -> tuple[Int[Array, ""], Array, Array]:
     """Where g0 turns back first: the point before, log a and the unknowns. Else the end of the branch.
 
@@ -161,7 +171,7 @@ def _first_turn(
 
 
 def _bisect(
-    branch: Branch,
+    branch: RetrievalBranch,
     strong: Int[Array, ""],
     weak: Int[Array, ""],
     before: Callable[[Array, Array], Array],

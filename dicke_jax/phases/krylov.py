@@ -18,7 +18,9 @@ NEGLIGIBLE = 1e-10  # the length, against the largest, at which a new direction 
 _push = eqx.filter_jit(push)
 
 
-def bright_spectrum(model: DickeModel, state: MeanFieldState, tol: float) -> tuple[Array, Array, Array, float, bool]:
+def bright_spectrum(
+    model: DickeModel, state: MeanFieldState, tol: float
+) -> tuple[Array, Array, list[int], float, bool]:
     """Eigenvalues on the span of e_i, A e_i, A^2 e_i, ..., with e_i the deviations of the modes (block Arnoldi).
 
     Spins that couple alike and precess at one rate enter it by M combinations only, however many they are: it ends
@@ -27,8 +29,8 @@ def bright_spectrum(model: DickeModel, state: MeanFieldState, tol: float) -> tup
     converged long before. Then only those whose residuals |A v - lambda v| are small are kept, and nothing is counted
     beside them.
 
-    Returns eigenvalues, shares of the patterns, the numbers of dark eigenvalues that grow (none), stay and decay, the
-    largest real part of the dark ones (-inf where there are none), and whether the subspace ended.
+    Returns eigenvalues, shares of the patterns, the numbers of dark eigenvalues that stay and that decay, the largest
+    real part of the dark ones (-inf where there are none), and whether the subspace ended.
     """
     y = state.to_real(model)
     size = y[0].size
@@ -58,8 +60,8 @@ def bright_spectrum(model: DickeModel, state: MeanFieldState, tol: float) -> tup
     total = overlaps.sum(axis=1, keepdims=True)
     shares = overlaps / np.where(total > 0, total, 1)
     spins = basis[:size, 2 * model.num_modes :]
-    unseen, slowest = _dark(model, y, spins, tol) if complete else ([0, 0, 0], -np.inf)
-    return jnp.asarray(values), jnp.asarray(shares, model.dtype), jnp.asarray(unseen), slowest, complete
+    unseen, slowest = _dark(model, y, spins, tol) if complete else ([0, 0], -np.inf)
+    return jnp.asarray(values), jnp.asarray(shares, model.dtype), unseen, slowest, complete
 
 
 def _new_directions(basis: np.ndarray, pushed: np.ndarray, scale: float) -> np.ndarray:
@@ -73,7 +75,7 @@ def _dark(model: DickeModel, y: RealState, bright: np.ndarray, tol: float) -> tu
     """Each subset turning in its own field, without what the subspace holds already."""
     if model.dissipation is None:  # precession alone, two directions for each subset
         unseen = 2 * model.num_subsets - bright.shape[1]
-        return [0, unseen, 0], 0.0 if unseen else -np.inf
+        return [unseen, 0], 0.0 if unseen else -np.inf
     columns = jax.vmap(lambda axis: _turn(model, y, axis), out_axes=-1)(jnp.eye(3, dtype=model.dtype))
     blocks = np.moveaxis(np.asarray(columns), 1, 0)  # (K, 3, 3)
     rates = np.real(np.linalg.eigvals(blocks))
@@ -82,7 +84,7 @@ def _dark(model: DickeModel, y: RealState, bright: np.ndarray, tol: float) -> tu
     neutral = int(np.sum(rates > -tol)) - int(np.sum(held > -tol))
     decaying = rates.size - held.size - neutral
     slowest = float(rates.max()) if neutral or decaying else -np.inf
-    return [0, neutral, decaying], slowest
+    return [neutral, decaying], slowest
 
 
 @eqx.filter_jit

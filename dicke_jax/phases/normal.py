@@ -10,7 +10,7 @@ from .._checks import known, refuse
 from .._typing import SubsetReals
 from ..model import DickeModel
 from ..self_consistency import stationary_spins
-from .branch import overlaps_in_field, response
+from .retrieval_branch import overlaps_in_field, response
 from .spectrum import eigenvalues, largest_eigenvalue, one_sign
 
 FINEST, POINTS, HALVINGS = 1e-3, 64, 50  # of the search for an oscillation that grows before the static threshold

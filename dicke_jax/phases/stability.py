@@ -108,32 +108,30 @@ def stability(
     tolerance = (1e-4 if model.dtype != jnp.float64 else 1e-9) if tol is None else tol
     if not known(tolerance) or not 0 <= tolerance < 1:
         refuse("tol", "a number from 0 to 1", tol)
-    scale, rest = largest_rate(model), residual(model, state)
-    if known(rest) and not rest < 1e3 * tolerance + 1e-6:
-        refuse("state", "stationary", f"one that changes at {float(rest):.2g} of the largest rate")
-
+    y = state.to_real(model)
+    traced = not all(map(known, jax.tree.leaves((model, y))))
     dimension = (2 if model.dissipation is None else 3) * model.num_subsets + 2 * model.num_modes
     if method is None:
-        method = "dense" if dimension <= DENSE or not known(rest) else "krylov"
+        method = "dense" if dimension <= DENSE or traced else "krylov"
     check_choice("method", method, ("dense", "krylov"))
+    if method == "krylov" and traced:
+        refuse("method", "'dense' under jax.jit, jax.vmap and jax.grad", repr(method))
+
+    scale, rest = _scale_and_residual(model, state)
+    if known(rest) and not rest < 1e3 * tolerance + 1e-6:
+        refuse("state", "stationary", f"one that changes at {float(rest):.2g} of the largest rate")
     if method == "dense":
-        eigenvalues, directions = _dense(model, state)
-        unseen, slowest, complete = jnp.zeros(3, int), -jnp.inf, True
-    else:
-        if not known(rest):
-            refuse("method", "'dense' under jax.jit, jax.vmap and jax.grad", repr(method))
-        eigenvalues, directions, unseen, slowest, complete = bright_spectrum(model, state, tolerance * float(scale))
-    real = eigenvalues.real
-    growing, decaying = real > tolerance * scale, real < -tolerance * scale
-    counts = [jnp.sum(each) for each in (growing, ~growing & ~decaying, decaying)]
+        return _dense(model, state, tolerance * scale, scale, rest)
+    eigenvalues, directions, dark, slowest, complete = bright_spectrum(model, state, tolerance * float(scale))
+    growing, neutral, decaying = _counts(eigenvalues, tolerance * scale)
     return Stability(
         eigenvalues,
-        jnp.maximum(real[0], slowest) if slowest > -jnp.inf else real[0],
-        counts[0] + unseen[0],
-        counts[1] + unseen[1],
-        counts[2] + unseen[2],
+        jnp.maximum(eigenvalues[0].real, slowest) if slowest > -jnp.inf else eigenvalues[0].real,
+        growing,
+        neutral + dark[0],
+        decaying + dark[1],
         directions,
-        jnp.asarray(tolerance * scale),
+        tolerance * scale,
         rest,
         scale,
         complete,
@@ -145,13 +143,25 @@ def growth_rate(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
     return eigenvalues(jacobian(model, state)).real[0]
 
 
-def _dense(model: DickeModel, state: MeanFieldState) -> tuple[Array, Array]:
+@eqx.filter_jit
+def _scale_and_residual(model: DickeModel, state: MeanFieldState) -> tuple[Array, Array]:
+    return largest_rate(model), residual(model, state)
+
+
+def _counts(eigenvalues: Complex[Array, " n"], tolerance: Array) -> tuple[Array, Array, Array]:
+    growing, decaying = eigenvalues.real > tolerance, eigenvalues.real < -tolerance
+    return jnp.sum(growing), jnp.sum(~growing & ~decaying), jnp.sum(decaying)
+
+
+@eqx.filter_jit
+def _dense(model: DickeModel, state: MeanFieldState, tolerance: Array, scale: Array, rest: Array) -> Stability:
     values, vectors = eigensystem(jacobian(model, state))
     fixed = jax.lax.stop_gradient((model, state))
     basis = tangent_basis(*fixed)[2 * model.num_subsets : 3 * model.num_subsets].astype(vectors.dtype)
     z = jnp.matmul(basis, vectors, precision="highest")
     parts = [jax.vmap(fixed[0].spins.project, in_axes=1)(part) for part in (z.real, z.imag)]
-    return values, shares_of(jnp.hypot(*parts), jnp.linalg.norm(z, axis=0))
+    directions = shares_of(jnp.hypot(*parts), jnp.linalg.norm(z, axis=0))
+    return Stability(values, values[0].real, *_counts(values, tolerance), directions, tolerance, rest, scale)
 
 
 def shares_of(overlaps: Float[Array, "n M"], size: Float[Array, " n"]) -> Float[Array, "n M"]:

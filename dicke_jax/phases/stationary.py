@@ -150,7 +150,7 @@ def stationary_states(
 
     **Raises** ValueError for arguments that do not fit, or for rates that depend on time.
     """
-    lengths = _lengths(model, spin_length, side)
+    lengths = signed_spin_lengths(model, spin_length, side)
     M = model.num_modes
     num_starts = min(max(1024, 128 * 2**M), 65536) if num_starts is None else num_starts
     check_count("num_starts", num_starts)
@@ -174,7 +174,7 @@ def stationary_state(
     Differentiable in the model by implicit differentiation, and made for `jax.vmap`: to follow a known state through
     parameters. Arguments as in `stationary_states`; NaN where there is none.
     """
-    lengths = _lengths(model, spin_length, side)
+    lengths = signed_spin_lengths(model, spin_length, side)
     start = jnp.asarray(guess, model.dtype)
     check_shape("guess", start, (model.num_modes,), "an overlap for each pattern")
     return _polish(model, lengths, start)
@@ -188,7 +188,8 @@ def _polish(model: DickeModel, lengths: SubsetReals, start: ModeReals) -> tuple[
     return state_of_overlaps(model, xi, lengths), good
 
 
-def _lengths(model: DickeModel, spin_length: ArrayLike, side: int | None) -> SubsetReals:
+def signed_spin_lengths(model: DickeModel, spin_length: ArrayLike, side: int | None) -> SubsetReals:
+    """s_k, with the sign of the side of their field on which the spins are; see `stationary_spins`."""
     check_model(model)
     if model.is_time_dependent:
         refuse("model", "one with constant rates (model.at(t) has those of time t)", "one with rates that change")

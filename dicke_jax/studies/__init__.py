@@ -2,6 +2,8 @@
 
 from .basins import retrieval_basins as retrieval_basins
 from .basins import retrieval_load as retrieval_load
+from .diagrams import bifurcation_diagram as bifurcation_diagram
+from .diagrams import phase_diagram as phase_diagram
 from .mending import picture_mending as picture_mending
 from .ramp import quench as quench
 from .ramp import ramp_hysteresis as ramp_hysteresis

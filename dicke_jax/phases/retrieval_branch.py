@@ -28,7 +28,7 @@ MOST_POINTS = 300
 NEWTON_STEPS = 8
 
 
-class Branch(eqx.Module):
+class RetrievalBranch(eqx.Module):
     """Points of a branch, from strong to weak field: the first `number` ones. The rest repeats the last."""
 
     strength: Float[Array, " P"]  # log a
@@ -36,7 +36,7 @@ class Branch(eqx.Module):
     number: Int[Array, ""]
 
 
-def follow_branch(model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals) -> Branch:
+def follow_branch(model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals) -> RetrievalBranch:
     """Newton's method from a prediction along the tangent, with steps so short that the branch is not lost."""
     unit = jnp.abs(2 * model.omega_spin)
     start, end = jnp.log(STRONGEST * unit), jnp.log(WEAKEST * unit)
@@ -61,7 +61,7 @@ def follow_branch(model: DickeModel, pattern: Int[Array, ""], lengths: SubsetRea
         strength = jnp.where(new, further, branch.strength)
         points = jnp.where(new[:, None], point[None, :], branch.points)
         step = jnp.where(good, jnp.minimum(1.5 * step, LONGEST_STEP), step / 2)
-        return Branch(strength, points, branch.number + good.astype(int)), step
+        return RetrievalBranch(strength, points, branch.number + good.astype(int)), step
 
     def unfinished(carry: Any) -> Array:
         branch, step = carry
@@ -69,7 +69,7 @@ def follow_branch(model: DickeModel, pattern: Int[Array, ""], lengths: SubsetRea
         return going & (branch.number > 0) & (branch.number < MOST_POINTS)
 
     points = jnp.broadcast_to(first, (MOST_POINTS, first.size))
-    branch = Branch(jnp.full(MOST_POINTS, start), points, good.astype(int))
+    branch = RetrievalBranch(jnp.full(MOST_POINTS, start), points, good.astype(int))
     return jax.lax.while_loop(unfinished, advance, (branch, jnp.asarray(LONGEST_STEP, model.dtype)))[0]
 
 
