@@ -39,6 +39,7 @@ ROOMS = [
     ["studies"],
     ["plotting"],
     [""],
+    ["commands"],
     ["cli"],
     ["__main__"],
 ]
