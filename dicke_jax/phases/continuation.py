@@ -1,5 +1,6 @@
 """Branches of stationary states, followed in any parameter through folds, with what happens along them."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from .stationary import signed_spin_lengths
 STRAIGHT = 0.98  # cosine of the angle between two tangents, below which a step was too long
 SHORTEST = 1e-6  # step, against the longest
 SINGULAR = 1e-6  # the smallest singular value, against the largest, of a matrix at a branch point
+FLAT = 1e-7  # slope of the parameter that is none
 BISECTIONS = 60
 KINDS = ("fold", "branch point", "hopf")
 
@@ -154,7 +156,12 @@ def continuation(
             refuse("start", "near a stationary state", "one from which none is found")
         towards = jnp.zeros(model.num_modes + 1, model.dtype).at[-1].set(direction)
         points = [first_point(problem, jnp.append(xi, value / scale), towards)]
-    return _follow(problem, points, pair / scale, step, max_points, name)
+    branch = _follow(problem, points, pair / scale, step, max_points, name)
+    if not isinstance(start, SpecialPoint):
+        return branch
+    # round-off at the crossing where it began is no news
+    news = [p for p in branch.special if np.linalg.norm(p.overlaps - branch.overlaps[0]) > step / 100]
+    return dataclasses.replace(branch, special=tuple(news))
 
 
 def parameter_of(model: DickeModel, parameter: Any) -> tuple[str, float | None]:
@@ -230,7 +237,8 @@ def _special(problem: Problem, last: Point, new: Point, ds: float, index: int) -
         if float(point.singular) > SINGULAR:
             return None
         note("branch point", point, other_direction(problem, point.u, point.tangent))
-    if float(new.tangent[-1]) * float(last.tangent[-1]) < 0 and abs(float(new.tangent[-1])) > 1e-9:
+    slopes = float(last.tangent[-1]), float(new.tangent[-1])
+    if slopes[0] * slopes[1] < 0 and min(map(abs, slopes)) > FLAT:  # not where it starts at a crossing, with slope 0
         note("fold", locate(lambda p: float(p.tangent[-1])))
     if problem.spectral and float(new.swing) * float(last.swing) < 0:
         point = locate(lambda p: float(p.swing))
