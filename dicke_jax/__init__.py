@@ -64,6 +64,28 @@ from .phases import CueEnd as CueEnd
 from .phases import RetrievalEnds as RetrievalEnds
 from .phases import retrieval_probability as retrieval_probability
 
+# Where finite N differs
+from .finite_size import Moments as Moments
+from .finite_size import MasterSolution as MasterSolution
+from .finite_size import MasterStatus as MasterStatus
+from .finite_size import mesolve as mesolve
+from .finite_size import TheoremCheck as TheoremCheck
+from .finite_size import TheoremConstants as TheoremConstants
+from .finite_size import check_theorem as check_theorem
+from .finite_size import initial_error as initial_error
+from .finite_size import scaled_error as scaled_error
+from .finite_size import theorem_constants as theorem_constants
+from .finite_size import CovarianceStatus as CovarianceStatus
+from .finite_size import OutputSpectrum as OutputSpectrum
+from .finite_size import StationaryCovariance as StationaryCovariance
+from .finite_size import gaussian_moments as gaussian_moments
+from .finite_size import output_spectrum as output_spectrum
+from .finite_size import stationary_covariance as stationary_covariance
+from .finite_size import WignerSolution as WignerSolution
+from .finite_size import wigner_moments as wigner_moments
+from .finite_size import commutators as commutators
+from .finite_size import product_covariance as product_covariance
+
 __version__ = _version("dicke-jax")
 
 

@@ -101,6 +101,52 @@ def run_phases(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_exactness(options: argparse.Namespace) -> int:
+    out = _writable_folder(options.out)
+    _set_precision(options)
+    from dataclasses import replace
+
+    import jax
+    import jax.numpy as jnp
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    from . import tilted_pattern
+    from .plotting import plot_exactness
+    from .studies import mean_field_exactness, save_results
+
+    model = _model(options)
+    model = replace(model, g0=jnp.asarray(options.g0, model.dtype))
+    state = tilted_pattern(jax.random.key(options.seed), model, 0, angle=options.angle)
+    with _Progress(options.quiet) as progress:
+        results = mean_field_exactness(
+            model,
+            state,
+            jnp.linspace(0.0, options.end, 41),
+            exact_sizes=options.exact,
+            levels=options.levels,
+            num_samples=options.samples,
+            key=jax.random.key(options.seed),
+            progress=progress,
+        )
+    data = save_results(results, out / "exactness.nc")
+    plot_exactness(results)
+    picture = out / "exactness.png"
+    plt.savefig(picture, dpi=160)
+    plt.close("all")
+    end = results.isel(time=-1)
+    for route in ("exact", "sampled"):
+        power, error = float(end[f"exponent_{route}"]), float(end[f"exponent_{route}_se"])
+        print(f"E_N(t = {options.end:g}) falls like N^({power:.3f} +- {error:.3f}), {route}")
+    cut = [int(n) for n in results.N_exact.values[results.status.values != 0]]
+    if cut:
+        print(f"not to be trusted, for lack of photon levels or a failed run: N = {cut}; use more --levels")
+    print(f"wrote {picture} and {data}")
+    return 0
+
+
 def _check_scan(name: str, low: float, high: float, points: int) -> None:
     if points < 1:
         raise ValueError(f"--points must be at least 1; got {points}.")

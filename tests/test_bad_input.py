@@ -23,6 +23,14 @@ def model(**rates):
     return dj.DickeModel(SPINS, **(RATES | rates))
 
 
+def model_of(spins):
+    return dj.DickeModel(spins, **RATES)
+
+
+def at_rest(num_modes, num_subsets):
+    return dj.MeanFieldState(jnp.tile(jnp.array([[-1.0], [0.0], [0.0]]), num_subsets), jnp.zeros(num_modes))
+
+
 def times(*values):
     return dj.mfsolve(MODEL, STATE, jnp.array(values))
 
@@ -245,6 +253,111 @@ CASES = {
         "num_patterns must be at least one number of patterns; got none",
     ),
     "kappa: load": (lambda: dj.studies.retrieval_load(KEY, 10, [1], **(RATES | {"kappa": 0.0})), "kappa must be pos"),
+    "subset_size: none": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0]), "subset_size must be a whole number.*None"),
+    "subset_size: zero": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 0), "subset_size must be .* at least 1; got 0"),
+    "subset_size: not whole": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 2.5), "subset_size must be .* got 2.5"),
+    "subset_size: unequal": (
+        lambda: dj.mesolve(
+            model_of(dj.LargeSpins.from_distribution((1, 0), (0.3, 0.7), 1)), at_rest(1, 2), [0.0, 1.0], 2
+        ),
+        "model.spins must be of equal weights",
+    ),
+    "subset_size: twice": (
+        lambda: dj.mesolve(model_of(dj.LargeSpins.individual([[1, -1]])), at_rest(1, 2), [0.0, 1.0], 2),
+        "subset_size must be left out",
+    ),
+    "space": (
+        lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 40, levels=20),
+        "subset_size and levels must be so small .* 8 GB; got dimension 672400, 6.51e.04 GB",
+    ),
+    "levels": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 1, levels=1), "levels must be .* at least 2; got 1"),
+    "levels: modes": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 1, levels=(3,)), "levels must be .* 2, one for"),
+    "mixed spins": (
+        lambda: dj.mesolve(MODEL, dj.corrupted_pattern(KEY, MODEL), [0.0, 1.0], 1),
+        ".m_k. must be 1: spins of a subset alike.*0.8",
+    ),
+    "large spins: dissipation": (
+        lambda: dj.mesolve(
+            dataclasses.replace(MODEL, dissipation=dj.LocalDissipation([("decay_x", 0.1)])), STATE, [0.0, 1.0], 1
+        ),
+        "model must be without single-spin dissipation, which leaves the space of large spins",
+    ),
+    "tsave: exact": (lambda: dj.mesolve(MODEL, STATE, [1.0, 0.0], 1), "tsave must be at least two increasing times"),
+    "state: exact": (lambda: dj.mesolve(MODEL, 1.0, [0.0, 1.0], 1), "state must be a MeanFieldState; got float"),
+    "bound: losses": (lambda: dj.theorem_constants(model(kappa=0.0), STATE), "kappa must be positive in every mode"),
+    "bound: dissipation": (
+        lambda: dj.theorem_constants(
+            dataclasses.replace(MODEL, dissipation=dj.LocalDissipation([("decay_x", 0.1)])), STATE
+        ),
+        "model must be without single-spin dissipation for this bound: it adds a source",
+    ),
+    "bound: schedule": (lambda: dj.theorem_constants(model(g0=lambda t: 1.0), STATE), "model must be one with const"),
+    "d0": (lambda: dj.theorem_constants(MODEL, STATE, d0="stated"), "d0 must be one of 'proved', 'printed'"),
+    "d0: couplings": (
+        lambda: dj.theorem_constants(
+            model_of(dj.LargeSpins.from_distribution((1, 0), (0.5, 0.5), 1)), at_rest(1, 2), d0="printed"
+        ),
+        "d0 must be 'proved' for couplings other than signs of equal subsets",
+    ),
+    "covariance": (
+        lambda: dj.gaussian_moments(MODEL, STATE, [0.0, 1.0], covariance=np.eye(3)),
+        r"covariance must be of shape \(10, 10\), 3 K spin components and 2 M quadratures; got shape \(3, 3\)",
+    ),
+    "tsave: fluctuations": (lambda: dj.gaussian_moments(MODEL, STATE, [1.0, 1.0]), "tsave must be at least two inc"),
+    "mixed spins: stationary": (
+        lambda: dj.stationary_covariance(MODEL, dj.corrupted_pattern(KEY, MODEL)),
+        ".m_k. must be 1 for a stationary covariance without single-spin dissipation; got 0.8",
+    ),
+    "model: ramp, stationary": (
+        lambda: dj.stationary_covariance(model(g0=lambda t: 1.0), STATE),
+        "model must be one with constant rates for a stationary state",
+    ),
+    "spectrum: dissipation": (
+        lambda: dj.output_spectrum(
+            dataclasses.replace(MODEL, dissipation=dj.LocalDissipation([("decay_x", 0.1)])), STATE, [1.0]
+        ),
+        "model must be without single-spin dissipation for this spectrum",
+    ),
+    "omega": (lambda: dj.output_spectrum(MODEL, STATE, 1.0), r"omega must be one-dimensional; got shape \(\)"),
+    "num_samples: wigner": (
+        lambda: dj.wigner_moments(KEY, MODEL, STATE, [0.0, 1.0], 5, num_samples=1),
+        "num_samples must be .* at least 2; got 1",
+    ),
+    "chunk: wigner": (lambda: dj.wigner_moments(KEY, MODEL, STATE, [0.0, 1.0], 5, chunk=0), "chunk must be .* got 0"),
+    "dt": (
+        lambda: dj.wigner_moments(KEY, MODEL, STATE, [0.0, 1.0], 5, dt=-0.1),
+        "dt must be positive and finite.*-0.1",
+    ),
+    "subset_size: sampled": (lambda: dj.wigner_moments(KEY, MODEL, STATE, [0.0, 1.0], -3), "subset_size must be .*-3"),
+    "tsave: sampled": (lambda: dj.wigner_moments(KEY, MODEL, STATE, [2.0, 1.0], 5), "tsave must be at least two inc"),
+    "long spins": (
+        lambda: dj.wigner_moments(KEY, MODEL, dj.MeanFieldState(2 * STATE.m, STATE.alpha), [0.0, 1.0], 5),
+        ".m_k. must be at most 1; got 2.0",
+    ),
+    "sampled: dissipation": (
+        lambda: dj.wigner_moments(
+            KEY,
+            dataclasses.replace(MODEL, dissipation=dj.LocalDissipation([("decay_x", 0.1)])),
+            STATE,
+            [0.0, 1.0],
+            5,
+        ),
+        "model must be without single-spin dissipation, whose noise is not sampled",
+    ),
+    "exact_sizes": (
+        lambda: dj.studies.mean_field_exactness(MODEL, STATE, [0.0, 1.0], exact_sizes=(2, 1)),
+        r"exact_sizes must be at least two increasing numbers; got \[2, 1\]",
+    ),
+    "sampled_sizes": (
+        lambda: dj.studies.mean_field_exactness(MODEL, STATE, [0.0, 1.0], sampled_sizes=(0, 1)),
+        "sampled_sizes must be a whole number of at least 1; got 0",
+    ),
+    "exactness: finite": (
+        lambda: dj.studies.mean_field_exactness(
+            model_of(dj.LargeSpins.individual([[1, -1]])), at_rest(1, 2), [0.0, 1.0]
+        ),
+        "model.spins must be infinitely many, whose number is varied; got 2",
+    ),
     "kappa: scan": (lambda: dj.studies.retrieval_transition(model(kappa=0.0), [0.5, 1.0]), "kappa must be positive"),
 }
 

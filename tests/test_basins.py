@@ -5,6 +5,7 @@ import itertools
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from problems import paper, rates_of
@@ -233,7 +234,7 @@ def test_load_study_draws_patterns_for_every_sample(tmp_path):
     axis = dj.plotting.plot_basins(data)
     np.testing.assert_allclose(axis.lines[0].get_ydata(), data.probability)
     assert "load" in axis.get_xlabel()
-    dj.plotting.plt.close("all")
+    plt.close("all")
 
 
 @pytest.mark.slow
@@ -254,4 +255,4 @@ def test_picture_shows_every_cue_s_curve_and_interval(study):
         assert edges.min() == pytest.approx(float(study.lower[:, i].min()))
         assert edges.max() == pytest.approx(float(study.upper[:, i].max()))
     assert "tilt" in axis.get_legend().get_title().get_text()
-    dj.plotting.plt.close("all")
+    plt.close("all")

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from problems import paper
@@ -117,7 +118,7 @@ def test_pictures_of_diagrams(diagram):
     stable = [line for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 2]
     drawn = max(np.nanmax(line.get_ydata()) for line in stable)
     assert drawn == pytest.approx(float(dj.retrieval_overlap(paper(1.4, 2), 0)), abs=1e-6)
-    dj.plotting.plt.close("all")
+    plt.close("all")
 
 
 def test_phases_over_two_parameters(tmp_path):
@@ -137,7 +138,7 @@ def test_phases_over_two_parameters(tmp_path):
     assert dj.studies.open_results(dj.studies.save_results(data, tmp_path / "phases.nc")).identical(data)
     axis = dj.plotting.plot_phases(data)
     assert axis.get_ylabel().startswith(r"$\Omega_1$")
-    dj.plotting.plt.close("all")
+    plt.close("all")
 
 
 def test_command_critical_prints_the_thresholds(capsys):

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
@@ -101,7 +102,7 @@ def test_pictures_show_the_numbers(mending):
     loop = dj.studies.ramp_hysteresis(paper(num_patterns=1), 0.3, 1.0, 20.0, points=11)
     axis = dj.plotting.plot_hysteresis(loop)
     np.testing.assert_array_equal(axis.lines[0].get_ydata(), loop.overlap.sel(direction="up"))
-    dj.plotting.plt.close("all")
+    plt.close("all")
 
 
 def test_bad_arguments_are_named():

@@ -6,6 +6,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from problems import paper
@@ -84,7 +85,7 @@ def test_picture_shows_both_panels(results):
     photons = np.concatenate([line.get_ydata() for line in bottom.lines if line.get_marker() == "o"])
     np.testing.assert_allclose(np.sort(photons), np.sort(4 * results.occupation.values.ravel()))  # per subset: 2^(M-1)
     assert all("g_0" in axis.get_xlabel() and "kappa" in axis.get_xlabel() for axis in (top, bottom))
-    dj.plotting.plt.close("all")
+    plt.close("all")
 
 
 def test_command_in_a_process_of_its_own(tmp_path):

@@ -1,0 +1,175 @@
+"""The exact master equation against QuTiP, in the laboratory frame and from single spins where they fit."""
+
+import ast
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import qutip
+from problems import paper, uneven
+
+import dicke_jax as dj
+
+TIMES = np.array([0.0, 0.4, 1.1])
+
+
+def pure_state(model, seed=0, amplitude=0.1):
+    return dj.random_state(jax.random.key(seed), model, amplitude=amplitude)
+
+
+def single_spins(num_spins):
+    """sigma_a^(i) of every spin, on the space of all spins."""
+    identity = [qutip.qeye(2)] * num_spins
+    return [
+        [qutip.tensor([*identity[:i], sigma(), *identity[i + 1 :]]) for i in range(num_spins)]
+        for sigma in (qutip.sigmax, qutip.sigmay, qutip.sigmaz)
+    ]
+
+
+def from_single_spins(sizes, m):
+    """S_a,k as sums of Pauli matrices, and every spin of subset k along m_k."""
+    sigma, ends = single_spins(sum(sizes)), np.cumsum([0, *sizes])
+    S = [[sum(sigma[a][ends[k] : ends[k + 1]]) for k in range(len(sizes))] for a in range(3)]
+    up = [(m[0, k] * qutip.sigmax() + m[1, k] * qutip.sigmay() + m[2, k] * qutip.sigmaz()) for k in range(len(sizes))]
+    spins = [u.eigenstates()[1][-1] for k, u in enumerate(up) for _ in range(sizes[k])]
+    return S, qutip.ket2dm(qutip.tensor(spins))
+
+
+def from_large_spins(sizes, m):
+    """S_a,k = 2 J_a,k, and spin coherent states as their top eigenvectors."""
+    eye = [qutip.qeye(n + 1) for n in sizes]
+
+    def at(k, matrix):
+        return qutip.tensor([*eye[:k], matrix, *eye[k + 1 :]])
+
+    S = [[at(k, 2 * qutip.jmat(n / 2, a)) for k, n in enumerate(sizes)] for a in "xyz"]
+    tops = [sum(m[i, k] * qutip.jmat(n / 2, a) for i, a in enumerate("xyz")) for k, n in enumerate(sizes)]
+    return S, qutip.ket2dm(qutip.tensor([top.eigenstates()[1][-1] for top in tops]))
+
+
+def laboratory(model, state, sizes, times, levels, spin_space):
+    """Means and symmetrised covariance times N_sp in the laboratory frame, by QuTiP's mesolve."""
+    m, alpha, G = np.asarray(state.m), np.asarray(state.alpha), np.asarray(model.spins.couplings, float)
+    num_spins, num_modes = sum(sizes), model.num_modes
+    S, spins = spin_space(sizes, m)
+    one = qutip.qeye(spins.dims[0])
+    lower = [
+        qutip.tensor(one, *[qutip.destroy(levels) if nu == mu else qutip.qeye(levels) for nu in range(num_modes)])
+        for mu in range(num_modes)
+    ]
+    vacuum = [qutip.qeye(levels)] * num_modes
+    S = [[qutip.tensor(s, *vacuum) for s in row] for row in S]
+    H = float(model.omega_spin) * sum(S[0])
+    for mu, a in enumerate(lower):
+        coupling = sum(G[mu, k] * S[2][k] for k in range(len(sizes)))
+        H += float(model.omega_mode[mu]) * a.dag() * a
+        H += float(model.g0) / np.sqrt(num_spins) * (a + a.dag()) * coupling
+    light = [qutip.coherent(levels, np.sqrt(num_spins) * complex(x), method="analytic") for x in alpha]
+    start = qutip.tensor(spins, *[qutip.ket2dm(ket) for ket in light])
+    jumps = [np.sqrt(float(k)) * a for k, a in zip(model.kappa, lower, strict=True)]
+    v = [S[a][k] / sizes[k] for a in range(3) for k in range(len(sizes))]
+    v += [(a + a.dag()) / 2 / np.sqrt(num_spins) for a in lower]
+    v += [(a - a.dag()) / 2j / np.sqrt(num_spins) for a in lower]
+    pairs = [(i, j) for i in range(len(v)) for j in range(i + 1)]
+    asked = v + [(v[i] * v[j] + v[j] * v[i]) / 2 for i, j in pairs]
+    options = dict(atol=1e-10, rtol=1e-9, nsteps=10**6, progress_bar="")
+    values = np.array(qutip.mesolve(H, start, times, jumps, e_ops=asked, options=options).expect).real
+    mean, second = values[: len(v)].T, np.zeros((len(times), len(v), len(v)))
+    for (i, j), value in zip(pairs, values[len(v) :], strict=True):
+        second[:, i, j] = second[:, j, i] = value
+    return mean, num_spins * (second - mean[:, :, None] * mean[:, None, :])
+
+
+CASES = {
+    "M = 1, N = 2": (uneven(1), 2, 16, from_single_spins),
+    "M = 1, N = 3": (uneven(1), 3, 16, from_single_spins),
+    "M = 1, N = 4": (uneven(1), 4, 18, from_single_spins),
+    "M = 2, N = 1": (dataclasses.replace(uneven(2), g0=jnp.array(0.45)), 1, 8, from_single_spins),
+    "M = 2, N = 2": (dataclasses.replace(uneven(2), g0=jnp.array(0.3)), 2, 8, from_large_spins),
+}
+SLOW = ("M = 1, N = 2", "M = 1, N = 3", "M = 2, N = 2")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
+def test_moments_against_qutip_in_the_laboratory_frame(name):
+    model, size, levels, spin_space = CASES[name]
+    state = pure_state(model)
+    run = dj.mesolve(model, state, TIMES, size, levels=26 if model.num_modes == 1 else levels)
+    assert run.successful
+    moments, K = run.moments, model.num_subsets
+    mean, covariance = laboratory(model, state, (size,) * K, TIMES, levels, spin_space)
+    np.testing.assert_allclose(moments.m.reshape(-1, 3 * K), mean[:, : 3 * K], atol=1e-6)
+    quadratures = np.concatenate([moments.alpha.real, moments.alpha.imag], axis=1)
+    np.testing.assert_allclose(quadratures, mean[:, 3 * K :], atol=1e-6)
+    np.testing.assert_allclose(moments.covariance, covariance, atol=1e-6)
+    assert np.abs(moments.spin_mode_covariance[-1]).max() > 0.05  # there is something that mean field leaves out
+
+
+def test_the_exact_route_does_not_know_the_mean_field_equations():
+    folder = Path(dj.__file__).parent / "finite_size"
+    for name in ("lindblad", "large_spin_space", "moments"):
+        tree = ast.parse((folder / f"{name}.py").read_text())
+        imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not imported & {"equations", "dynamics", "observables", "phases"}
+
+
+@pytest.mark.slow
+def test_unequal_subsets_that_a_sample_of_patterns_has():
+    """Sizes 1 and 2 from three spins, mapped; every spin by itself in QuTiP, before the mapping."""
+    mapped = dj.map_to_large_spins([[1, 1, -1], [1, -1, -1]])
+    assert sorted(np.asarray(mapped.spins.subset_sizes)) == [1, 2]
+    model = dataclasses.replace(uneven(2), spins=mapped.spins, g0=jnp.array(0.4))
+    state = pure_state(model, seed=3, amplitude=0.05)
+    run = dj.mesolve(model, state, TIMES, levels=8)
+    sizes = tuple(int(n) for n in mapped.spins.subset_sizes)
+    mean, covariance = laboratory(model, state, sizes, TIMES, 8, from_single_spins)
+    assert run.successful and run.moments.num_spins == 3
+    np.testing.assert_allclose(run.moments.m.reshape(3, -1), mean[:, : 3 * len(sizes)], atol=1e-6)
+    np.testing.assert_allclose(run.moments.covariance, covariance, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_ramp_is_followed_exactly():
+    """Rates that depend on time, against QuTiP for one spin that is kicked: g0 jumps from 0 within a short ramp."""
+    ramp = dj.PiecewiseLinear([0.0, 0.5, 0.6], [0.0, 0.0, 0.9])
+    model = dataclasses.replace(uneven(1), g0=ramp)
+    state = dj.MeanFieldState(jnp.array([[0.0], [0.6], [0.8]]), jnp.array([0.2 + 0.1j]))
+    run = dj.mesolve(model, state, [0.0, 1.5], 1, levels=14)
+    a, sigma = qutip.tensor(qutip.qeye(2), qutip.destroy(14)), [qutip.sigmax(), qutip.sigmay(), qutip.sigmaz()]
+    sx, sy, sz = (qutip.tensor(s, qutip.qeye(14)) for s in sigma)
+    H0 = float(model.omega_spin) * sx + float(model.omega_mode[0]) * a.dag() * a
+    H = [H0, [(a + a.dag()) * sz, lambda t: float(np.interp(t, [0.0, 0.5, 0.6], [0.0, 0.0, 0.9]))]]
+    spin = (0.6 * sigma[1] + 0.8 * sigma[2]).eigenstates()[1][-1]
+    start = qutip.tensor(spin, qutip.coherent(14, 0.2 + 0.1j, method="analytic"))
+    options = dict(atol=1e-10, rtol=1e-9, max_step=0.01, nsteps=10**6, progress_bar="")
+    jumps = [np.sqrt(float(model.kappa[0])) * a]
+    values = qutip.mesolve(H, start, [0.0, 1.5], jumps, e_ops=[sx, sy, sz, a], options=options).expect
+    np.testing.assert_allclose(run.moments.m[-1, :, 0], np.real([v[-1] for v in values[:3]]), atol=1e-6)
+    np.testing.assert_allclose(run.moments.alpha[-1, 0], values[3][-1], atol=1e-6)
+
+
+def test_a_cut_off_that_is_too_low_is_told():
+    weak, strong = uneven(1), dataclasses.replace(uneven(1), g0=jnp.array(2.5))
+    high, low = (dj.mesolve(model, pure_state(weak), TIMES, 4, levels=26) for model in (weak, strong))
+    assert low.status == dj.MasterStatus.cut_off and not low.successful
+    assert "use more levels" in repr(low)
+    assert high.successful and float(high.top_population.max()) < 1e-6 < 1e-4 < float(low.top_population.max())
+
+
+@pytest.mark.slow
+def test_too_few_steps_are_a_failure():
+    model = uneven(1)
+    run = dj.mesolve(model, pure_state(model), TIMES, 2, levels=4, max_steps=3)
+    assert run.status == dj.MasterStatus.failed and not run.successful
+
+
+@pytest.mark.slow
+def test_float32_runs_to_its_accuracy():
+    model = paper(0.5, num_patterns=1, omega_mode=np.array([1.5], np.float32))
+    exact = paper(0.5, num_patterns=1)
+    runs = [dj.mesolve(m, dj.stored_pattern(m), [0.0, 2.0], 3, levels=12) for m in (model, exact)]
+    assert runs[0].moments.covariance.dtype == jnp.float32 and runs[0].successful
+    np.testing.assert_allclose(runs[0].moments.covariance, runs[1].moments.covariance, atol=1e-3)
