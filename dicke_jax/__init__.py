@@ -41,6 +41,8 @@ from .dynamics import SteadyState as SteadyState
 from .dynamics import SteadyStatus as SteadyStatus
 from .dynamics import mfsolve as mfsolve
 from .dynamics import steadystate as steadystate
+from .dynamics import EnsembleSolution as EnsembleSolution
+from .dynamics import solve_ensemble as solve_ensemble
 from .dynamics import LyapunovExponent as LyapunovExponent
 from .dynamics import lyapunov_exponent as lyapunov_exponent
 from .dynamics import Attractor as Attractor

@@ -23,7 +23,7 @@ ROOMS = [
     ["dynamics.taylor"],
     ["dynamics.solve"],
     ["dynamics.steady"],
-    ["dynamics.chaos"],
+    ["dynamics.chaos", "dynamics.ensemble"],
     ["dynamics.attractors"],
     ["dynamics"],
     ["phases.retrieval", "phases.spectrum", "phases.retrieval_branch", "phases.linearised", "phases.search"],

@@ -138,6 +138,16 @@ CASES = {
     "side": (lambda: dj.stationary_states(MODEL, KEY, side=0), r"side must be \+1, -1 or None; got 0"),
     "num_starts": (lambda: dj.stationary_states(MODEL, KEY, num_starts=0), "num_starts must be .* at least 1; got 0"),
     "guess": (lambda: dj.stationary_state(MODEL, [1.0]), r"guess must be of shape \(2,\), an overlap .*shape \(1,\)"),
+    "states": (lambda: dj.solve_ensemble(MODEL, jnp.ones(3), [0.0, 1.0]), "states must be a MeanFieldState; got "),
+    "save": (
+        lambda: dj.solve_ensemble(MODEL, STATE, [0.0, 1.0], save="last"),
+        "save must be one of 'all', 'final', 'overlaps'; got 'last'",
+    ),
+    "throw": (
+        lambda: dj.solve_ensemble(MODEL, STATE, [0.0, 1.0], throw=True),
+        "throw must be left out: a row that fails says so in its status; got True",
+    ),
+    "devices": (lambda: dj.solve_ensemble(MODEL, STATE, [0.0, 1.0], devices=[]), "devices must be at least one"),
     "limits": (
         lambda: dj.continuation(MODEL, [0.0, 0.0], limits=(1.0, 1.0)),
         r"limits must be two finite numbers, the lower one first; got \(1.0, 1.0\)",

@@ -5,6 +5,8 @@ from .attractors import AttractorKind as AttractorKind
 from .attractors import attractor as attractor
 from .chaos import LyapunovExponent as LyapunovExponent
 from .chaos import lyapunov_exponent as lyapunov_exponent
+from .ensemble import EnsembleSolution as EnsembleSolution
+from .ensemble import solve_ensemble as solve_ensemble
 from .solve import MFSolution as MFSolution
 from .solve import mfsolve as mfsolve
 from .steady import SteadyState as SteadyState
