@@ -201,7 +201,7 @@ def test_eigenvalue_gradients_are_right_at_simple_eigenvalues_and_absent_elsewhe
     assert np.isnan(jax.grad(lambda g: values(g)[2])(0.95))
 
 
-@pytest.mark.parametrize("kind", ["normal", "existence", "stability"])
+@pytest.mark.parametrize("kind", ["normal", pytest.param("existence", marks=pytest.mark.slow), "stability"])
 def test_thresholds_are_differentiable_in_every_rate(kind):
     """Closed form and roots found, for the same model, unequal weights and dissipation, against differences."""
     spins = dj.map_to_large_spins(dj.random_patterns(jax.random.key(5), 2, 101)).spins

@@ -309,7 +309,7 @@ def test_thresholds_of_patterns_against_spectra(seed):
             assert stability == pytest.approx(g_nu, rel=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["existence", "stability"])
+@pytest.mark.parametrize("kind", [pytest.param("existence", marks=pytest.mark.slow), "stability"])
 def test_thresholds_of_sampled_patterns_against_scipy(kind):
     """The state is followed down by fsolve, written out here, to where it folds: det = 0, at the same coupling."""
     model = sampled(3)

@@ -62,9 +62,10 @@ def critical_coupling(
     - `spin_length`: s = |m_k|, one number or one for each subset. Dissipation decides on its own lengths.
     - `method`: "closed form" or "root finding"; by default the closed form where it is known to hold.
 
-    **Returns** one number, differentiable in every rate: by implicit differentiation where a root is found, NaN where
-    two patterns are equally easy, since there is none. inf where it happens at no coupling. Without dissipation,
-    mixed signs of Omega_mu leave no retrieval state stable (inf), and the normal state at no coupling but 0 (0).
+    **Returns** one number, differentiable in every rate: by implicit differentiation where a root is found, and NaN
+    where two patterns are equally easy, since there is none. The number is inf where it happens at no coupling, a
+    pattern being no memory at strong coupling either, and NaN where the state could not be followed. Without
+    dissipation, mixed signs of Omega_mu leave no retrieval state stable (inf), and the normal state at no coupling (0).
 
     **Raises** ValueError for arguments that do not fit, rates that depend on time, or a closed form that does not hold.
     """
@@ -115,7 +116,11 @@ def _by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: SubsetReals
     none = branch.number == 0
     if kind == "stability":
         index = jnp.arange(branch.strength.size)
-        margins = jax.lax.map(lambda point: margin(*fixed, *point), (branch.points, branch.strength))
+
+        def note(i: Array, margins: Array) -> Array:
+            return margins.at[i].set(margin(*fixed, branch.points[i], branch.strength[i]))
+
+        margins = jax.lax.fori_loop(0, branch.number, note, jnp.zeros_like(branch.strength))
         last = jnp.max(jnp.where((margins > 0) & (index <= last), index, -1))
         none |= last < 0
         if model.dissipation is None:
@@ -135,8 +140,9 @@ def _by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: SubsetReals
         moved = margin_at(s, model, lengths)
         # value 0, derivative that of the root of the margin
         s = s - (moved - jax.lax.stop_gradient(moved)) * jnp.where(at_end | none, 0, 1 / d_margin)
-    u = as_function(u, (model, lengths, s), nu)
-    return jnp.where(none, jnp.inf, coupling_at(u))
+    lost = (last >= branch.number - 1) & ~branch.complete
+    value = coupling_at(as_function(u, (model, lengths, s), nu))
+    return jnp.where(none, jnp.inf, jnp.where(lost, jnp.nan, value))
 
 
 def _first_turn(

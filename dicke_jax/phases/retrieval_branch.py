@@ -29,11 +29,16 @@ NEWTON_STEPS = 8
 
 
 class RetrievalBranch(eqx.Module):
-    """Points of a branch, from strong to weak field: the first `number` ones. The rest repeats the last."""
+    """Points of a branch, from strong to weak field: the first `number` ones. The rest repeats the last.
+
+    `number` is 0 where strong fields have no state with this pattern's overlap the largest; `complete` is false where
+    the branch was lost on the way.
+    """
 
     strength: Float[Array, " P"]  # log a
     points: Float[Array, "P M+1"]
     number: Int[Array, ""]
+    complete: Bool[Array, ""]
 
 
 def follow_branch(model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals) -> RetrievalBranch:
@@ -46,6 +51,8 @@ def follow_branch(model: DickeModel, pattern: Int[Array, ""], lengths: SubsetRea
     inverse = jnp.sum(jnp.where(own, jnp.abs(pull), 0)) / jnp.exp(start)
     guess = jnp.append(pull / jnp.exp(start) / inverse, inverse)
     first, good = refine(model, pattern, lengths, start, jnp.where(jnp.isfinite(guess), guess, 1))
+    xi = jnp.abs(overlaps_in_field(model, jnp.exp(start) * first[:-1], lengths))
+    good &= jnp.argmax(xi) == pattern
 
     def advance(carry: Any) -> Any:
         branch, step = carry
@@ -61,7 +68,7 @@ def follow_branch(model: DickeModel, pattern: Int[Array, ""], lengths: SubsetRea
         strength = jnp.where(new, further, branch.strength)
         points = jnp.where(new[:, None], point[None, :], branch.points)
         step = jnp.where(good, jnp.minimum(1.5 * step, LONGEST_STEP), step / 2)
-        return RetrievalBranch(strength, points, branch.number + good.astype(int)), step
+        return RetrievalBranch(strength, points, branch.number + good.astype(int), branch.complete), step
 
     def unfinished(carry: Any) -> Array:
         branch, step = carry
@@ -69,8 +76,9 @@ def follow_branch(model: DickeModel, pattern: Int[Array, ""], lengths: SubsetRea
         return going & (branch.number > 0) & (branch.number < MOST_POINTS)
 
     points = jnp.broadcast_to(first, (MOST_POINTS, first.size))
-    branch = RetrievalBranch(jnp.full(MOST_POINTS, start), points, good.astype(int))
-    return jax.lax.while_loop(unfinished, advance, (branch, jnp.asarray(LONGEST_STEP, model.dtype)))[0]
+    branch = RetrievalBranch(jnp.full(MOST_POINTS, start), points, good.astype(int), jnp.array(False))
+    branch, _ = jax.lax.while_loop(unfinished, advance, (branch, jnp.asarray(LONGEST_STEP, model.dtype)))
+    return dataclasses.replace(branch, complete=branch.strength[-1] <= end)
 
 
 def refine(
