@@ -66,6 +66,22 @@ from .phases import CueEnd as CueEnd
 from .phases import RetrievalEnds as RetrievalEnds
 from .phases import retrieval_probability as retrieval_probability
 
+# What can be inferred
+from .inference import FreeRates as FreeRates
+from .inference import free_rates as free_rates
+from .inference import InferenceStatus as InferenceStatus
+from .inference import Inversion as Inversion
+from .inference import invert_critical_coupling as invert_critical_coupling
+from .inference import LocatedCoupling as LocatedCoupling
+from .inference import locate_critical_coupling as locate_critical_coupling
+from .inference import Measurements as Measurements
+from .inference import StationaryCurve as StationaryCurve
+from .inference import TimeTrace as TimeTrace
+from .inference import FitResult as FitResult
+from .inference import fit as fit
+from .inference import DesignResult as DesignResult
+from .inference import design as design
+
 # Where finite N differs
 from .finite_size import Moments as Moments
 from .finite_size import MasterSolution as MasterSolution

@@ -89,14 +89,15 @@ def critical_coupling(
         method = "root finding" if obstacle else "closed form"
     check_choice("method", method, ("closed form", "root finding"))
     if method == "root finding":
-        return _by_root_finding(model, nu, each, kind)
+        return by_root_finding(model, nu, each, kind)
     if obstacle is not None:
         refuse(*obstacle)
-    return _closed_form(model, nu, lengths, kind)
+    return closed_form(model, nu, lengths, kind)
 
 
 @eqx.filter_jit
-def _closed_form(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""], kind: str) -> Float[Array, ""]:
+def closed_form(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""], kind: str) -> Float[Array, ""]:
+    """Existence and stability of orthogonal patterns of +-1."""
     each = jnp.sqrt(jnp.abs(jax.vmap(lambda mu: threshold_squared(model, mu))(jnp.arange(model.num_modes))))
     existence = each[nu] / jnp.sqrt(length)
     if kind == "existence":
@@ -108,7 +109,8 @@ def _closed_form(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""]
 
 
 @eqx.filter_jit
-def _by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: SubsetReals, kind: str) -> Float[Array, ""]:
+def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: SubsetReals, kind: str) -> Float[Array, ""]:
+    """Existence and stability along the retrieval branch."""
     lengths *= jnp.sign(model.omega_mode[nu])  # the side of the field on which this pattern's states are
     fixed = jax.lax.stop_gradient((model, lengths))
     branch = follow_branch(fixed[0], nu, fixed[1])
