@@ -75,6 +75,7 @@ def test_inversion_of_a_stability_threshold():
     assert "Inversion: converged" in repr(found) and "omega_mode[3]" in repr(found)
 
 
+@pytest.mark.slow
 def test_equal_and_ordered_thresholds():
     equal = dj.invert_critical_coupling(paper(), range(4), "equal").model
     each = existence(equal.omega_spin, equal.omega_mode, equal.kappa)
@@ -138,6 +139,7 @@ def test_thresholds_without_a_closed_form_and_where_the_branch_turns_back(dampin
         assert float(each.g0) == pytest.approx(float(dj.critical_coupling(model, nu)), rel=1e-8)
 
 
+@pytest.mark.slow
 def test_a_threshold_through_runs_that_are_integrated():
     """From below, where no run has an overlap, and from above, where they take longest."""
     for start in (0.3, 3.0):
@@ -156,6 +158,7 @@ def test_a_threshold_through_runs_with_dissipation_and_a_branch_that_is_not_stab
     assert not left.converged and "failed" in repr(left)
 
 
+@pytest.mark.slow
 def test_float32_locates_to_what_it_can():
     single = dj.DickeModel(dj.LargeSpins.hypercube(2), *(jnp.float32(x) for x in (0.5, 1.5, 1.0, 1.0)))
     found = dj.locate_critical_coupling(single, 0)

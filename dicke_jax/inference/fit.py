@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import optimistix as optx
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_choice, check_count, known, refuse
 from ..model import DickeModel
@@ -128,7 +128,7 @@ def _run(
         for done in range(chunk, num_steps + 1, chunk):
             if progress is not None:
                 progress(done, float(least.min()))
-            settled = _settled(problem, state.best, tol)
+            settled = np.asarray(_look(problem, state.best)[-1]) < tol
             if done >= num_steps or bool(jnp.all(settled | ~state.alive)):
                 break
             state, some = _advance(problem, optimizer, state, min(chunk, num_steps - done))
@@ -142,11 +142,16 @@ def _run(
                 break
     except KeyboardInterrupt:
         interrupted = True
-    status, rest = _described(problem, vectors, tol)
+    best = int(np.argmin(least))
+    slopes, r, gradient, rest = (x[0] for x in _look(problem, vectors[np.full(batch, best)]))
+    values, status = _described(problem, vectors[best], slopes, r, gradient, rest, tol)
     if interrupted:
         status = InferenceStatus.interrupted
+    rates = jax.vmap(problem.parameters.rates)(vectors)
+    ends = {"restart_rates": rates, "restart_losses": jnp.asarray(least, vectors.dtype)}
     every_loss = jnp.asarray(np.concatenate(losses), vectors.dtype)
-    return FitResult(**rest, losses=every_loss, data=problem.data, status=status, names=problem.parameters.names)
+    told = {"losses": every_loss, "data": problem.data, "names": problem.parameters.names}
+    return FitResult(**values, **ends, **told, status=status)
 
 
 class _Problem(eqx.Module):
@@ -216,36 +221,32 @@ def _least_squares_steps(
 
 
 @eqx.filter_jit
-def _settled(problem: _Problem, vectors: Float[Array, "R F"], tol: Any) -> Bool[Array, " R"]:
-    """Whether hardly anything is to be gained any more."""
+def _look(problem: _Problem, vectors: Float[Array, "R F"]) -> tuple[Array, Array, Array, Float[Array, " R"]]:
+    """Slopes, residuals and gradient, as in `_Problem.slopes`, and what is still to be gained, inf where unknown."""
 
-    def look(vector: Vector) -> Array:
-        slopes, _, gradient = problem.slopes(vector)
-        finite = jnp.all(jnp.isfinite(slopes))
-        return gain(jnp.where(finite, slopes, 0), jnp.where(finite, gradient, jnp.inf)) < tol
+    def look(vector: Vector) -> tuple[Array, Array, Array, Array]:
+        slopes, r, gradient = problem.slopes(vector)
+        finite = jnp.all(jnp.isfinite(slopes)) & jnp.all(jnp.isfinite(gradient))
+        rest = gain(jnp.where(finite, slopes, 0), jnp.where(finite, gradient, 0))
+        return slopes, r, gradient, jnp.where(finite, rest, jnp.inf)
 
     return jax.lax.map(look, vectors)
 
 
 @eqx.filter_jit
-def _described(problem: _Problem, vectors: Float[Array, "R F"], tol: Any) -> tuple[InferenceStatus, dict[str, Any]]:
-    values = jax.lax.map(problem.loss, vectors)
-    values = jnp.where(jnp.isfinite(values), values, jnp.inf)
-    best = vectors[jnp.argmin(values)]
-    slopes, r, gradient = problem.slopes(best)
-    finite = jnp.all(jnp.isfinite(slopes)) & jnp.isfinite(jnp.min(values))
-    told = information(jnp.where(finite, slopes, 0))
-    rest = gain(jnp.where(finite, slopes, 0), gradient)
+def _described(
+    problem: _Problem, best: Vector, slopes: Array, r: Residuals, gradient: Vector, rest: Array, tol: Any
+) -> tuple[dict[str, Any], InferenceStatus]:
+    loss = problem.measure(r)
+    finite = jnp.all(jnp.isfinite(slopes)) & jnp.isfinite(loss)
     status = InferenceStatus.where(rest < tol, InferenceStatus.converged, InferenceStatus.not_converged)
-    status = InferenceStatus.where(finite, status, InferenceStatus.failed)
-    return status, {
+    values = {
         "model": problem.parameters.to_model(best),
         "rates": problem.parameters.rates(best),
-        "loss": jnp.min(values),
-        "restart_rates": jax.vmap(problem.parameters.rates)(vectors),
-        "restart_losses": values,
+        "loss": loss,
         "gradient_norm": jnp.linalg.norm(gradient),
         "gain": rest,
-        "information": told,
+        "information": information(jnp.where(finite, slopes, 0)),
         "residuals": r,
     }
+    return values, InferenceStatus.where(finite, status, InferenceStatus.failed)
