@@ -87,6 +87,8 @@ from .finite_size import Moments as Moments
 from .finite_size import MasterSolution as MasterSolution
 from .finite_size import MasterStatus as MasterStatus
 from .finite_size import mesolve as mesolve
+from .finite_size import TrajectorySolution as TrajectorySolution
+from .finite_size import mcsolve as mcsolve
 from .finite_size import TheoremCheck as TheoremCheck
 from .finite_size import TheoremConstants as TheoremConstants
 from .finite_size import check_theorem as check_theorem

@@ -35,8 +35,9 @@ ROOMS = [
     ["phases.basins"],
     ["phases"],
     ["finite_size.moments", "finite_size.large_spin_space"],
+    ["finite_size.single_spins"],
     ["finite_size.theorem", "finite_size.lindblad", "finite_size.fluctuations", "finite_size.wigner"],
-    ["finite_size.stationary_fluctuations"],
+    ["finite_size.stationary_fluctuations", "finite_size.trajectories"],
     ["finite_size"],
     ["inference.parameters"],
     ["inference.descent"],
@@ -122,7 +123,8 @@ def test_import_is_light_and_flips_no_global_flag():
     code = (
         "import sys, jax; before = dict(jax.config.values); import dicke_jax; "
         "assert dict(jax.config.values) == before; "
-        "print([m for m in ('matplotlib', 'xarray', 'rich', 'pandas', 'scipy.integrate') if m in sys.modules])"
+        "heavy = ('matplotlib', 'xarray', 'rich', 'pandas', 'scipy.integrate', 'dynamiqs'); "
+        "print([m for m in heavy if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

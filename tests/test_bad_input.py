@@ -16,6 +16,7 @@ KEY = jax.random.key(0)
 MODEL = paper(1.0, num_patterns=2)
 STATE = dj.stored_pattern(MODEL)
 CURVE = dj.StationaryCurve([0.5, 1.0], [0.1, 0.2], 0.1)
+DISSIPATIVE = dataclasses.replace(MODEL, dissipation=dj.LocalDissipation([("decay_x", 0.1)]))
 SPINS = MODEL.spins
 RATES = dict(omega_spin=0.5, omega_mode=1.0, kappa=1.0, g0=1.0)
 NAN = float("nan")
@@ -288,14 +289,46 @@ CASES = {
         lambda: dj.mesolve(MODEL, dj.corrupted_pattern(KEY, MODEL), [0.0, 1.0], 1),
         ".m_k. must be 1: spins of a subset alike.*0.8",
     ),
-    "large spins: dissipation": (
-        lambda: dj.mesolve(
-            dataclasses.replace(MODEL, dissipation=dj.LocalDissipation([("decay_x", 0.1)])), STATE, [0.0, 1.0], 1
-        ),
-        "model must be without single-spin dissipation, which leaves the space of large spins",
+    "single spins: space": (
+        lambda: dj.mesolve(DISSIPATIVE, STATE, [0.0, 1.0], 8, levels=4),
+        "subset_size and levels must be .* 18 density matrices of single spins.*dimension 1048576, 1.58e.05 GB",
+    ),
+    "single spins: enormous": (
+        lambda: dj.mesolve(DISSIPATIVE, STATE, [0.0, 1.0], 5000),
+        r"subset_size and levels must be .*dimension about 10\^3013, 10\^6019 GB",
+    ),
+    "single spins: long": (
+        lambda: dj.mesolve(DISSIPATIVE, dj.MeanFieldState(2 * STATE.m, STATE.alpha), [0.0, 1.0], 1),
+        ".m_k. must be at most 1; got 2.0",
     ),
     "tsave: exact": (lambda: dj.mesolve(MODEL, STATE, [1.0, 0.0], 1), "tsave must be at least two increasing times"),
     "state: exact": (lambda: dj.mesolve(MODEL, 1.0, [0.0, 1.0], 1), "state must be a MeanFieldState; got float"),
+    "trajectories: dissipation": (
+        lambda: dj.mcsolve(KEY, DISSIPATIVE, STATE, [0.0, 1.0], 1),
+        "model must be without single-spin dissipation .mesolve takes it",
+    ),
+    "trajectories: mixed spins": (
+        lambda: dj.mcsolve(KEY, MODEL, dj.corrupted_pattern(KEY, MODEL), [0.0, 1.0], 1),
+        ".m_k. must be 1: spins of a subset alike.*0.8",
+    ),
+    "trajectories: space": (
+        lambda: dj.mcsolve(KEY, MODEL, STATE, [0.0, 1.0], 400, levels=30),
+        "subset_size and levels must be .* 100 times 22 state vectors fit .*dimension 144720900, 5.09e.03 GB",
+    ),
+    "num_trajectories": (
+        lambda: dj.mcsolve(KEY, MODEL, STATE, [0.0, 1.0], 1, num_trajectories=1),
+        "num_trajectories must be .* at least 2; got 1",
+    ),
+    "chunk: trajectories": (
+        lambda: dj.mcsolve(KEY, MODEL, STATE, [0.0, 1.0], 1, chunk=0),
+        "chunk must be .* at least 1; got 0",
+    ),
+    "tol: trajectories": (
+        lambda: dj.mcsolve(KEY, MODEL, STATE, [0.0, 1.0], 1, tol=0.0),
+        "tol must be between 0 and 1; got 0.0",
+    ),
+    "levels: trajectories": (lambda: dj.mcsolve(KEY, MODEL, STATE, [0.0, 1.0], 1, levels=(3,)), "levels must be .* 2,"),
+    "tsave: trajectories": (lambda: dj.mcsolve(KEY, MODEL, STATE, [1.0, 1.0], 1), "tsave must be at least two inc"),
     "bound: losses": (lambda: dj.theorem_constants(model(kappa=0.0), STATE), "kappa must be positive in every mode"),
     "bound: dissipation": (
         lambda: dj.theorem_constants(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import qutip
-from problems import paper, uneven
+from problems import generic_state, paper, uneven
 
 import dicke_jax as dj
 
@@ -30,12 +30,12 @@ def single_spins(num_spins):
 
 
 def from_single_spins(sizes, m):
-    """S_a,k as sums of Pauli matrices, and every spin of subset k along m_k."""
+    """S_a,k as sums of Pauli matrices, and independent spins of mean m_k."""
     sigma, ends = single_spins(sum(sizes)), np.cumsum([0, *sizes])
     S = [[sum(sigma[a][ends[k] : ends[k + 1]]) for k in range(len(sizes))] for a in range(3)]
-    up = [(m[0, k] * qutip.sigmax() + m[1, k] * qutip.sigmay() + m[2, k] * qutip.sigmaz()) for k in range(len(sizes))]
-    spins = [u.eigenstates()[1][-1] for k, u in enumerate(up) for _ in range(sizes[k])]
-    return S, qutip.ket2dm(qutip.tensor(spins))
+    pauli = qutip.sigmax(), qutip.sigmay(), qutip.sigmaz()
+    each = [(1 + sum(m[a, k] * pauli[a] for a in range(3))) / 2 for k in range(len(sizes))]
+    return S, qutip.tensor([rho for rho, n in zip(each, sizes, strict=True) for _ in range(n)])
 
 
 def from_large_spins(sizes, m):
@@ -50,7 +50,16 @@ def from_large_spins(sizes, m):
     return S, qutip.ket2dm(qutip.tensor([top.eigenstates()[1][-1] for top in tops]))
 
 
-def laboratory(model, state, sizes, times, levels, spin_space):
+def jumps_of_spins(sizes, jumps):
+    """sqrt(rate) L on every spin; a rate for each subset."""
+    identity, found = [qutip.qeye(2)] * sum(sizes), []
+    for L, rates in jumps:
+        for i, k in enumerate(np.repeat(np.arange(len(sizes)), sizes)):
+            found.append(np.sqrt(rates[k]) * qutip.tensor([*identity[:i], qutip.Qobj(L), *identity[i + 1 :]]))
+    return found
+
+
+def laboratory(model, state, sizes, times, levels, spin_space, spin_jumps=()):
     """Means and symmetrised covariance times N_sp in the laboratory frame, by QuTiP's mesolve."""
     m, alpha, G = np.asarray(state.m), np.asarray(state.alpha), np.asarray(model.spins.couplings, float)
     num_spins, num_modes = sum(sizes), model.num_modes
@@ -70,6 +79,7 @@ def laboratory(model, state, sizes, times, levels, spin_space):
     light = [qutip.coherent(levels, np.sqrt(num_spins) * complex(x), method="analytic") for x in alpha]
     start = qutip.tensor(spins, *[qutip.ket2dm(ket) for ket in light])
     jumps = [np.sqrt(float(k)) * a for k, a in zip(model.kappa, lower, strict=True)]
+    jumps += [qutip.tensor(L, *vacuum) for L in spin_jumps]
     v = [S[a][k] / sizes[k] for a in range(3) for k in range(len(sizes))]
     v += [(a + a.dag()) / 2 / np.sqrt(num_spins) for a in lower]
     v += [(a - a.dag()) / 2j / np.sqrt(num_spins) for a in lower]
@@ -81,6 +91,14 @@ def laboratory(model, state, sizes, times, levels, spin_space):
     for (i, j), value in zip(pairs, values[len(v) :], strict=True):
         second[:, i, j] = second[:, j, i] = value
     return mean, num_spins * (second - mean[:, :, None] * mean[:, None, :])
+
+
+def agree(run, mean, covariance, K):
+    moments = run.moments
+    np.testing.assert_allclose(moments.m.reshape(-1, 3 * K), mean[:, : 3 * K], atol=1e-6)
+    quadratures = np.concatenate([moments.alpha.real, moments.alpha.imag], axis=1)
+    np.testing.assert_allclose(quadratures, mean[:, 3 * K :], atol=1e-6)
+    np.testing.assert_allclose(moments.covariance, covariance, atol=1e-6)
 
 
 CASES = {
@@ -99,18 +117,68 @@ def test_moments_against_qutip_in_the_laboratory_frame(name):
     state = pure_state(model)
     run = dj.mesolve(model, state, TIMES, size, levels=26 if model.num_modes == 1 else levels)
     assert run.successful
-    moments, K = run.moments, model.num_subsets
-    mean, covariance = laboratory(model, state, (size,) * K, TIMES, levels, spin_space)
-    np.testing.assert_allclose(moments.m.reshape(-1, 3 * K), mean[:, : 3 * K], atol=1e-6)
-    quadratures = np.concatenate([moments.alpha.real, moments.alpha.imag], axis=1)
-    np.testing.assert_allclose(quadratures, mean[:, 3 * K :], atol=1e-6)
-    np.testing.assert_allclose(moments.covariance, covariance, atol=1e-6)
-    assert np.abs(moments.spin_mode_covariance[-1]).max() > 0.05  # there is something that mean field leaves out
+    K = model.num_subsets
+    agree(run, *laboratory(model, state, (size,) * K, TIMES, levels, spin_space), K)
+    assert np.abs(run.moments.spin_mode_covariance[-1]).max() > 0.05  # there is something that mean field leaves out
+
+
+ANY_JUMP = np.array([[0.3 + 0.1j, 0.7j], [-0.4, 0.2 - 0.5j]])
+DECAY_X = np.array([[-0.5j, -0.5j], [0.5j, 0.5j]])
+DISSIPATIVE = {
+    "one subset": (True, 2, [(DECAY_X, [0.4]), (np.diag([1.0, -1.0]), [0.15])]),
+    "two subsets": (False, 1, [(ANY_JUMP, [0.3, 0.3]), ([[0, 0], [1, 0]], [0.2, 0.5])]),
+    "two subsets of two": (False, 2, [(ANY_JUMP, [0.3, 0.3]), ([[0, 0], [1, 0]], [0.2, 0.5])]),
+}
+
+
+def dissipative(name):
+    gauge, size, jumps = DISSIPATIVE[name]
+    model = uneven(1, dj.LargeSpins.hypercube(1, gauge=gauge))
+    return dataclasses.replace(model, dissipation=dj.LocalDissipation(jumps)), size, jumps
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "two subsets of two")) for n in DISSIPATIVE]
+)
+def test_single_spin_dissipation_against_qutip(name):
+    """Two spins, mixed at the start: alike in one subset; or apart, with a complex jump and rates of their own."""
+    model, size, jumps = dissipative(name)
+    state, K = generic_state(model), model.num_subsets
+    run = dj.mesolve(model, state, TIMES, size, levels=14)
+    assert run.successful and run.moments.num_spins == size * K
+    exact = laboratory(model, state, (size,) * K, TIMES, 16, from_single_spins, jumps_of_spins((size,) * K, jumps))
+    agree(run, *exact, K)
+    free = laboratory(model, state, (size,) * K, TIMES, 16, from_single_spins)
+    assert np.abs(exact[0] - free[0]).max() > 0.1
+
+
+def test_single_spins_without_coupling_follow_the_mean_field_and_the_gaussian_covariance():
+    """Spins are then independent, and both limits hold for any number of them; rates may depend on time."""
+    model, size, _ = dissipative("one subset")
+    ramp = dj.PiecewiseLinear([0.0, 0.5, 1.0], [0.0, 0.8, 0.3])
+    model = dataclasses.replace(
+        model, g0=jnp.array(0.0), dissipation=dj.LocalDissipation([("decay_x", ramp), ("dephasing_y", 0.2)])
+    )
+    state = generic_state(model)
+    run, limit = dj.mesolve(model, state, TIMES, size, levels=14), dj.gaussian_moments(model, state, TIMES)
+    np.testing.assert_allclose(run.moments.m, limit.m, atol=1e-8)
+    np.testing.assert_allclose(run.moments.alpha, limit.alpha, atol=1e-8)
+    np.testing.assert_allclose(run.moments.covariance, limit.covariance, atol=1e-7)
+
+
+def test_single_spins_that_do_not_dissipate_are_large_spins():
+    model = uneven(1)
+    still = dataclasses.replace(model, dissipation=dj.LocalDissipation([("decay_x", 0.0)]))
+    alone, large = (dj.mesolve(m, pure_state(model), TIMES, 3, levels=14) for m in (still, model))
+    np.testing.assert_allclose(alone.moments.m, large.moments.m, atol=1e-8)
+    np.testing.assert_allclose(alone.moments.alpha, large.moments.alpha, atol=1e-8)
+    np.testing.assert_allclose(alone.moments.covariance, large.moments.covariance, atol=1e-7)
+    np.testing.assert_allclose(alone.top_population, large.top_population, atol=1e-12)
 
 
 def test_the_exact_route_does_not_know_the_mean_field_equations():
     folder = Path(dj.__file__).parent / "finite_size"
-    for name in ("lindblad", "large_spin_space", "moments"):
+    for name in ("lindblad", "large_spin_space", "single_spins", "moments"):
         tree = ast.parse((folder / f"{name}.py").read_text())
         imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert not imported & {"equations", "dynamics", "observables", "phases"}

@@ -1,4 +1,4 @@
-"""Where finite N differs: the paper's theorem, the exact master equation, Gaussian fluctuations, sampled ones."""
+"""Where finite N differs: theorem, exact master equation, quantum trajectories, Gaussian and sampled fluctuations."""
 
 from .fluctuations import gaussian_moments as gaussian_moments
 from .lindblad import MasterSolution as MasterSolution
@@ -18,5 +18,7 @@ from .theorem import check_theorem as check_theorem
 from .theorem import initial_error as initial_error
 from .theorem import scaled_error as scaled_error
 from .theorem import theorem_constants as theorem_constants
+from .trajectories import TrajectorySolution as TrajectorySolution
+from .trajectories import mcsolve as mcsolve
 from .wigner import WignerSolution as WignerSolution
 from .wigner import wigner_moments as wigner_moments

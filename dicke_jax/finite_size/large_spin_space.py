@@ -1,25 +1,29 @@
 """The space of K large spins and M cut-off modes: its sites, their matrices, product states."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
 
+from .._checks import check_count, refuse
 from .._typing import SpinVectors
 
 
 class LargeSpinSpace(eqx.Module):
     """A site for each subset, a spin N_k / 2 with S_z = N_k, N_k - 2, ..., -N_k, and one for each mode.
 
-    `s_x_hops` and `b_hops` are the elements next to the diagonal of S_x and of b.
+    `subset` is the subset of each spin site, where several sites share one. `s_x_hops` and `b_hops` are the elements
+    next to the diagonal of S_x and of b.
     """
 
     sizes: tuple[int, ...] = eqx.field(static=True)
     levels: tuple[int, ...] = eqx.field(static=True)
+    subset: tuple[int, ...] = eqx.field(static=True)
 
     @property
     def sites(self) -> tuple[int, ...]:
@@ -76,8 +80,8 @@ def site_operators(space: LargeSpinSpace, site: int, dtype: Any) -> Array:
     return jnp.asarray(matrices, dtype)
 
 
-def product_state(space: LargeSpinSpace, m: SpinVectors) -> Float[Array, "D D"]:
-    """R of all spins along m_k and all modes in the vacuum of their frame."""
+def product_ket(space: LargeSpinSpace, m: SpinVectors) -> Complex[Array, " D"]:
+    """All spins along m_k and all modes in the vacuum of their frame."""
     psi = jax.lax.complex(jnp.ones(1, m.dtype), jnp.zeros(1, m.dtype))
     for k, N in enumerate(space.sizes):
         x, y, z = m[:, k] / jnp.linalg.norm(m[:, k])
@@ -88,5 +92,31 @@ def product_state(space: LargeSpinSpace, m: SpinVectors) -> Float[Array, "D D"]:
         psi = jnp.kron(psi, jax.lax.complex(size * jnp.cos(j * phi), size * jnp.sin(j * phi)))
     for n in space.levels:
         psi = jnp.kron(psi, jnp.zeros(n, psi.dtype).at[0].set(1))
+    return psi
+
+
+def product_state(space: LargeSpinSpace, m: SpinVectors) -> Float[Array, "D D"]:
+    """R of `product_ket`."""
+    psi = product_ket(space, m)
     rho = psi[:, None] * psi.conj()[None, :]
     return rho.real + rho.imag
+
+
+def as_levels(levels: int | Sequence[int], num_modes: int) -> tuple[int, ...]:
+    """Photon levels of each mode, from one number or one for each."""
+    each = (levels,) * num_modes if isinstance(levels, int | np.integer) else tuple(levels)
+    if len(each) != num_modes:
+        refuse("levels", f"one number or {num_modes}, one for each mode", f"{len(each)}")
+    for n in each:
+        check_count("levels", n, least=2)
+    return tuple(int(n) for n in each)
+
+
+def check_fits(space: LargeSpinSpace, bytes_each: float, power: int, must_be: str, most_gigabytes: float) -> None:
+    """Refuse a space where bytes_each dimension^power are more than fit; by logarithms, for it may be enormous."""
+    dimension = math.prod(space.sites)
+    magnitude = math.log10(bytes_each / 1e9) + power * math.log10(dimension)
+    if magnitude > math.log10(most_gigabytes):
+        size = f"{dimension}" if dimension < 10**15 else f"about 10^{math.log10(dimension):.0f}"
+        needed = f"{10**magnitude:.3g}" if magnitude < 300 else f"10^{magnitude:.0f}"
+        refuse("subset_size and levels", must_be, f"dimension {size}, {needed} GB")

@@ -11,9 +11,10 @@ so that <b_mu> stays 0 and the cut-off has to hold fluctuations only. H_b and b 
 A symmetric and B antisymmetric, the real matrix R = A + B is all of rho, Hermitian by construction, and
 
     R' = R^T H - H R^T + sum_mu kappa_mu (b R b^T - {b^T b, R} / 2).
+
+Single-spin dissipation leaves the space of large spins: every spin is then a site of its own.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,12 +25,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import as_float, check_all, check_count, check_finite, known, refuse
+from .._checks import as_float, check_all, check_finite, known, refuse
 from .._typing import ArrayLike, Quadratures, SpinVectors
 from ..model import DickeModel
 from ..state import MeanFieldState
-from .large_spin_space import LargeSpinSpace, hop, hop_both, product_state, reduced, site_operators
+from .large_spin_space import (
+    LargeSpinSpace,
+    as_levels,
+    check_fits,
+    hop,
+    hop_both,
+    product_state,
+    reduced,
+    site_operators,
+)
 from .moments import Moments, real_start, subset_sizes
+from .single_spins import dissipate, product_of_spins, single_spin_space
 
 COPIES = 18  # density matrices that a solver holds at a time
 MOST_GIGABYTES = 8
@@ -87,14 +98,15 @@ def mesolve(
 
         rho' = -i [H, rho] + sum_mu kappa_mu (a rho a^dag - {a^dag a, rho} / 2)
 
-    in the space of K large spins and M modes, of dimension prod_k (N_k + 1) prod_mu levels_mu.
+    and single-spin dissipation, if the model has it. Without, in the space of K large spins and M modes, of dimension
+    prod_k (N_k + 1) prod_mu levels_mu; with it in that of all spins, of dimension 2^N_sp prod_mu levels_mu.
 
     **Main arguments**
 
-    - `model`: a `DickeModel` without single-spin dissipation, which leaves the space of large spins. Rates may depend
-      on time.
+    - `model`: a `DickeModel`. Rates may depend on time. Single-spin dissipation is for about 6 spins at most.
     - `state`: the product state to start from: every spin of subset k points along m_k, |m_k| = 1; mode mu is in the
-      coherent state of amplitude sqrt(N_sp) alpha_mu.
+      coherent state of amplitude sqrt(N_sp) alpha_mu. With single-spin dissipation also |m_k| < 1: independent spins
+      of this mean.
     - `tsave`: increasing times, at least two.
     - `subset_size`: N, spins per subset, where the model's spins are infinitely many.
 
@@ -110,15 +122,16 @@ def mesolve(
     **Raises** ValueError for arguments that do not fit, also for a space too large.
     """
     m, frame = real_start(model, state)
-    if model.dissipation is not None:
-        refuse(
-            "model",
-            "without single-spin dissipation, which leaves the space of large spins (gaussian_moments takes it)",
-            "one with it",
-        )
-    check_all("|m_k|", jnp.linalg.norm(m, axis=0), lambda s: np.abs(s - 1) < PURE, "1: spins of a subset alike, pure")
-    space = LargeSpinSpace(subset_sizes(model, subset_size), _levels(levels, model.num_modes))
-    _check_fits(space, model.dtype)
+    sizes, levels = subset_sizes(model, subset_size), as_levels(levels, model.num_modes)
+    size = jnp.linalg.norm(m, axis=0)
+    if model.dissipation is None:
+        check_all("|m_k|", size, lambda s: np.abs(s - 1) < PURE, "1: spins of a subset alike, pure")
+        space, fit = LargeSpinSpace(sizes, levels, tuple(range(len(sizes)))), "fit"
+    else:
+        check_all("|m_k|", size, lambda s: s < 1 + PURE, "at most 1")
+        space, fit = single_spin_space(sizes, levels), "of single spins, which dissipate, fit"
+    must_be = f"so small that {COPIES} density matrices {fit} into {MOST_GIGABYTES} GB"
+    check_fits(space, COPIES * jnp.dtype(model.dtype).itemsize, 2, must_be, MOST_GIGABYTES)
     times = as_float(tsave).astype(model.dtype)
     check_finite("tsave", times)
     if times.ndim != 1 or times.size < 2 or (known(times) and not np.all(np.diff(np.asarray(times)) > 0)):
@@ -152,7 +165,7 @@ def _integrate(
         times[0],
         times[-1],
         None,
-        (product_state(space, m), frame),
+        ((product_state if model.dissipation is None else product_of_spins)(space, m), frame),
         args=(model, space),
         saveat=dfx.SaveAt(ts=times, fn=_observe),
         stepsize_controller=controller,
@@ -171,7 +184,7 @@ def _master_equation(t: ArrayLike, y: ExactState, args: tuple[DickeModel, LargeS
     (R, frame), (model, space) = y, args
     model = model.at(t)
     dtype, S, K = R.dtype, len(space.sites), len(space.sizes)
-    G = model.spins.couplings.astype(dtype)
+    G = model.spins.couplings.astype(dtype)[:, np.array(space.subset)]
     re, im = frame
     probabilities = jnp.diagonal(R).reshape(space.sites)
     s_z = jnp.stack([jnp.sum(space.along(k, space.s_z(k), S, dtype) * probabilities) for k in range(K)])
@@ -204,8 +217,9 @@ def _master_equation(t: ArrayLike, y: ExactState, args: tuple[DickeModel, LargeS
         photons = space.along(row, np.arange(n), 2 * S, dtype) + space.along(column, np.arange(n), 2 * S, dtype)
         jumped = hop(hop(tensor, row, hops, up=False), column, hops, up=False)
         loss += model.kappa[mu] * (jumped - photons / 2 * tensor)
-    sizes = np.asarray(space.sizes)
-    xi = G @ (model.spins.weights.astype(dtype) * s_z / sizes.astype(dtype))
+    if model.dissipation is not None:
+        loss += dissipate(tensor, space, model.dissipation)
+    xi = drive / space.num_spins
     frame_dot = jnp.stack(
         [
             model.omega_mode * im - model.kappa / 2 * re,
@@ -234,27 +248,23 @@ def _observe(t: Array, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -
             pair = reduced(rho, S, (u, s))
             block = jnp.einsum("aij,bkl,ljki->ab", own, operators[u], pair).real
             second = second.at[np.ix_(rows, columns)].set(block).at[np.ix_(columns, rows)].set(block.T)
-    covariance = space.num_spins * (second - mean[:, None] * mean[None, :])
-    levels = [jnp.diagonal(reduced(rho, S, (K + mu,))).real[-1] for mu in range(M)]
+    average = _average_of_sites(space, R.dtype)
+    covariance = average @ (space.num_spins * (second - mean[:, None] * mean[None, :])) @ average.T
+    mean, K = average @ mean, max(space.subset) + 1
+    levels = [jnp.diagonal(reduced(rho, S, (S - M + mu,))).real[-1] for mu in range(M)]
     return (mean[: 3 * K].reshape(3, K), frame + mean[3 * K :].reshape(2, M), covariance), jnp.stack(levels)
+
+
+def _average_of_sites(space: LargeSpinSpace, dtype: Any) -> Array:
+    """From the entries of the sites to those of the subsets, with the share of each site in its subset."""
+    subset, sizes = np.array(space.subset), np.array(space.sizes, float)
+    belongs = (subset == np.arange(subset.max() + 1)[:, None]) * sizes
+    share, modes = belongs / belongs.sum(axis=1, keepdims=True), np.eye(2 * len(space.levels))
+    rows = np.kron(np.eye(3), share)
+    return jnp.asarray(
+        np.block([[rows, np.zeros((len(rows), len(modes)))], [np.zeros((len(modes), rows.shape[1])), modes]]), dtype
+    )
 
 
 def _frobenius(y: Any) -> Array:
     return jnp.sqrt(jnp.sum(jnp.stack([jnp.sum(leaf**2) for leaf in jax.tree.leaves(y)])))
-
-
-def _levels(levels: int | Sequence[int], num_modes: int) -> tuple[int, ...]:
-    each = (levels,) * num_modes if isinstance(levels, int | np.integer) else tuple(levels)
-    if len(each) != num_modes:
-        refuse("levels", f"one number or {num_modes}, one for each mode", f"{len(each)}")
-    for n in each:
-        check_count("levels", n, least=2)
-    return tuple(int(n) for n in each)
-
-
-def _check_fits(space: LargeSpinSpace, dtype: Any) -> None:
-    dimension = math.prod(space.sites)
-    gigabytes = COPIES * dimension**2 * jnp.dtype(dtype).itemsize / 1e9
-    if gigabytes > MOST_GIGABYTES:
-        must_be = f"so small that {COPIES} density matrices fit into {MOST_GIGABYTES} GB"
-        refuse("subset_size and levels", must_be, f"dimension {dimension}, {gigabytes:.3g} GB")

@@ -1,0 +1,110 @@
+"""Quantum trajectories against the exact master equation, within their own standard errors."""
+
+import dataclasses
+import sys
+from importlib.util import find_spec
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems import paper, uneven
+
+import dicke_jax as dj
+
+# found, not imported: that mcsolve leaves the flags as they are, which dynamiqs changes, is seen here
+pytestmark = pytest.mark.skipif(find_spec("dynamiqs") is None, reason="needs dynamiqs")
+
+KEY = jax.random.key(3)
+TIMES = np.array([0.0, 1.5, 4.0])
+WITHIN = 4.0  # standard errors
+
+
+def start(model):
+    return dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
+
+
+def sample(model, num_trajectories=400, **options):
+    options = dict(subset_size=4, levels=20) | options
+    return dj.mcsolve(KEY, model, start(model), TIMES, num_trajectories=num_trajectories, **options)
+
+
+def means(moments):
+    return np.concatenate([moments.m.reshape(len(TIMES), -1), moments.alpha.real, moments.alpha.imag], axis=1)
+
+
+def check(run, exact):
+    """Every mean and covariance within `WITHIN` standard errors, which themselves are of the expected size."""
+    assert run.successful and exact.successful
+    assert (np.abs(means(run.moments) - means(exact.moments)) < WITHIN * run.mean_sem + 1e-6).all()
+    off = np.abs(run.moments.covariance - exact.moments.covariance)
+    assert (off < WITHIN * run.covariance_sem + 1e-6).all()
+    # one trajectory spreads less than the ensemble: its own fluctuations are a part
+    variance = np.diagonal(exact.moments.covariance, axis1=1, axis2=2)
+    number = exact.moments.num_spins * len(run.num_jumps)
+    assert (run.mean_sem[1:] < 1.1 * np.sqrt(variance / number)[1:]).all()
+    assert (run.mean_sem[1:] > 0).all() and float(run.num_jumps.sum(axis=1).mean()) > 0.5
+
+
+def test_four_spins_within_the_sampling_error_of_exact():
+    model, flags = paper(0.9, num_patterns=1), dict(jax.config.values)
+    check(run := sample(model), dj.mesolve(model, start(model), TIMES, 4, levels=24))
+    assert "400 trajectories" in repr(run) and "successful" in repr(run)
+
+    # the same program, without coupling: no jump, and a coherent state decays
+    alone = sample(dataclasses.replace(model, g0=jnp.array(0.0)))
+    assert int(alone.num_jumps.sum()) == 0 and float(alone.mean_sem.max()) < 1e-12
+    rate = 1j * np.asarray(model.omega_mode) + np.asarray(model.kappa) / 2
+    expected = np.asarray(start(model).alpha) * np.exp(-rate * TIMES[:, None])
+    np.testing.assert_allclose(alone.moments.alpha, expected, atol=1e-6)
+    np.testing.assert_allclose(
+        alone.moments.covariance[:, 3:, 3:], np.broadcast_to(np.eye(2) / 4, (3, 2, 2)), atol=1e-6
+    )
+
+    low = sample(model, cutoff_tol=1e-15)
+    assert low.status == dj.MasterStatus.cut_off and "use more levels" in repr(low)
+    assert dict(jax.config.values) == flags
+
+
+@pytest.mark.slow
+def test_many_trajectories_of_two_modes():
+    model = dataclasses.replace(uneven(2), g0=jnp.array(0.6))
+    check(sample(model, 600, subset_size=2, levels=11), dj.mesolve(model, start(model), TIMES, 2, levels=11))
+
+
+@pytest.mark.slow
+def test_many_trajectories_and_a_ramp():
+    """Five times the trajectories show what 400 do not; g0 and kappa change on the way, with a kink at the end."""
+    model = dataclasses.replace(
+        paper(1.0, num_patterns=1),
+        g0=dj.PiecewiseLinear([0.0, 1.0, 1.2, 4.0], [0.2, 0.3, 1.1, 0.9]),
+        kappa=dj.PiecewiseLinear([0.0, 2.0, 4.0], [[0.5], [1.5], [1.0]]),
+    )
+    check(sample(model, 2000), dj.mesolve(model, start(model), TIMES, 4, levels=24))
+
+
+@pytest.mark.slow
+def test_trajectories_do_not_depend_on_how_they_are_grouped():
+    model = paper(0.9, num_patterns=1)
+    runs = [sample(model, 20, chunk=chunk) for chunk in (20, 7)]
+    np.testing.assert_array_equal(runs[0].num_jumps, runs[1].num_jumps)
+    np.testing.assert_allclose(runs[0].moments.covariance, runs[1].moments.covariance, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_a_space_too_large_for_a_density_matrix():
+    """400 spins, whose mean spins the truncated Wigner ensemble knows to within 1 / N^2."""
+    model = paper(0.4, num_patterns=1)
+    with pytest.raises(ValueError, match="dimension 9624"):
+        dj.mesolve(model, start(model), TIMES, 400, levels=24)
+    run = sample(model, 20, subset_size=400, levels=24)
+    sampled = dj.wigner_moments(KEY, model, start(model), TIMES, 400, num_samples=20_000)
+    assert run.successful
+    sem = np.hypot(run.mean_sem, sampled.mean_sem)
+    assert (np.abs(means(run.moments) - means(sampled.moments)) < WITHIN * sem + 1e-5).all()
+
+
+def test_without_dynamiqs_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dynamiqs", None)
+    with pytest.raises(ImportError, match=r"mcsolve needs dynamiqs: pip install 'dicke-jax\[quantum\]'"):
+        sample(paper(0.9, num_patterns=1))
