@@ -107,6 +107,7 @@ def test_photons_and_missing_points():
     )
 
 
+@pytest.mark.slow
 def test_gradients_of_every_loss_against_differences():
     parameters = dj.free_rates(START, FREE)
     clean = simulated()
@@ -128,6 +129,7 @@ def test_gradients_of_every_loss_against_differences():
         np.testing.assert_allclose(slopes[i], expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_descent_and_least_squares_find_the_same_and_outliers_pull_less():
     values = noisy(curve(G0), 0)
     data, free = dj.StationaryCurve(G0, values, NOISE), ("omega_spin",)

@@ -81,6 +81,7 @@ def test_nan_is_given_up_and_a_batch_lives():
         assert bool((status == getattr(dj.CovarianceStatus, name))[row])
 
 
+@pytest.mark.slow
 def test_subsets_that_couple_alike_may_be_split():
     """One subset, or two unequal ones with the same couplings: the same modes, the same whole spin."""
     one = uneven(1)
@@ -213,6 +214,7 @@ def test_decay_of_single_spins_makes_the_stationary_covariance_unique():
     assert np.linalg.eigvalsh(np.asarray(end.moments.covariance[0]) + 0.5j * np.asarray(W))[0] > -1e-9
 
 
+@pytest.mark.slow
 def test_the_light_that_leaves_is_what_the_mode_loses():
     """The integral over the spectrum is kappa <b^dag b>, by SciPy's Lyapunov solver; squeezed below the vacuum."""
     model = paper(0.55, num_patterns=1)

@@ -152,6 +152,7 @@ def test_single_spin_dissipation_against_qutip(name):
     assert np.abs(exact[0] - free[0]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_single_spins_without_coupling_follow_the_mean_field_and_the_gaussian_covariance():
     """Spins are then independent, and both limits hold for any number of them; rates may depend on time."""
     model, size, _ = dissipative("one subset")
@@ -166,6 +167,7 @@ def test_single_spins_without_coupling_follow_the_mean_field_and_the_gaussian_co
     np.testing.assert_allclose(run.moments.covariance, limit.covariance, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_single_spins_that_do_not_dissipate_are_large_spins():
     model = uneven(1)
     still = dataclasses.replace(model, dissipation=dj.LocalDissipation([("decay_x", 0.0)]))

@@ -46,6 +46,7 @@ def check(run, exact):
     assert (run.mean_sem[1:] > 0).all() and float(run.num_jumps.sum(axis=1).mean()) > 0.5
 
 
+@pytest.mark.slow
 def test_four_spins_within_the_sampling_error_of_exact():
     model, flags = paper(0.9, num_patterns=1), dict(jax.config.values)
     check(run := sample(model), dj.mesolve(model, start(model), TIMES, 4, levels=24))
