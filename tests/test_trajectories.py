@@ -78,10 +78,10 @@ def test_many_trajectories_and_a_ramp():
     """Five times the trajectories show what 400 do not; g0 and kappa change on the way, with a kink at the end."""
     model = dataclasses.replace(
         paper(1.0, num_patterns=1),
-        g0=dj.PiecewiseLinear([0.0, 1.0, 1.2, 4.0], [0.2, 0.3, 1.1, 0.9]),
+        g0=dj.PiecewiseLinear([0.0, 1.0, 1.2, 4.0], [0.9, 0.7, 1.1, 0.9]),
         kappa=dj.PiecewiseLinear([0.0, 2.0, 4.0], [[0.5], [1.5], [1.0]]),
     )
-    check(sample(model, 2000), dj.mesolve(model, start(model), TIMES, 4, levels=24))
+    check(sample(model, 2000, levels=28), dj.mesolve(model, start(model), TIMES, 4, levels=28))
 
 
 @pytest.mark.slow
@@ -90,19 +90,6 @@ def test_trajectories_do_not_depend_on_how_they_are_grouped():
     runs = [sample(model, 20, chunk=chunk) for chunk in (20, 7)]
     np.testing.assert_array_equal(runs[0].num_jumps, runs[1].num_jumps)
     np.testing.assert_allclose(runs[0].moments.covariance, runs[1].moments.covariance, atol=1e-9)
-
-
-@pytest.mark.slow
-def test_a_space_too_large_for_a_density_matrix():
-    """400 spins, whose mean spins the truncated Wigner ensemble knows to within 1 / N^2."""
-    model = paper(0.4, num_patterns=1)
-    with pytest.raises(ValueError, match="dimension 9624"):
-        dj.mesolve(model, start(model), TIMES, 400, levels=24)
-    run = sample(model, 20, subset_size=400, levels=24)
-    sampled = dj.wigner_moments(KEY, model, start(model), TIMES, 400, num_samples=20_000)
-    assert run.successful
-    sem = np.hypot(run.mean_sem, sampled.mean_sem)
-    assert (np.abs(means(run.moments) - means(sampled.moments)) < WITHIN * sem + 1e-5).all()
 
 
 def test_without_dynamiqs_it_says_what_to_install(monkeypatch):

@@ -42,7 +42,8 @@ class TrajectorySolution(eqx.Module):
 
     - `moments`: a `Moments`; the covariance is that of the averaged density matrix, as that of `mesolve`.
     - `mean_sem`: (T, 3 K + 2 M), standard errors of the means, in the order of the covariance.
-    - `covariance_sem`: (T, D, D), standard errors of the covariance.
+    - `covariance_sem`: (T, D, D), standard errors of the covariance. The sample tells neither well where hardly a
+      trajectory has jumped yet.
     - `num_jumps`: (S, M), photons that each trajectory lost in the displaced frame.
     - `top_population`: (T, M), the mean population of the highest photon level kept of each mode, in that frame.
     - `status`: a `MasterStatus`; `MasterStatus[status]` is its text.
