@@ -383,3 +383,16 @@ def test_shorter_spins_need_more_coupling():
         rooted = float(dj.critical_coupling(model, 1, kind=kind, spin_length=length, method="root finding"))
         assert closed == pytest.approx(rooted, rel=1e-11)
         assert closed == pytest.approx(float(dj.critical_coupling(model, 1, kind=kind)) / np.sqrt(length), rel=1e-12)
+
+
+@pytest.mark.slow
+def test_float32_finds_the_same_to_its_accuracy():
+    """States and thresholds by root finding, none of them by a closed form; a wrong sign of anything would show."""
+    single = paper(1.0, 3, omega_mode=np.array([1.5, 2.0, 2.5], np.float32))
+    states, double = dj.stationary_states(single, KEY), dj.stationary_states(paper(1.0, 3), KEY)
+    assert single.dtype == jnp.float32 and states.looks_complete
+    np.testing.assert_allclose(np.abs(states.overlaps), np.abs(double.overlaps), atol=1e-5)
+    np.testing.assert_array_equal(states.num_growing, double.num_growing)
+    for kind in ("normal", "existence", "stability"):
+        a, b = (float(dj.critical_coupling(m, 2, kind=kind, method="root finding")) for m in (single, paper(1.0, 3)))
+        assert a == pytest.approx(b, rel=1e-5)
