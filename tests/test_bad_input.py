@@ -167,6 +167,14 @@ CASES = {
         lambda: dj.continuation(MODEL, [0.0, 0.0], limits=(0.5, 1.0), value=2.0),
         "value must be the parameter's at the start, from 0.5 to 1; got 2.0",
     ),
+    "continuation: ramp": (
+        lambda: dj.continuation(model(g0=lambda t: 1.0 + t), [0.0, 0.0], limits=(0.5, 1.0)),
+        "model must be one with constant rates .* got one with rates that change",
+    ),
+    "phases: ramp": (
+        lambda: dj.studies.phase_diagram(model(g0=lambda t: 1.0 + t), KEY, ("g0", [1.0]), ("omega_spin", [1.0])),
+        "model must be one with constant rates .* got one with rates that change",
+    ),
     "value: function": (
         lambda: dj.continuation(MODEL, [0.0, 0.0], lambda p: MODEL, limits=(0.5, 1.0)),
         "value must be the parameter's at the start, from 0.5 to 1; got None",

@@ -62,7 +62,7 @@ def same_spectrum(a, b, atol):
         assert abs(b.pop(nearest) - value) < atol
 
 
-def self_consistent_roots(model, starts, sides=1):
+def self_consistent_roots(model, starts):
     """Roots of the M self-consistent equations by SciPy, from a grid of starts, up to reversed signs."""
     G, w = np.asarray(model.spins.couplings, dtype=float), np.asarray(model.spins.weights)
     omega, omega_mode, kappa, g0 = (np.asarray(rate) for rate in rates_of(model))

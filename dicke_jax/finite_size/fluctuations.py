@@ -26,6 +26,7 @@ from .._typing import ArrayLike, RealState, SpinVectors
 from ..dynamics.solve import check_tolerance
 from ..equations import mean_field_equations
 from ..model import DickeModel
+from ..phases.linearised import push
 from ..state import MeanFieldState
 from .moments import Moments, product_covariance, ravel, real_start, unravel
 
@@ -132,7 +133,7 @@ def diffusion(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
 
 def jacobian(model: DickeModel, y: RealState) -> Float[Array, "D D"]:
     """A, the derivative of the mean-field equations in the order of the covariance."""
-    return jax.jacfwd(lambda v: ravel(mean_field_equations(0.0, unravel(v, model), model)))(ravel(y))
+    return push(model, y, jnp.eye(ravel(y).size, dtype=model.dtype)).T
 
 
 def _with_covariance(t: Any, state: Any, model: DickeModel) -> Any:

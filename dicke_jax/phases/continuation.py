@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from .._checks import check_count, check_finite, refuse
 from .._typing import ArrayLike
-from ..model import DickeModel
+from ..model import DickeModel, check_model
 from ..observables import overlaps as overlaps_of
 from ..self_consistency import signed_lengths, state_of_overlaps
 from ..state import MeanFieldState
@@ -166,6 +166,9 @@ def continuation(
 
 def parameter_of(model: DickeModel, parameter: Any) -> tuple[str, float | None]:
     """Its name, and its value in the model where it has one."""
+    check_model(model)
+    if model.is_time_dependent:
+        refuse("model", "one with constant rates (model.at(t) has those of time t)", "one with rates that change")
     if callable(parameter):
         return getattr(parameter, "__name__", "parameter").replace("<lambda>", "parameter"), None
     if isinstance(parameter, str) and parameter in ("g0", "omega_spin"):
