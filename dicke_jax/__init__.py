@@ -29,6 +29,8 @@ from .state import corrupted_pattern as corrupted_pattern
 from .state import random_state as random_state
 from .state import stored_pattern as stored_pattern
 from .state import tilted_pattern as tilted_pattern
+from .symmetry import SymmetryReduction as SymmetryReduction
+from .symmetry import reduce_symmetry as reduce_symmetry
 from .equations import mean_field_equations as mean_field_equations
 from .observables import occupations as occupations
 from .observables import overlaps as overlaps
@@ -36,6 +38,7 @@ from .observables import spin_lengths as spin_lengths
 
 # Its course in time
 from .dynamics import BilinearTaylor as BilinearTaylor
+from .dynamics import ReplayAdjoint as ReplayAdjoint
 from .dynamics import MFSolution as MFSolution
 from .dynamics import SteadyState as SteadyState
 from .dynamics import SteadyStatus as SteadyStatus

@@ -83,6 +83,11 @@ def build_parser() -> argparse.ArgumentParser:
     scan.add_argument(
         "--max-time", type=float, metavar="TIME", help="longest run (default 1e6 / kappa; with --num-spins 1e4 / kappa)"
     )
+    scan.add_argument(
+        "--reduce",
+        action="store_true",
+        help="run the exact smaller model of each start: sooner, blind to instabilities",
+    )
     _add_output(command)
 
     command = commands.add_parser(

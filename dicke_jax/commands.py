@@ -1,7 +1,10 @@
 """What the commands of `dicke-jax` do: the work of `studies`, pictures and tables of it, files."""
 
 import argparse
+import contextlib
+import hashlib
 import os
+import platform
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 def run_transition(options: argparse.Namespace) -> int:
     out = _writable_folder(options.out)
-    _set_precision(options)
+    _set_up_jax(options)
     import jax.numpy as jnp
     import matplotlib
 
@@ -32,9 +35,12 @@ def run_transition(options: argparse.Namespace) -> int:
             jnp.linspace(options.g0_min, options.g0_max, options.points),
             tol=options.tol,
             max_time=options.max_time,
+            reduce=options.reduce,
             progress=progress,
         )
     _print_table(results)
+    if options.reduce:
+        print(results.attrs["symmetry_reduction"])
     data = save_results(results, out / "transition.nc")
     plot_transition(results)
     picture = out / "transition.png"
@@ -45,7 +51,7 @@ def run_transition(options: argparse.Namespace) -> int:
 
 
 def run_critical(options: argparse.Namespace) -> int:
-    _set_precision(options)
+    _set_up_jax(options)
     from dataclasses import replace
 
     from rich import box
@@ -70,7 +76,7 @@ def run_critical(options: argparse.Namespace) -> int:
 
 def run_phases(options: argparse.Namespace) -> int:
     out = _writable_folder(options.out)
-    _set_precision(options)
+    _set_up_jax(options)
     import jax
     import matplotlib
     import numpy as np
@@ -103,7 +109,7 @@ def run_phases(options: argparse.Namespace) -> int:
 
 def run_exactness(options: argparse.Namespace) -> int:
     out = _writable_folder(options.out)
-    _set_precision(options)
+    _set_up_jax(options)
     from dataclasses import replace
 
     import jax
@@ -154,10 +160,30 @@ def _check_scan(name: str, low: float, high: float, points: int) -> None:
         raise ValueError(f"{name}-min must be below {name}-max; got {low} and {high}.")
 
 
-def _set_precision(options: argparse.Namespace) -> None:
+def _set_up_jax(options: argparse.Namespace) -> None:
     import jax
 
     jax.config.update("jax_enable_x64", options.precision == "float64")
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+        folder = _compilation_cache()
+        with contextlib.suppress(OSError):  # without a folder to write to a command compiles every time
+            folder.mkdir(parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def _compilation_cache() -> Path:
+    """Where compiled programs stay between commands: a folder for each kind of processor, whose instructions they use.
+
+    A home folder shared by different machines would otherwise offer each the programs of the other.
+    """
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        processor = platform.node()
+    return caches / "dicke-jax" / hashlib.sha256(f"{platform.machine()} {processor}".encode()).hexdigest()[:16]
 
 
 def _model(options: argparse.Namespace) -> "DickeModel":

@@ -44,6 +44,13 @@ class PiecewiseLinear(eqx.Module):
         share = (now - t0) / (t1 - t0)
         return (1 - share) * self.values[piece] + share * self.values[piece + 1]
 
+    def slope(self, t: ArrayLike) -> Array:
+        """The slope from t on: at a kink, that of the piece that begins there."""
+        now = jnp.asarray(t, self.times.dtype)
+        piece = jnp.clip(jnp.searchsorted(self.times, now, side="right") - 1, 0, self.times.size - 2)
+        rise = (self.values[piece + 1] - self.values[piece]) / (self.times[piece + 1] - self.times[piece])
+        return jnp.where((now >= self.times[0]) & (now < self.times[-1]), rise, jnp.zeros_like(rise))
+
 
 def is_schedule(rate: Any) -> bool:
     """Whether a rate depends on time: a function of time, a `PiecewiseLinear` or a diffrax path."""

@@ -1,6 +1,7 @@
 """Ensembles: every row is the run that it would be alone, whatever the chunk and the devices."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -41,8 +42,8 @@ def test_every_row_is_its_own_run(ensemble):
 
 def test_no_bit_depends_on_the_chunk_or_on_neighbours(ensemble):
     told = []
-    chunked = dj.solve_ensemble(MODEL, STATES, TIMES, chunk=16, progress=lambda *n: told.append(n))
-    assert told == [(0, 40), (16, 40), (32, 40), (40, 40)]
+    chunked = dj.solve_ensemble(MODEL, STATES, TIMES, chunk=32, progress=lambda *n: told.append(n))
+    assert told == [(0, 40), (32, 40), (40, 40)]
     few = dj.solve_ensemble(MODEL, jax.tree.map(lambda x: x[7:12], STATES), TIMES)
     np.testing.assert_array_equal(chunked.m, ensemble.m)
     np.testing.assert_array_equal(few.m, ensemble.m[7:12])
@@ -65,6 +66,35 @@ def test_no_bit_depends_on_the_number_of_devices(ensemble, tmp_path):
     run = subprocess.run([sys.executable, "-c", code, tests, str(path)], capture_output=True, text=True, timeout=200)
     assert run.returncode == 0, run.stderr
     np.testing.assert_array_equal(np.load(path), ensemble.m[:, -1])
+
+
+def test_two_hosts_do_a_share_each_and_both_get_all(ensemble, tmp_path):
+    """Two processes that `jax.distributed` joins; 39 rows do not divide evenly."""
+    code = (
+        "import sys, jax, numpy as np\n"
+        "jax.config.update('jax_enable_x64', True)\n"
+        "jax.distributed.initialize(sys.argv[3], num_processes=2, process_id=int(sys.argv[4]))\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from test_ensemble import MODEL, STATES, TIMES, dj\n"
+        "told = []\n"
+        "states = jax.tree.map(lambda x: x[:39], STATES)\n"
+        "run = dj.solve_ensemble(MODEL, states, TIMES, save='final', progress=lambda *n: told.append(n))\n"
+        "assert told == [(0, 20), (20, 20)], told\n"
+        "assert run.successful.all() and run.successful.shape == (39,)\n"
+        "np.save(sys.argv[2] + sys.argv[4], run.m)\n"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    arguments = [sys.executable, "-c", code, os.path.dirname(__file__), str(tmp_path / "m"), address]
+    hosts = [
+        subprocess.Popen([*arguments, str(i)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for i in range(2)
+    ]
+    errors = [host.communicate(timeout=300)[1] for host in hosts]
+    assert [host.returncode for host in hosts] == [0, 0], errors
+    for i in range(2):
+        np.testing.assert_array_equal(np.load(tmp_path / f"m{i}.npy"), ensemble.m[:39, -1])
 
 
 def test_models_and_states_are_broadcast():

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 
+import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,6 +64,32 @@ def test_trajectories_with_every_rate_in_time_agree_with_scipy():
     np.testing.assert_allclose(sol.m, scheduled_scipy(model, state.m, state.alpha, times, rates), atol=1e-9)
 
 
+def test_the_series_of_piecewise_linear_rates():
+    """Every rate a ramp at once, a jump's too: against Dopri8, in a fraction of its steps."""
+    modes = np.array([[1.2, 1.9], [1.6, 1.1], [1.4, 1.5]])
+    ramp = lambda *values: dj.PiecewiseLinear([0.3, 1.1, 2.6], values)  # noqa: E731
+    model = dj.DickeModel(
+        dj.LargeSpins.hypercube(2),
+        omega_spin=ramp(0.4, 0.7, 0.5),
+        omega_mode=dj.PiecewiseLinear([0.0, 1.7, 3.0], modes),
+        kappa=dj.PiecewiseLinear([0.0, 2.0], modes[:2] / 2),
+        g0=ramp(0.3, 1.4, 0.8),
+        dissipation=dj.LocalDissipation([("decay_x", ramp(0.0, 0.2, 0.1)), ("dephasing_x", 0.05)]),
+    )
+    state, times = generic_state(model), jnp.linspace(0.0, 3.0, 4)
+    series = dj.mfsolve(model, state, times, rtol=1e-12, atol=1e-12)
+    pair = dj.mfsolve(model, state, times, rtol=1e-12, atol=1e-12, solver=dfx.Dopri8())
+    np.testing.assert_allclose(series.m, pair.m, atol=1e-10)
+    np.testing.assert_allclose(series.alpha, pair.alpha, atol=1e-10)
+    assert 2 * series.stats["num_steps"] < pair.stats["num_steps"]
+
+
+def test_slopes_of_a_ramp_at_and_beyond_its_kinks():
+    ramp = dj.PiecewiseLinear([0.0, 1.0, 3.0], [0.0, 2.0, 1.0])
+    at = [-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0]
+    np.testing.assert_allclose(jax.vmap(ramp.slope)(jnp.array(at)), [0, 2, 2, -0.5, -0.5, 0, 0])
+
+
 def test_a_solver_steps_onto_the_kinks():
     """With kinks known, tightening the tolerance costs no burst of rejected steps at an unsaved kink."""
     state = generic_state(paper(num_patterns=2))
@@ -92,6 +119,10 @@ def test_what_needs_constant_rates_says_so():
         dj.steadystate(model, state)
     with pytest.raises(ValueError, match="model must be one with constant rates for this closed form"):
         dj.retrieval_overlap(model)
-    with pytest.raises(ValueError, match="solver must be .* depend on time"):
-        dj.mfsolve(model, state, jnp.array([0.0, 1.0]), solver=dj.BilinearTaylor())
+    with pytest.raises(ValueError, match="solver must be .* neither constant nor PiecewiseLinear"):
+        other = dataclasses.replace(paper(), g0=lambda t: ramp(t))
+        dj.mfsolve(other, state, jnp.array([0.0, 1.0]), solver=dj.BilinearTaylor())
+    with pytest.raises(ValueError, match="stepsize_controller must be an adaptive one"):
+        fixed = dict(stepsize_controller=dfx.ConstantStepSize(), dt0=0.1, solver=dj.BilinearTaylor())
+        dj.mfsolve(model, state, jnp.array([0.0, 1.0]), **fixed)
     assert float(dj.retrieval_overlap(model.at(1.0))) == float(dj.retrieval_overlap(paper(1.0)))

@@ -155,3 +155,13 @@ def test_the_paper_s_figure_at_full_size():
     converged = data.status == 0
     assert converged.all()
     assert float(abs(data.overlap - data.overlap_theory).where(converged).max()) < 1e-6
+
+
+def test_smaller_models_on_request_give_the_same_points_and_are_told(results):
+    reduced = dj.studies.retrieval_transition(paper(num_patterns=3), GRID, reduce=True)
+    told = reduced.attrs["symmetry_reduction"]
+    assert "pattern 3: 3 modes and 4 subsets become 1 and 1" in told and "out of sight" in told
+    assert "symmetry_reduction" not in results.attrs
+    for name in ("overlap", "occupation"):
+        np.testing.assert_allclose(reduced[name], results[name], atol=1e-7)
+    assert float(reduced.other_overlap.max()) == 0 and (reduced.status == 0).all()

@@ -11,12 +11,14 @@ import abc
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Num
+import numpy as np
+from jaxtyping import Array, Int8, Num
 
 from .._checks import check_count, check_finite, refuse
 from .._typing import ModeReals, SubsetReals
 
 SMALL_MATRIX = 4096  # entries up to which sums that fuse cost less than a matrix product that does not
+SMALL_CUBE = 32  # subsets up to which M K products, which a processor does several at a time, cost less than K shuffles
 
 
 class AbstractCouplings(eqx.Module):
@@ -70,7 +72,7 @@ class DenseCouplings(AbstractCouplings):
 
     def field(self, q: ModeReals) -> SubsetReals:
         G = self.matrix.astype(q.dtype)
-        return _pairwise_sum(G * q[:, None]) if self.elementwise else jnp.matmul(q, G, precision="highest")
+        return _row_sum(G, q) if self.elementwise else jnp.matmul(q, G, precision="highest")
 
     def project(self, s: SubsetReals) -> ModeReals:
         G = self.matrix.astype(s.dtype)
@@ -106,13 +108,23 @@ class HypercubeCouplings(AbstractCouplings):
     def num_subsets(self) -> int:
         return 2 ** (self.num_patterns - self.gauge)
 
+    @property
+    def signs(self) -> Int8[np.ndarray, "M K"]:
+        """G, written out."""
+        digits = np.indices((2,) * (self.num_patterns - self.gauge)).reshape(-1, self.num_subsets)
+        return np.vstack([np.zeros((int(self.gauge), self.num_subsets), int), digits]).astype(np.int8) * -2 + 1
+
     def field(self, q: ModeReals) -> SubsetReals:
+        if self.num_subsets <= SMALL_CUBE:
+            return _row_sum(jnp.asarray(self.signs, q.dtype), q)
         h, rows = (q[:1], q[1:]) if self.gauge else (jnp.zeros_like(q[:1]), q)
         for row in rows:  # one axis of the cube for each row: the part with +1, the part with -1
             h = jnp.stack([h + row, h - row], axis=-1).reshape(-1)
         return h
 
     def project(self, s: SubsetReals) -> ModeReals:
+        if self.num_subsets <= SMALL_CUBE:
+            return _pairwise_sum(jnp.asarray(self.signs.T, s.dtype) * s[:, None])
         p = []
         for _ in range(self.num_patterns - self.gauge):  # the last pattern is the innermost axis
             plus, minus = s[0::2], s[1::2]
@@ -123,11 +135,19 @@ class HypercubeCouplings(AbstractCouplings):
         return jnp.stack(p[::-1])
 
 
+def _row_sum(G: Num[jax.Array, "M K"], q: ModeReals) -> SubsetReals:
+    """sum_mu q_mu G[mu, :], one row after the other."""
+    return sum((q[mu] * G[mu] for mu in range(1, q.shape[0])), q[0] * G[0])
+
+
 def _pairwise_sum(terms: jax.Array) -> jax.Array:
     """The sum over the leading axis, halves first: an order that no compiler changes, and additions that it can fuse.
 
     A reduction would do neither: XLA's CPU backend hands large ones to a library.
     """
+    rest = []
     while (n := terms.shape[0]) > 1:
-        terms = jnp.concatenate([terms[: n // 2] + terms[n // 2 : n - n % 2], terms[n - n % 2 :]])
-    return terms[0]
+        if n % 2:
+            rest.append(terms[-1])
+        terms = terms[: n // 2] + terms[n // 2 : n - n % 2]
+    return sum(rest, terms[0])

@@ -7,6 +7,7 @@ from .chaos import LyapunovExponent as LyapunovExponent
 from .chaos import lyapunov_exponent as lyapunov_exponent
 from .ensemble import EnsembleSolution as EnsembleSolution
 from .ensemble import solve_ensemble as solve_ensemble
+from .replay import ReplayAdjoint as ReplayAdjoint
 from .solve import MFSolution as MFSolution
 from .solve import mfsolve as mfsolve
 from .steady import SteadyState as SteadyState

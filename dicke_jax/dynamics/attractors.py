@@ -213,7 +213,7 @@ def _follow(model: DickeModel, y: RealState, times: Float[Array, " T"]) -> RealS
     tolerance = default_tolerance(model.dtype)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(mean_field_equations),
-        default_solver(model),
+        default_solver(model, tolerance),
         times[0],
         times[-1],
         None,

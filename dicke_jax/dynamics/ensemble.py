@@ -17,7 +17,7 @@ from ..state import MeanFieldState
 from .solve import mfsolve
 from .steady import steadystate
 
-TOGETHER = {"cpu": 16}  # rows in lock step: their series fit into a core's cache. Elsewhere, all of a chunk
+CACHE = 32_768  # bytes of a core's first cache, into which the series of the rows in lock step should fit
 CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
 CHUNK_ELSEWHERE = 65_536
 KEPT = ("m", "alpha", "overlaps", "occupations", "reduced")
@@ -86,8 +86,9 @@ def solve_ensemble(
     - `save`: "all" times, "final" state only, "overlaps" (and occupations) on the grid of times; or a function of one
       `MFSolution` (or `SteadyState`) whose arrays are kept, compiled once for each function object.
     - `chunk`: rows on their way at a time; by default 2,048 for each device on a CPU, 65,536 elsewhere.
-    - `devices`: all local ones by default. Make a CPU several by `jax.config.update("jax_num_cpu_devices", n)`.
-    - `progress`: called with the numbers of finished and of all rows.
+    - `devices`: all local ones by default. Make a CPU several by `jax.config.update("jax_num_cpu_devices", n)`. Where
+      `jax.distributed` is initialised every host calls this alike, does its share, and gets all rows.
+    - `progress`: called with the numbers of finished and of all rows of this host.
     - others, as `solver`, `rtol`, `atol`, `max_steps`, go to `mfsolve` or `steadystate`.
 
     **Returns** an `EnsembleSolution`. A row that fails says so in its `status`; nothing is raised for it.
@@ -114,17 +115,19 @@ def solve_ensemble(
     shape, total, model_of, state_of = _rows(model, states)
     if total == 0:
         refuse("states", "at least one", f"leading axes {shape}")
-    together = TOGETHER.get(platform)
+    together = _rows_in_lock_step(model) if platform == "cpu" else None  # elsewhere all of a chunk
     unit = len(devices) * (together or 1)
     each = len(devices) * CHUNK.get(platform, CHUNK_ELSEWHERE) if chunk is None else chunk
     check_count("chunk", each)
-    each = unit * math.ceil(min(each, total) / unit)
+    share = math.ceil(total / jax.process_count())  # rows of each host; past the last row the last is repeated
+    first = jax.process_index() * share
+    each = unit * math.ceil(min(each, share) / unit)
     run = _Run(times, save, options, together, model_of is not None)
     mesh = Mesh(np.array(devices), ("row",)) if len(devices) > 1 else None
     flat_model, flat_states = _flat(model, model.spins.weights.ndim - 1), _flat(states, states.m.ndim - 2)
 
     def take(start: int) -> dict[str, Any]:
-        rows = np.minimum(np.arange(start, start + each), total - 1)  # the last chunk repeats the last row
+        rows = np.minimum(np.arange(start, start + each), total - 1)
         which = rows if model_of is None else model_of[rows]
         own = model if model_of is None else jax.tree.map(lambda x: x[which], flat_model)
         starts = jax.tree.map(lambda x: x[state_of[rows]], flat_states)
@@ -132,21 +135,31 @@ def solve_ensemble(
             starts = jax.device_put(starts, NamedSharding(mesh, PartitionSpec("row")))
         elif devices[0] != jax.local_devices()[0]:
             starts, own = jax.device_put((starts, own), devices[0])
-        return jax.tree.map(lambda x: np.asarray(x)[: total - start], _run_chunk(run, own, starts, mesh))
+        return jax.tree.map(np.asarray, _run_chunk(run, own, starts, mesh))
 
     kept: Any = None
     if progress is not None:
-        progress(0, total)
-    for start in range(0, total, each):
-        part = take(start)
+        progress(0, share)
+    for done in range(0, share, each):
+        part = take(first + done)
         if kept is None:  # room for all rows, filled chunk by chunk
-            kept = jax.tree.map(lambda x: np.empty((total, *x.shape[1:]), x.dtype), part)
+            kept = jax.tree.map(lambda x: np.empty((share, *x.shape[1:]), x.dtype), part)
         for whole, piece in zip(jax.tree.leaves(kept), jax.tree.leaves(part), strict=True):
-            whole[start : start + len(piece)] = piece
+            whole[done : done + each] = piece[: share - done]
         if progress is not None:
-            progress(min(start + each, total), total)
-    fields = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), kept)
+            progress(min(done + each, share), share)
+    fields = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), _from_all_hosts(kept, total))
     return EnsembleSolution(t=None if times is None else np.asarray(times), **fields)
+
+
+def _from_all_hosts(kept: Any, total: int) -> Any:
+    """The rows of all hosts, on each of them."""
+    if jax.process_count() == 1:
+        return kept
+    from jax.experimental import multihost_utils
+
+    everywhere = jax.tree.map(np.asarray, multihost_utils.process_allgather(kept))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:total], everywhere)
 
 
 class _Run(eqx.Module):
@@ -202,6 +215,13 @@ def _run_chunk(run: _Run, model: DickeModel, states: MeanFieldState, mesh: Mesh 
     specs = (all_, row if run.own_models else all_)
     split = jax.shard_map(every, mesh=mesh, in_specs=(specs, row), out_specs=row, check_vma=False)
     return split(arrays, states)
+
+
+def _rows_in_lock_step(model: DickeModel) -> int:
+    """A power of two, 4 to 64, for which x, y and the field of every order fit into the cache; 1 for large K."""
+    single = model.dtype != np.float64
+    each = 3 * (8 if single else 18) * model.num_subsets * (4 if single else 8)
+    return 1 if model.num_subsets >= 512 else 2 ** min(6, max(2, int(math.log2(max(1, CACHE / each)))))
 
 
 def _rows(

@@ -12,11 +12,13 @@ from jaxtyping import Array, Complex, Float
 
 from .._checks import as_float, check_finite, known, refuse
 from .._typing import ArrayLike, RealState
-from ..equations import mean_field_equations
 from ..model import DickeModel, check_model
 from ..observables import occupations, overlaps, spin_lengths
 from ..state import MeanFieldState
-from .taylor import BilinearTaylor
+from .replay import ReplayAdjoint, integrate, replayed
+from .taylor import BilinearTaylor, has_series
+
+ORDERS = (1e-5, 8), (1e-8, 13)  # of the series, and the tolerance down to which each is the fastest
 
 
 class MFSolution(eqx.Module):
@@ -86,16 +88,21 @@ def default_tolerance(dtype: jnp.dtype) -> float:
     return 1e-10 if dtype == jnp.float64 else 1e-6
 
 
-def default_solver(model: DickeModel, adjoint: dfx.AbstractAdjoint | None = None) -> dfx.AbstractSolver:
-    """The Taylor series, of an order that suits the precision.
+def default_solver(
+    model: DickeModel, tolerance: ArrayLike, adjoint: dfx.AbstractAdjoint | ReplayAdjoint | None = None
+) -> dfx.AbstractSolver:
+    """The Taylor series, of an order that suits tolerance and precision.
 
-    Dopri8 for rates that depend on time, for an adjoint that solves other equations too, and for couplings so large and
-    dense that matrix products cost most, where the series loses.
+    Dopri8 for rates that depend on time in other ways than `PiecewiseLinear`, for an adjoint that solves other
+    equations too, and for couplings so large and dense that matrix products cost most, where the series loses.
     """
-    other_equations = model.is_time_dependent or isinstance(adjoint, dfx.BacksolveAdjoint)
-    if other_equations or not model.spins.operator.elementwise:
+    if isinstance(adjoint, dfx.BacksolveAdjoint) or not has_series(model) or not model.spins.operator.elementwise:
         return dfx.Dopri8()
-    return BilinearTaylor(13 if model.dtype == jnp.float64 else 8)
+    if model.dtype != jnp.float64:
+        return BilinearTaylor(8)
+    return BilinearTaylor(
+        next((order for least, order in ORDERS if known(tolerance) and float(tolerance) >= least), 18)
+    )
 
 
 def check_tolerance(name: str, value: float | None, dtype: jnp.dtype) -> float:
@@ -103,7 +110,7 @@ def check_tolerance(name: str, value: float | None, dtype: jnp.dtype) -> float:
     if value is None:
         return default_tolerance(dtype)
     least = 4 * float(jnp.finfo(dtype).eps)
-    if not known(value) or least <= value < 1:
+    if not known(value) or least <= float(value) < 1:
         return value
     refuse(name, f"from {least:.1e}, the least that {dtype} can reach, to 1", value)
 
@@ -119,7 +126,7 @@ def mfsolve(
     stepsize_controller: dfx.AbstractStepSizeController | None = None,
     dt0: float | None = None,
     max_steps: int | None = 2**20,
-    adjoint: dfx.AbstractAdjoint | None = None,
+    adjoint: dfx.AbstractAdjoint | ReplayAdjoint | None = None,
     throw: bool = True,
 ) -> MFSolution:
     """Integrate the mean-field equations from `state` at `tsave[0]`.
@@ -139,8 +146,8 @@ def mfsolve(
 
     - `solver`: any diffrax solver of ordinary differential equations; `BilinearTaylor` by default.
     - `rtol`, `atol`: local error tolerances, 1e-10 in float64 and 1e-6 in float32 by default.
-    - `stepsize_controller`, `dt0`: as in diffrax, in place of a `PIDController` with these tolerances that steps
-      onto the kinks of the rates.
+    - `stepsize_controller`, `dt0`: as in diffrax, in place of a `PIDController` with these tolerances. Any that adapts
+      is made to step onto the kinks of the rates.
     - `max_steps`: more steps end the run with a status; None for no bound, which excludes reverse mode.
     - `adjoint`: how derivatives are taken. The default, `diffrax.RecursiveCheckpointAdjoint()`, serves `jax.grad`;
       `diffrax.ForwardMode()` serves `jax.jvp` and `jax.jacfwd` at less cost; `diffrax.BacksolveAdjoint()` serves
@@ -158,21 +165,29 @@ def mfsolve(
     check_finite("tsave", times)
     if known(times) and not np.all(np.diff(np.asarray(times)) > 0):
         refuse("tsave", f"strictly increasing in {times.dtype}", "times that are not")
+    tolerance = default_tolerance(model.dtype)
     if stepsize_controller is None:
         tolerances = check_tolerance("rtol", rtol, model.dtype), check_tolerance("atol", atol, model.dtype)
+        tolerance = tolerances[0]
         stepsize_controller = dfx.PIDController(*tolerances)
-        if model.kinks:
-            kinks = jnp.sort(jnp.concatenate([times.astype(model.dtype) for times in model.kinks]))
-            stepsize_controller = dfx.ClipStepSizeController(stepsize_controller, step_ts=kinks)
     elif rtol is not None or atol is not None:
         refuse("rtol and atol", "left out where stepsize_controller is given, which has its own", f"{rtol} and {atol}")
+    adaptive = isinstance(stepsize_controller, dfx.AbstractAdaptiveStepSizeController)
+    if model.kinks and adaptive:
+        at = jnp.sort(jnp.concatenate([kinks.astype(model.dtype) for kinks in model.kinks]))
+        stepsize_controller = dfx.ClipStepSizeController(stepsize_controller, step_ts=at)
+    if solver is None:
+        solver = dfx.Dopri8() if model.kinks and not adaptive else default_solver(model, tolerance, adjoint)
+    elif model.kinks and not adaptive and isinstance(solver, BilinearTaylor):
+        must_be = "an adaptive one, which steps onto the kinks of the rates, for BilinearTaylor"
+        refuse("stepsize_controller", must_be, type(stepsize_controller).__name__)
 
     sol = _integrate(
         model,
         state.to_real(model),
         times,
         dt0,
-        default_solver(model, adjoint) if solver is None else solver,
+        solver,
         stepsize_controller,
         max_steps,
         dfx.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
@@ -192,30 +207,24 @@ def _integrate(
     solver: dfx.AbstractSolver,
     stepsize_controller: dfx.AbstractStepSizeController,
     max_steps: int | None,
-    adjoint: dfx.AbstractAdjoint,
+    adjoint: dfx.AbstractAdjoint | ReplayAdjoint,
 ) -> MFSolution:
     finite, model, y0 = without_nan(model, y0)
     ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
     finite &= ordered
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
-    sol = dfx.diffeqsolve(
-        dfx.ODETerm(mean_field_equations),
-        solver,
-        span[0],
-        span[-1],
-        dt0,
-        y0,
-        args=model,
-        saveat=dfx.SaveAt(ts=span),
-        stepsize_controller=stepsize_controller,
-        max_steps=max_steps,
-        adjoint=adjoint,
-        throw=False,
-    )
-    m, quadratures = jax.tree.map(lambda saved: jnp.where(finite, saved, jnp.nan), sol.ys)
+    if isinstance(adjoint, ReplayAdjoint):
+        most = adjoint.max_steps if max_steps is None else min(max_steps, adjoint.max_steps)
+        how = jax.tree.map(  # steps are held as they were: the kinks that they go to, too
+            lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, (dt0, solver, stepsize_controller)
+        )
+        ys, result, stats = replayed((model, y0, span), *how, most)
+    else:
+        ys, result, stats = integrate((model, y0, span), dt0, solver, stepsize_controller, max_steps, adjoint)
+    m, quadratures = jax.tree.map(lambda saved: jnp.where(finite, saved, jnp.nan), ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
-    status = _with_nonfinite(sol.result, m, alpha)
-    return MFSolution(times, m, alpha, overlaps(model, m), occupations(alpha), status, sol.stats)
+    status = _with_nonfinite(result, m, alpha)
+    return MFSolution(times, m, alpha, overlaps(model, m), occupations(alpha), status, stats)
 
 
 def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:

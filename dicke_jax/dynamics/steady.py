@@ -143,7 +143,7 @@ def steadystate(
         state.to_real(model),
         end,
         jnp.asarray(tol, model.dtype) * rate,
-        default_solver(model) if solver is None else solver,
+        default_solver(model, rtol) if solver is None else solver,
         dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end),
         max_steps,
     )

@@ -8,6 +8,8 @@ the other through Cauchy products of the field with x and y:
     (n+1) z_{n+1} =  2 Omega y_n                               (single-spin dissipation adds T m_n, and c at n = 0)
     (n+1) alpha_{n+1} = -(i Omega_mu + kappa_mu / 2) alpha_n - i g0 project(z_n)
 
+A rate r_0 + r_1 t, as within a piece of a `PiecewiseLinear`, multiplies c_n as r_0 c_n + r_1 c_{n-1}.
+
 A high order costs little, steps are several times longer than those of a Runge-Kutta pair at a tighter error, and the
 coefficients are the dense output.
 """
@@ -17,23 +19,55 @@ from typing import Any, ClassVar, TypeAlias
 
 import diffrax as dfx
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from .._checks import check_count, refuse
 from .._typing import ModeReals, RealState, SubsetReals
 from ..dissipation import apply_terms
 from ..equations import mean_field_equations
 from ..model import DickeModel
+from ..schedules import PiecewiseLinear, is_schedule
+from .kernels import as_one_kernel
 
-try:
-    from jax.experimental.xla_metadata import set_xla_metadata
-except ImportError:  # experimental: without it the solver is slower on a CPU, not wrong
-    set_xla_metadata: Any = None
+_Coefficients: TypeAlias = tuple[list[Array], ...]
 
 
-SeriesCoefficients: TypeAlias = tuple[Float[Array, "P 3 K"], Float[Array, "P 2 M"]]
+class _Series(eqx.Module):
+    """The coefficients of one step, from order 0 on; to stack them as arrays would cost a third of the step.
+
+    Where z' = flip y, all that is kept of z is its order 0.
+    """
+
+    x: list[SubsetReals]
+    y: list[SubsetReals]
+    z: list[SubsetReals]
+    re: list[ModeReals]
+    im: list[ModeReals]
+    flip: Array
+
+    @property
+    def coefficients(self) -> "_Coefficients":
+        return self.x, self.y, self.z, self.re, self.im
+
+    def followed_by(self, higher: "_Coefficients") -> "_Series":
+        return _Series(*(c + more for c, more in zip(self.coefficients, higher, strict=True)), self.flip)
+
+    def at(self, h: Array) -> RealState:
+        """The value at a time h after the expansion point."""
+        if len(self.z) == len(self.y):
+            z = _horner(h, self.z)
+        else:
+            z = self.z[0] + self.flip * h * _horner(h, [y / (n + 1) for n, y in enumerate(self.y[:-1])])
+        spins = jnp.stack([_horner(h, self.x), _horner(h, self.y), z])
+        return spins, jnp.stack([_horner(h, self.re), _horner(h, self.im)])
+
+    def last_term(self, h: Array) -> RealState:
+        """The size of the last term, h after the expansion point; that of z, where it is not kept, is smaller."""
+        order = len(self.x) - 1
+        z = self.z[-1] if len(self.z) == len(self.y) else self.flip * self.y[-2] / order
+        spins, modes = jnp.stack([self.x[-1], self.y[-1], z]), jnp.stack([self.re[-1], self.im[-1]])
+        return jnp.abs(spins) * h**order, jnp.abs(modes) * h**order
 
 
 class TaylorPolynomial(dfx.AbstractLocalInterpolation):
@@ -41,27 +75,27 @@ class TaylorPolynomial(dfx.AbstractLocalInterpolation):
 
     t0: Array  # pyright: ignore[reportIncompatibleVariableOverride]
     t1: Array  # pyright: ignore[reportIncompatibleVariableOverride]
-    coefficients: SeriesCoefficients
+    series: _Series
 
     def evaluate(self, t0: Any, t1: Any = None, left: bool = True) -> RealState:
         if t1 is not None:
-            return jax.tree.map(lambda a, b: a - b, self.evaluate(t1), self.evaluate(t0))
-        m, quadratures = self.coefficients
-        return _horner(t0 - self.t0, m), _horner(t0 - self.t0, quadratures)
+            (m1, a1), (m0, a0) = self.evaluate(t1), self.evaluate(t0)
+            return m1 - m0, a1 - a0
+        return self.series.at(t0 - self.t0)
 
 
 class BilinearTaylor(dfx.AbstractSolver):
-    """The Taylor-series solver of `mfsolve` and `steadystate`, for constant rates.
+    """The Taylor-series solver of `mfsolve` and `steadystate`, for rates that are constant or `PiecewiseLinear`.
 
-    - `series_order`: 13 suits float64, 8 suits float32. The last term of the series is the error estimate, so that any
-      adaptive step-size controller of diffrax can drive it.
+    - `series_order`: 18 suits tight tolerances in float64, 13 looser ones, 8 suits float32; `mfsolve` chooses. The
+      last term of the series is the error estimate, so that any adaptive step-size controller of diffrax can drive it.
 
     The order matters where a run relaxes: orders 8, 13 and 18 let an oscillation of frequency w grow by less than 5e-9
     a step as long as h w is below 3.4, 5.0 and 6.6, and there their last term is a tenth of it or more, so that the
     controller stays within. Their neighbours let it grow at steps that look harmless to the error estimate.
     """
 
-    series_order: int = eqx.field(static=True, default=13)
+    series_order: int = eqx.field(static=True, default=18)
 
     term_structure: ClassVar = dfx.ODETerm
     interpolation_cls: ClassVar[Callable[..., TaylorPolynomial]] = TaylorPolynomial
@@ -79,8 +113,9 @@ class BilinearTaylor(dfx.AbstractSolver):
         field = getattr(getattr(terms, "term", terms), "vector_field", None)
         if field is not mean_field_equations:
             refuse("solver", "another one, such as diffrax.Dopri8(), for these terms", "BilinearTaylor")
-        if args.is_time_dependent:
-            refuse("solver", "another one, such as diffrax.Dopri8(), for rates that depend on time", "BilinearTaylor")
+        if not has_series(args):
+            must_be = "another one, such as diffrax.Dopri8(), for rates that are neither constant nor PiecewiseLinear"
+            refuse("solver", must_be, "BilinearTaylor")
 
     def func(self, terms: Any, t0: Any, y0: RealState, args: DickeModel) -> RealState:
         return terms.vf(t0, y0, args)
@@ -88,97 +123,122 @@ class BilinearTaylor(dfx.AbstractSolver):
     def step(
         self, terms: Any, t0: Any, t1: Any, y0: RealState, args: DickeModel, solver_state: None, made_jump: Any
     ) -> tuple[RealState, RealState, dict[str, Any], None, dfx.RESULTS]:
-        step = _as_one_kernel(_step, args.spins.operator.elementwise)
-        y1, error, coefficients = step(t1 - t0, y0, args, self.series_order)
-        return y1, error, dict(coefficients=coefficients), None, dfx.RESULTS.successful
+        step = as_one_kernel(_step, args.spins.operator.elementwise)
+        when = t0 if args.is_time_dependent else None
+        y1, error, higher = step(when, t1 - t0, y0, args, self.series_order)
+        series = _start(y0, _Rates.around(t0, args)).followed_by(higher)
+        return y1, error, dict(series=series), None, dfx.RESULTS.successful
 
 
-def _step(h: Array, start: RealState, model: DickeModel, order: int) -> tuple[RealState, RealState, SeriesCoefficients]:
+def has_series(model: DickeModel) -> bool:
+    """Whether every rate is constant or `PiecewiseLinear`, so that its own series ends at once."""
+    jumps = () if model.dissipation is None else model.dissipation.rates
+    return all(isinstance(r, PiecewiseLinear) or not is_schedule(r) for r in (*model.rates.values(), *jumps))
+
+
+class _Rates(eqx.Module):
+    """The coefficients around one time of every rate: one for a constant, two for a `PiecewiseLinear`."""
+
+    flip: list[Array]
+    turn: list[Array]
+    drive: list[Array]
+    omega_mode: list[Array]
+    loss: list[Array]
+    jumps: list[tuple[Array, Array]]  # T and c
+
+    @classmethod
+    def around(cls, t: Array, model: DickeModel) -> "_Rates":
+        def series(rate: Any, scale: float) -> list[Array]:
+            parts = [rate(t), rate.slope(t)] if isinstance(rate, PiecewiseLinear) else [jnp.asarray(rate)]
+            return [scale * part.astype(model.dtype) for part in parts]
+
+        jumps = []
+        if model.dissipation is not None:
+            rates = [series(rate, 1) for rate in model.dissipation.rates]
+            for n in range(max(len(rate) for rate in rates)):
+                now = tuple(rate[n] if n < len(rate) else jnp.zeros_like(rate[0]) for rate in rates)
+                jumps.append(eqx.tree_at(lambda d: d.rates, model.dissipation, now).terms(model.dtype))
+        return cls(
+            series(model.omega_spin, 2),
+            series(model.g0, 4),
+            series(model.g0, 1),
+            series(model.omega_mode, 1),
+            series(model.kappa, 0.5),
+            jumps,
+        )
+
+    @property
+    def constant(self) -> bool:
+        """Whether the spins' own terms are z' = flip y and all rates constant."""
+        parts = (self.flip, self.turn, self.omega_mode, self.loss)
+        return not self.jumps and all(len(part) == 1 for part in parts)
+
+
+def _start(y0: RealState, rates: _Rates) -> _Series:
+    (x, y, z), (re, im) = y0
+    return _Series([x], [y], [z], [re], [im], rates.flip[0])
+
+
+def _step(
+    t: Array, h: Array, start: RealState, model: DickeModel, order: int
+) -> tuple[RealState, RealState, _Coefficients]:
     fuses = model.spins.operator.elementwise
-    field, project, series = (_as_one_kernel(part, fuses) for part in (_field, _project, _next))
-    (x0, y0, z0), (re0, im0) = start
-    x, y, z, re, im, turn = [x0], [y0], [z0], [re0], [im0], []
+    field, project, following = (as_one_kernel(part, fuses) for part in (_field, _project, _next))
+    rates = _Rates.around(t, model)
+    series, turn = _start(start, rates), []
     for n in range(order):
-        turn.append(field(re[n], model))
-        following = series(n, x, y, z[n], re[n], im[n], turn, project(z[n], model), model)
-        for coefficients, c in zip((x, y, z, re, im), following, strict=True):
-            coefficients.append(c)
-    return _as_one_kernel(_sum, fuses)(h, (x, y, z), (re, im))
+        turn.append(field(n, series.re, t, model))
+        series = series.followed_by(following(n, series, turn, project(n, series, t, model), t, model))
+    # order 0 is the argument itself, and a kernel cannot hand back what it was given
+    return *as_one_kernel(_sum, fuses)(h, series), tuple(c[1:] for c in series.coefficients)
 
 
-def _field(re: ModeReals, model: DickeModel) -> SubsetReals:
-    return 4 * model.g0 * model.spins.field(re)
+def _times(rate: list[Array], c: list[Array], n: int) -> Array:
+    """Order n of the product of a rate and a series."""
+    return sum((rate[j] * c[n - j] for j in range(1, min(len(rate), n + 1))), rate[0] * c[n])
 
 
-def _project(z: SubsetReals, model: DickeModel) -> ModeReals:
-    return model.g0 * model.spins.project(z)
+def _z(n: int, series: _Series) -> Array:
+    return series.z[n] if n < len(series.z) else series.flip / n * series.y[n - 1]
 
 
-def _next(
-    n: int,
-    x: list[SubsetReals],
-    y: list[SubsetReals],
-    z_n: SubsetReals,
-    re_n: ModeReals,
-    im_n: ModeReals,
-    turn: list[SubsetReals],
-    drive_n: ModeReals,
-    model: DickeModel,
-) -> tuple[SubsetReals, SubsetReals, SubsetReals, ModeReals, ModeReals]:
+def _field(n: int, re: list[ModeReals], t: Array, model: DickeModel) -> SubsetReals:
+    rates = _Rates.around(t, model)
+    return model.spins.field(_times(rates.turn, re, n))
+
+
+def _project(n: int, series: _Series, t: Array, model: DickeModel) -> ModeReals:
+    rates = _Rates.around(t, model)
+    if rates.constant:
+        return rates.drive[0] * model.spins.project(_z(n, series))
+    return model.spins.project(_times(rates.drive, series.z, n))
+
+
+def _next(n: int, series: _Series, turn: list[SubsetReals], drive_n: ModeReals, t, model) -> _Coefficients:
     """The coefficients of order n + 1 from all lower ones."""
+    rates = _Rates.around(t, model)
+    x, y, re, im = series.x, series.y, series.re, series.im
     turned_y = sum((turn[j] * y[n - j] for j in range(1, n + 1)), turn[0] * y[n])
     turned_x = sum((turn[j] * x[n - j] for j in range(1, n + 1)), turn[0] * x[n])
-    flip, loss, share = 2 * model.omega_spin, model.kappa / 2, 1 / (n + 1)
-    x_dot, y_dot, z_dot = -turned_y, turned_x - flip * z_n, flip * y[n]
-    if model.dissipation is not None:
-        linear, constant = model.dissipation.terms(x_dot.dtype)
-        dx, dy, dz = apply_terms(linear, jnp.stack([x[n], y[n], z_n])) + (constant if n == 0 else 0.0)
-        x_dot, y_dot, z_dot = x_dot + dx, y_dot + dy, z_dot + dz
-    return (
-        share * x_dot,
-        share * y_dot,
-        share * z_dot,
-        share * (model.omega_mode * im_n - loss * re_n),
-        share * (-model.omega_mode * re_n - loss * im_n - drive_n),
-    )
+    share = 1 / (n + 1)
+    re_next = share * (_times(rates.omega_mode, im, n) - _times(rates.loss, re, n))
+    im_next = share * (-_times(rates.omega_mode, re, n) - _times(rates.loss, im, n) - drive_n)
+    if rates.constant:
+        flipped = rates.flip[0] * _z(n, series)
+        return [-share * turned_y], [share * (turned_x - flipped)], [], [re_next], [im_next]
+    m_dot = [-turned_y, turned_x - _times(rates.flip, series.z, n), _times(rates.flip, y, n)]
+    for j, (linear, constant) in enumerate(rates.jumps[: n + 1]):
+        damped = apply_terms(linear, jnp.stack([x[n - j], y[n - j], series.z[n - j]]))
+        m_dot = [dot + change for dot, change in zip(m_dot, damped + constant if j == n else damped, strict=True)]
+    return *([share * dot] for dot in m_dot), [re_next], [im_next]
 
 
-def _sum(
-    h: Array, spins: tuple[list[Array], ...], modes: tuple[list[Array], ...]
-) -> tuple[RealState, RealState, SeriesCoefficients]:
-    """The value at the end of the step, the size of the last term, and the coefficients as arrays."""
-
-    def each(function: Callable[[list[Array]], Array]) -> RealState:
-        return jnp.stack([function(c) for c in spins]), jnp.stack([function(c) for c in modes])
-
-    def last_term(c: list[Array]) -> Array:
-        return jnp.abs(c[-1]) * h ** (len(c) - 1)
-
-    def series(part: tuple[list[Array], ...]) -> Array:
-        return jnp.stack([jnp.stack(c) for c in part], axis=1)
-
-    return each(lambda c: _horner(h, c)), each(last_term), (series(spins), series(modes))
+def _sum(h: Array, series: _Series) -> tuple[RealState, RealState]:
+    return series.at(h), series.last_term(h)
 
 
-def _horner(h: Array, coefficients: Any) -> Array:
+def _horner(h: Array, coefficients: list[Array]) -> Array:
     total = coefficients[-1]
     for n in range(len(coefficients) - 2, -1, -1):
         total = total * h + coefficients[n]
     return total
-
-
-def _as_one_kernel(function: Callable[..., Any], fuses: bool) -> Callable[..., Any]:
-    """On a CPU keep `function` a call of its own, which XLA emits as one kernel.
-
-    Otherwise XLA's CPU backend fuses the recurrence into every one of its consumers, and computes it again in each:
-    tens of times slower. There is no public way to ask for this. Elsewhere, and where a step holds matrix products,
-    which the backend cannot emit so, the function is left as it is.
-    """
-    if not fuses or set_xla_metadata is None or jax.default_backend() != "cpu":
-        return function
-
-    def call(*args: Any) -> Any:
-        with set_xla_metadata(inlineable="false", xla_cpu_small_call="true"):
-            return eqx.filter_jit(function)(*args)
-
-    return call

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from .._checks import as_float, check_finite, refuse
 from .._typing import ArrayLike
@@ -17,7 +17,8 @@ from ..dynamics import SteadyState, check_reaches_steady, steadystate
 from ..model import DickeModel, check_model
 from ..observables import occupations
 from ..phases import critical_coupling, retrieval_overlap, retrieval_state
-from ..state import stored_pattern
+from ..state import MeanFieldState, stored_pattern
+from ..symmetry import SymmetryReduction, reduce_symmetry
 from .results import provenance, status_attributes, status_codes
 
 RETRIEVED = 0.05  # |xi| from which on a simulated point counts as retrieved
@@ -31,6 +32,7 @@ def retrieval_transition(
     *,
     tol: float | None = None,
     max_time: float | None = None,
+    reduce: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> xr.Dataset:
     """For every pattern nu, from xi_nu = 1: the stationary |xi_nu| and occupation of mode nu against g0.
@@ -53,6 +55,8 @@ def retrieval_transition(
     - `tol`, `max_time`: as in `steadystate`, but with a time limit of 10^6 / min kappa: far above threshold the
       relaxation rate falls like g0^-8. For a finite sample it is 10^4 / min kappa, since its spin waves that hardly any
       mode sees would use up any time.
+    - `reduce`: run the smaller model of `reduce_symmetry`, for the hypercube one spin and one mode instead of all: the
+      same points, sooner. The attribute `symmetry_reduction` of the result says so.
     - `progress`: called with the numbers of finished rows and of all rows.
 
     **Returns** a dataset with dimensions pattern (from 0) and g0: `overlap`, `occupation` (photons per spin), both
@@ -71,7 +75,8 @@ def retrieval_transition(
     if max_time is None:
         max_time = (1e6 if model.spins.num_spins is None else 1e4) / float(jnp.min(model.kappa))
 
-    runs = _run_rows(model, values, tol, max_time, progress)
+    reductions = [_reduced(model, nu, reduce) for nu in range(model.num_modes)]
+    runs, all_overlaps, all_occupations = _run_rows(reductions, values, tol, max_time, progress)
     limit = dataclasses.replace(model, spins=LargeSpins.hypercube(model.num_modes))
     xi_theory, photons_theory = _theory(limit, values)
     g_crit = np.array([critical_coupling(limit, nu) for nu in range(model.num_modes)])
@@ -80,10 +85,9 @@ def retrieval_transition(
     xi_curve, photons_curve = _theory(limit, jnp.asarray(curve, model.dtype))
 
     grid, each = ("pattern", "g0"), np.arange(model.num_modes)
-    all_overlaps = np.abs(np.asarray(runs.overlaps))
     overlap = all_overlaps[each, :, each]
     others = np.where(np.eye(model.num_modes, dtype=bool)[:, None, :], 0.0, all_overlaps).max(axis=2)
-    status = status_codes(runs.status)
+    status = runs["status"]
     ended = status <= 1
     estimates = np.array(
         [threshold_from_overlaps(np.asarray(values)[ended[nu]], overlap[nu][ended[nu]]) for nu in each]
@@ -94,7 +98,7 @@ def retrieval_transition(
             "overlap_theory": (grid, np.asarray(xi_theory), {"long_name": "|xi| of Eq. 12"}),
             "occupation": (
                 grid,
-                np.asarray(runs.occupations)[each, :, each],
+                all_occupations[each, :, each],
                 {"long_name": "stationary occupation of the pattern's mode", "units": "photons per spin"},
             ),
             "occupation_theory": (grid, np.asarray(photons_theory), {"units": "photons per spin"}),
@@ -102,14 +106,14 @@ def retrieval_transition(
             "occupation_curve": (("pattern", "g0_curve"), np.asarray(photons_curve), {"units": "photons per spin"}),
             "fluctuation": (
                 grid,
-                np.asarray(runs.fluctuations)[each, :, each],
+                runs["fluctuation"],
                 {"long_name": "standard deviation of the overlap in time, 0 where converged"},
             ),
             "other_overlap": (grid, others, {"long_name": "largest stationary overlap with another pattern"}),
             "status": (grid, status, status_attributes()),
-            "residual": (grid, np.asarray(runs.residual), {"long_name": "max |dy/dt|", "units": "min kappa"}),
-            "time": (grid, np.asarray(runs.time), {"long_name": "when the run ended"}),
-            "num_steps": (grid, np.asarray(runs.num_steps)),
+            "residual": (grid, runs["residual"], {"long_name": "max |dy/dt|", "units": "min kappa"}),
+            "time": (grid, runs["time"], {"long_name": "when the run ended"}),
+            "num_steps": (grid, runs["num_steps"]),
             "g_crit": ("pattern", g_crit, {"long_name": "critical coupling below Eq. 12"}),
             "g_estimate": ("pattern", estimates[:, 0], {"long_name": "threshold from the simulated points alone"}),
             "g_lower": ("pattern", estimates[:, 1], {"long_name": "largest simulated coupling without retrieval"}),
@@ -127,6 +131,7 @@ def retrieval_transition(
         attrs={
             "title": "Retrieval transition, from a perfectly stored pattern",
             "source": "Carollo and Lesanovsky (2021), Eqs. 7 and 12, Fig. 3",
+            **({"symmetry_reduction": _account(reductions)} if reduce else {}),
             **provenance(model),
         },
     )
@@ -154,42 +159,69 @@ def threshold_from_overlaps(g0: ArrayLike, overlap: ArrayLike) -> tuple[float, f
     return float(estimate), float(lower), float(upper)
 
 
+def _reduced(model: DickeModel, pattern: int, reduce: bool) -> SymmetryReduction:
+    state = stored_pattern(model, pattern)
+    if reduce:
+        return reduce_symmetry(model, state)
+    every, ones = np.arange(model.num_subsets), np.ones(model.num_subsets, int)
+    return SymmetryReduction(model, state, np.arange(model.num_modes), every, ones, model.num_modes)
+
+
+def _account(reductions: list[SymmetryReduction]) -> str:
+    """What was left out, pattern by pattern, and what therefore does not show."""
+    told = [repr(reduction).splitlines() for reduction in reductions]
+    return "\n".join(
+        [f"pattern {nu + 1}: {lines[0].split(': ')[1]}" for nu, lines in enumerate(told)] + [told[0][2].strip()]
+    )
+
+
 def _run_rows(
-    model: DickeModel,
+    reductions: list[SymmetryReduction],
     values: Float[Array, " G"],
     tol: float | None,
     max_time: float,
     progress: Callable[[int, int], None] | None,
-) -> SteadyState:
-    """All patterns times all couplings, a few rows at a time."""
-    patterns, couplings = jnp.meshgrid(jnp.arange(model.num_modes), values, indexing="ij")
-    shape, total = patterns.shape, patterns.size
-    fill = -total % CHUNK  # the last chunk repeats its last row, so that all chunks share one compilation
-    patterns, couplings = (jnp.pad(rows.ravel(), (0, fill), mode="edge") for rows in (patterns, couplings))
+) -> tuple[dict[str, np.ndarray], Float[np.ndarray, "M G M"], Float[np.ndarray, "M G M"]]:
+    """All patterns times all couplings, a few rows at a time: what is told of each row, |xi|, and photons."""
+    number, total = values.size, len(reductions) * values.size
+    chunk = min(CHUNK, number)
+    fill = -number % chunk  # the last chunk repeats its last row, so that all chunks share one compilation
+    padded = jnp.pad(values, (0, fill), mode="edge")
     if progress is not None:
         progress(0, total)
-    chunks = []
-    for start in range(0, total, CHUNK):
-        rows = slice(start, start + CHUNK)
-        chunks.append(jax.block_until_ready(_run_chunk(model, patterns[rows], couplings[rows], tol, max_time)))
-        if progress is not None:
-            progress(min(start + CHUNK, total), total)
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:total].reshape(shape + parts[0].shape[1:]), *chunks)
+    names = ("fluctuation", "status", "residual", "time", "num_steps")
+    told: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    xi, photons = np.zeros((2, len(reductions), number, len(reductions)))
+    for nu, reduction in enumerate(reductions):
+        chunks = []
+        for start in range(0, number, chunk):
+            rows = padded[start : start + chunk]
+            chunks.append(jax.block_until_ready(_run_chunk(reduction.model, reduction.state, rows, tol, max_time)))
+            if progress is not None:
+                progress(nu * number + min(start + chunk, number), total)
+        runs = jax.tree.map(lambda *parts: jnp.concatenate(parts)[:number], *chunks)
+        xi[nu][:, reduction.active] = np.abs(np.asarray(runs.overlaps))
+        photons[nu][:, reduction.active] = np.asarray(runs.occupations)
+        own = int(np.searchsorted(reduction.active, nu))
+        told["fluctuation"].append(np.asarray(runs.fluctuations)[:, own])
+        told["status"].append(status_codes(runs.status))
+        for name in names[2:]:
+            told[name].append(np.asarray(getattr(runs, name)))
+    return {name: np.stack(rows) for name, rows in told.items()}, xi, photons
 
 
 @eqx.filter_jit
 def _run_chunk(
     model: DickeModel,
-    patterns: Int[Array, " rows"],
+    state: MeanFieldState,
     couplings: Float[Array, " rows"],
     tol: float | None,
     max_time: float,
 ) -> SteadyState:
-    def run(pattern: Array, g0: Array) -> SteadyState:
-        at_coupling = dataclasses.replace(model, g0=g0)
-        return steadystate(at_coupling, stored_pattern(at_coupling, pattern), tol=tol, max_time=max_time)
+    def run(g0: Array) -> SteadyState:
+        return steadystate(dataclasses.replace(model, g0=g0), state, tol=tol, max_time=max_time)
 
-    return jax.vmap(run)(patterns, couplings)
+    return jax.vmap(run)(couplings)
 
 
 @eqx.filter_jit

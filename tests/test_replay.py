@@ -1,0 +1,73 @@
+"""Reverse mode by replayed steps: the derivatives of the numbers that were computed."""
+
+import dataclasses
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems import differences, generic_state, paper
+
+import dicke_jax as dj
+
+SERIES = dj.BilinearTaylor(8)  # a low order compiles quickly
+OPTIONS = dict(solver=SERIES, rtol=1e-10, atol=1e-10)
+RAMP = dj.PiecewiseLinear([0.0, 1.1, 2.5], [0.6, 1.3, 0.9])
+MODEL = dataclasses.replace(
+    paper(num_patterns=2), g0=RAMP, dissipation=dj.LocalDissipation([("decay_x", jnp.array([0.1, 0.2]))])
+)
+STATE = generic_state(MODEL)
+
+
+def value(model, state, times, adjoint, **options):
+    """Of every saved time, the first too, and of spins and modes."""
+    sol = dj.mfsolve(model, state, times, adjoint=adjoint, **(OPTIONS | options))
+    weights = 1 + jnp.arange(sol.m.size, dtype=float).reshape(sol.m.shape) / sol.m.size
+    return jnp.sum(weights * sol.m) + jnp.sum(sol.occupations)
+
+
+@pytest.mark.parametrize("number", [2, 7])
+def test_every_derivative_is_that_of_forward_mode(number):
+    """In all rates, those of the ramp and of the jumps too, the weights, the initial state, and the times."""
+    times = jnp.linspace(0.2, 3.0, number)
+    given, rest = eqx.partition((MODEL, STATE, times), eqx.is_inexact_array)
+
+    def of(arguments, adjoint):
+        return value(*eqx.combine(arguments, rest), adjoint)
+
+    backward = jax.grad(of)(given, dj.ReplayAdjoint(256))
+    forward = jax.jacfwd(of)(given, dfx.ForwardMode())
+    for one, other in zip(jax.tree.leaves(backward), jax.tree.leaves(forward), strict=True):
+        np.testing.assert_allclose(one, other, atol=3e-8 * max(1.0, float(jnp.abs(other).max())))
+
+
+def test_derivatives_against_differences_for_a_batch():
+    """Rows that take different numbers of steps go back side by side."""
+
+    def of(g0):
+        model = dataclasses.replace(paper(num_patterns=2), g0=g0)
+        return value(model, STATE, jnp.array([0.0, 3.0]), dj.ReplayAdjoint(256), throw=False)
+
+    couplings = jnp.array([0.1, 0.9, 2.5])
+    slopes = jax.jit(jax.vmap(jax.grad(of)))(couplings)
+    together = jax.jit(lambda g0: jnp.sum(jax.vmap(of)(g0)))
+    np.testing.assert_allclose(slopes, differences(together, couplings), rtol=1e-7, atol=1e-7)
+
+
+def test_runge_kutta_steps_are_replayed_too():
+    def of(g0, adjoint):
+        model = dataclasses.replace(paper(num_patterns=2), g0=g0)
+        return value(model, STATE, jnp.linspace(0.0, 2.0, 4), adjoint, solver=dfx.Tsit5(), rtol=1e-7, atol=1e-7)
+
+    backward = jax.grad(of)(0.9, dj.ReplayAdjoint(512))
+    np.testing.assert_allclose(backward, jax.jacfwd(of)(0.9, dfx.ForwardMode()), rtol=1e-9)
+
+
+def test_a_record_that_is_too_short_says_so():
+    adjoint = dj.ReplayAdjoint(3)
+    sol = dj.mfsolve(MODEL, STATE, jnp.array([0.2, 3.0]), adjoint=adjoint, throw=False, **OPTIONS)
+    assert sol.status == dfx.RESULTS.max_steps_reached
+    with pytest.raises(ValueError, match="max_steps must be a whole number of at least 1"):
+        dj.ReplayAdjoint(0)
