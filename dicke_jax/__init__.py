@@ -82,8 +82,12 @@ from .inference import StationaryCurve as StationaryCurve
 from .inference import TimeTrace as TimeTrace
 from .inference import FitResult as FitResult
 from .inference import fit as fit
+from .inference import PosteriorSamples as PosteriorSamples
+from .inference import sample_posterior as sample_posterior
 from .inference import DesignResult as DesignResult
 from .inference import design as design
+from .inference import stability_margin as stability_margin
+from .inference import basin_proxy as basin_proxy
 
 # Where finite N differs
 from .finite_size import Moments as Moments

@@ -44,9 +44,10 @@ ROOMS = [
     ["inference.parameters"],
     ["inference.descent"],
     ["inference.invert", "inference.held", "inference.runs", "inference.design"],
-    ["inference.locate", "inference.measurements", "inference.information"],
-    ["inference.losses", "inference.result"],
-    ["inference.fit"],
+    ["inference.locate", "inference.objectives", "inference.measurements", "inference.information"],
+    ["inference.losses", "inference.unknowns"],
+    ["inference.result"],
+    ["inference.fit", "inference.posterior"],
     ["inference"],
     ["studies.results"],
     [
@@ -125,7 +126,7 @@ def test_import_is_light_and_flips_no_global_flag():
     code = (
         "import sys, jax; before = dict(jax.config.values); import dicke_jax; "
         "assert dict(jax.config.values) == before; "
-        "heavy = ('matplotlib', 'xarray', 'rich', 'pandas', 'scipy.integrate', 'dynamiqs'); "
+        "heavy = ('matplotlib', 'xarray', 'rich', 'pandas', 'scipy.integrate', 'dynamiqs', 'blackjax'); "
         "print([m for m in heavy if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

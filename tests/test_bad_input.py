@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -447,6 +448,23 @@ CASES = {
         lambda: dj.locate_critical_coupling(MODEL, 0, start=0.0),
         "start must be positive and finite; got 0.0",
     ),
+    "adjoint": (
+        lambda: dj.locate_critical_coupling(MODEL, 0, adjoint=dfx.ForwardMode()),
+        "adjoint must be a diffrax adjoint, with route 'integration'; got ForwardMode with 'stationary'",
+    ),
+    "free: no trace": (
+        lambda: dj.fit(MODEL, CURVE, free=("overlap",)),
+        r"free must be with an overlap of one of the time traces, of numbers \[\]; got 'overlap'",
+    ),
+    "state: not tilted": (
+        lambda: dj.fit(MODEL, dj.TimeTrace([0.0, 1.0], np.ones((2, 2)), 0.1, STATE), free=(("overlap", 0),)),
+        "state must be of spins that are tilted, where its overlap is free",
+    ),
+    "bounds: overlap": (
+        lambda: dj.fit(MODEL, CURVE, free=("g0", "overlap"), bounds={"overlap": (0.1, 0.2)}),
+        "bounds must be given for rates",
+    ),
+    "time: proxy": (lambda: dj.basin_proxy(MODEL, STATE, 0, time=0.0), "time must be positive; got 0.0"),
     "kappa: locate": (
         lambda: dj.locate_critical_coupling(model(kappa=0.0), 0, route="integration"),
         "kappa must be positive in every mode",

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from .._checks import check_count, known, refuse
 from ..model import DickeModel
 from .descent import Descent, InferenceStatus, start, step
-from .parameters import FREE, Bounds, FreeRates, RateName, Vector, free_rates
+from .parameters import FREE, Bounds, RateName, Vector, free_rates
 
 CHUNK = 10  # steps between two looks at the progress
 
@@ -70,7 +70,8 @@ def design(
     **Main arguments**
 
     - `objective`: of a `DickeModel`, one number, differentiable in forward mode: all functions of this package are. It
-      is compiled, its model traced. Rates without bounds can run away with an objective that has none.
+      is compiled, free rates traced. Rates without bounds can run away with an objective that has none.
+      `stability_margin` is one, `basin_proxy` with cues another.
     - `model`: the `DickeModel` to start from.
 
     **Other arguments**
@@ -97,10 +98,23 @@ def design(
         optimizer = optax.adam(optax.cosine_decay_schedule(0.1, num_steps))
     at, interrupted = start(optimizer, parameters.to_vector(model)), False
     values, vectors, slope = [], [], jnp.inf
+
+    def loss(vector: Vector) -> Float[Array, ""]:
+        value = jnp.asarray(objective(parameters.to_model(vector)))
+        if value.ndim:
+            refuse("objective", "a function with one number for its value", f"shape {value.shape}")
+        return -value.astype(vector.dtype)
+
+    @eqx.filter_jit
+    def ascend(at: Descent) -> tuple[Descent, Float[Array, ""], Float[Array, ""]]:
+        """One step, the loss before it, and how steep it is. Couplings are constants, which closed forms look at."""
+        further, value, slope = step(optimizer, loss, at)
+        return further, value, jnp.linalg.norm(slope / parameters.stretches(at.vector))
+
     try:
         for done in range(num_steps):
             vectors.append(at.vector)
-            at, value, slope = _ascend(objective, parameters, optimizer, at)
+            at, value, slope = ascend(at)
             values.append(-value)
             if progress is not None and done % CHUNK == 0:
                 progress(done, float(-at.least))
@@ -124,19 +138,3 @@ def design(
         InferenceStatus.interrupted if interrupted else status,
         parameters.names,
     )
-
-
-@eqx.filter_jit
-def _ascend(
-    objective: Callable[[DickeModel], Any], parameters: FreeRates, optimizer: Any, at: Descent
-) -> tuple[Descent, Float[Array, ""], Float[Array, ""]]:
-    """One step, the loss before it, and how steep it is."""
-
-    def loss(vector: Vector) -> Float[Array, ""]:
-        value = jnp.asarray(objective(parameters.to_model(vector)))
-        if value.ndim:
-            refuse("objective", "a function with one number for its value", f"shape {value.shape}")
-        return -value.astype(vector.dtype)
-
-    further, value, slope = step(optimizer, loss, at)
-    return further, value, jnp.linalg.norm(slope / parameters.stretches(at.vector))

@@ -16,15 +16,18 @@ from ..model import DickeModel
 from .descent import Descent, InferenceStatus, start, steps
 from .information import gain, information
 from .invert import check_reachable
-from .losses import LOSSES, Residuals, chi_square, residuals
-from .measurements import Measurements, as_measurements
-from .parameters import Bounds, FreeRates, RateName, Vector, free_rates
+from .losses import LOSSES, Residuals, chi_square, residuals, resolved
+from .measurements import Measurements
+from .parameters import Bounds, RateName, Vector
 from .result import FitResult
+from .unknowns import Unknowns, unknowns
 
 Optimizer = optax.GradientTransformation | optx.AbstractLeastSquaresSolver
 CHUNK = {"least squares": 8, "descent": 50}  # steps between two looks at the progress
 BATCH = 8  # restarts side by side: more fall out of a processor's cache
-STALLED = 1e-10  # of the loss, relative, in such a number of steps
+JACOBIAN = {"jac": "fwd"}
+LIGHT = 0.03  # the slopes' size at which a damping of 1 is light
+STALLED, PATIENCE = 1e-10, 2  # of the loss, relative: so many looks at less than that end a fit
 
 
 def fit(
@@ -56,7 +59,8 @@ def fit(
 
     **Other arguments**
 
-    - `free`, `bounds`: which rates are fitted, as in `free_rates`.
+    - `free`, `bounds`: which rates are fitted, as in `free_rates`; "overlap" for the initial overlap of every trace,
+      ("overlap", i) for that of data set i, whose spins are then turned towards z or away from it.
     - `loss`: "chi-square", "huber", or a function of the residuals.
     - `optimizer`: an optimistix least-squares solver, Levenberg and Marquardt's by default for "chi-square"; or an
       optax optimiser, by default Adam for other losses.
@@ -72,8 +76,7 @@ def fit(
 
     **Raises** ValueError for arguments that do not fit.
     """
-    parameters = free_rates(model, free, bounds)
-    sets = as_measurements(data, model)
+    unknown = unknowns(model, data, free, bounds)
     if isinstance(loss, str):
         check_choice("loss", loss, tuple(LOSSES))
     measure = LOSSES[loss] if isinstance(loss, str) else loss
@@ -92,8 +95,8 @@ def fit(
     check_count("num_steps", num_steps)
     tol = check_reachable(tol, 1e-6, 1e-2, model)
 
-    problem = _Problem(parameters, sets, measure)
-    first = parameters.to_vector(model)
+    problem = _Problem(unknown, measure)
+    first = unknown.start()
     noise = jax.random.normal(jax.random.key(0) if key is None else key, (num_restarts, first.size), first.dtype)
     vectors = first[None, :] + float(spread) * noise.at[0].set(0)
     return _run(problem, optimizer, vectors, num_steps, CHUNK[kind], tol, progress)
@@ -111,12 +114,12 @@ def _run(
     """A few steps for every restart, batch after batch; then the best batch of them goes on until it is settled."""
     number, batch = len(vectors), min(BATCH, len(vectors))
     losses = [np.full((min(chunk, num_steps), number), np.nan)]
-    least, interrupted = np.full(number, np.inf), False
+    least, idle, interrupted = np.full(number, np.inf), 0, False
     try:
         batches = []
         for low in range(0, number, batch):
             rows = np.arange(low, low + batch) % number  # the last one is filled up
-            state, some = _advance(problem, optimizer, _begin(optimizer, vectors[rows]), len(losses[0]))
+            state, some = _advance(problem, optimizer, _begin(problem, optimizer, vectors[rows]), len(losses[0]))
             vectors = vectors.at[rows].set(state.best)
             losses[0][:, rows], least[rows] = some, state.least
             batches.append((rows, state))
@@ -136,9 +139,10 @@ def _run(
             losses.append(np.full((len(some), number), np.nan))
             losses[-1][:, rows] = some
             now = np.asarray(state.least)
-            stalled = least[rows] - now < STALLED * np.abs(least[rows])
+            gained = least[rows] - now >= STALLED * np.abs(least[rows])
             least[rows] = now
-            if bool(np.all(stalled)):
+            idle = 0 if gained.any() else idle + 1
+            if idle == PATIENCE:
                 break
     except KeyboardInterrupt:
         interrupted = True
@@ -147,20 +151,18 @@ def _run(
     values, status = _described(problem, vectors[best], slopes, r, gradient, rest, tol)
     if interrupted:
         status = InferenceStatus.interrupted
-    rates = jax.vmap(problem.parameters.rates)(vectors)
-    ends = {"restart_rates": rates, "restart_losses": jnp.asarray(least, vectors.dtype)}
+    rates = jax.vmap(problem.unknowns.rates)(vectors)
+    ends: dict[str, Any] = {"restart_rates": rates, "restart_losses": jnp.asarray(least, vectors.dtype)}
     every_loss = jnp.asarray(np.concatenate(losses), vectors.dtype)
-    told = {"losses": every_loss, "data": problem.data, "names": problem.parameters.names}
-    return FitResult(**values, **ends, **told, status=status)
+    return FitResult(**values, **ends, losses=every_loss, status=status, names=problem.unknowns.names)
 
 
 class _Problem(eqx.Module):
-    parameters: FreeRates
-    data: tuple[Measurements, ...]
+    unknowns: Unknowns
     measure: Callable[[Residuals], Float[Array, ""]]
 
     def residuals(self, vector: Vector) -> Residuals:
-        return residuals(self.parameters.to_model(vector), self.data)
+        return residuals(*self.unknowns.at(vector))
 
     def loss(self, vector: Vector) -> Float[Array, ""]:
         return self.measure(self.residuals(vector))
@@ -173,16 +175,22 @@ class _Problem(eqx.Module):
             return r, r
 
         slopes, r = jax.jacfwd(both, has_aux=True)(vector)
-        slopes = slopes / self.parameters.stretches(vector)[None, :]
+        slopes = slopes / self.unknowns.stretches(vector)[None, :]
         return slopes, r, jax.grad(self.measure)(r) @ slopes
 
 
 @eqx.filter_jit
-def _begin(optimizer: Any, vectors: Float[Array, "R F"]) -> Descent:
-    """At the starts; least squares begins anew every few steps and has no memory."""
-    if isinstance(optimizer, optx.AbstractLeastSquaresSolver):
-        optimizer = optax.identity()
-    return jax.vmap(lambda v: start(optimizer, v))(vectors)
+def _begin(problem: _Problem, optimizer: Any, vectors: Float[Array, "R F"]) -> Descent:
+    """At the starts."""
+    if not isinstance(optimizer, optx.AbstractLeastSquaresSolver):
+        return jax.vmap(lambda v: start(optimizer, v))(vectors)
+
+    def begin(vector: Vector) -> Descent:
+        squares = _Squares.near(problem, vector)
+        at = start(optax.identity(), vector)
+        return eqx.tree_at(lambda a: a.memory, at, (squares.units, squares.begin(optimizer, vector)[0]))
+
+    return jax.vmap(begin)(vectors)
 
 
 @eqx.filter_jit
@@ -192,32 +200,54 @@ def _advance(problem: _Problem, optimizer: Any, state: Descent, number: int) -> 
     return jax.vmap(lambda at: steps(optimizer, problem.loss, at, number), out_axes=(0, 1))(state)
 
 
+class _Squares(eqx.Module):
+    """A problem of least squares as optimistix has it: in its precision, and in units in which all slopes are alike.
+
+    Levenberg's damping begins at 1: in these units it is light, and soon heavy where steps are rejected.
+    """
+
+    problem: _Problem
+    units: Vector
+
+    @classmethod
+    def near(cls, problem: _Problem, vector: Vector) -> "_Squares":
+        sizes = jnp.linalg.norm(jax.jacfwd(problem.residuals)(vector), axis=0)
+        units = jnp.maximum(LIGHT * sizes, 1e-4 * LIGHT * jnp.max(sizes))
+        return cls(problem, jnp.where(jnp.isfinite(units) & (units > 0), units, 1))
+
+    def __call__(self, y: Array, _: None) -> tuple[Array, Array]:
+        r = self.problem.residuals(self.vector(y)).astype(float)
+        return r, jnp.sum(r**2) / 2
+
+    def vector(self, y: Array) -> Vector:
+        return y.astype(self.units.dtype) / self.units
+
+    def begin(self, solver: optx.AbstractLeastSquaresSolver, vector: Vector) -> tuple[Any, Any]:
+        """The solver's state at a start: its arrays, and the rest."""
+        y = (self.units * vector).astype(float)
+        out, aux = jax.eval_shape(self, y, None)
+        return eqx.partition(solver.init(self, y, None, JACOBIAN, out, aux, frozenset()), eqx.is_array)
+
+
 def _least_squares_steps(
     problem: _Problem, solver: optx.AbstractLeastSquaresSolver, at: Descent, number: int
 ) -> tuple[Descent, Float[Array, " steps"]]:
-    """Steps of an optimistix solver, one by one, in the precision that it knows; what it rejects it takes back."""
-
-    def function(v: Array, _: None) -> tuple[Array, Array]:
-        r = problem.residuals(v.astype(at.vector.dtype)).astype(float)
-        return r, jnp.sum(r**2) / 2
-
-    y = at.vector.astype(float)
-    options: dict[str, Any] = {"jac": "fwd"}
-    out, aux = jax.eval_shape(function, y, None)
-    first = solver.init(function, y, None, options, out, aux, frozenset())
-    state, static = eqx.partition(first, eqx.is_array)
+    """Steps of an optimistix solver, one by one; what it rejects it takes back."""
+    units, state = at.memory
+    squares = _Squares(problem, units)
+    static = squares.begin(solver, at.vector)[1]
 
     def step(carry: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], Array]:
         y, state = carry
-        y, now, value = solver.step(function, y, None, options, eqx.combine(state, static), frozenset())
+        y, now, value = solver.step(squares, y, None, JACOBIAN, eqx.combine(state, static), frozenset())
         return (y, eqx.filter(now, eqx.is_array)), value
 
-    (y, _), losses = jax.lax.scan(step, (y, state), None, number)
-    value = function(y, None)[1]
+    (y, state), losses = jax.lax.scan(step, ((units * at.vector).astype(float), state), None, number)
+    value = squares(y, None)[1]
     alive = jnp.isfinite(value) & jnp.all(jnp.isfinite(y))
-    vector = jnp.where(alive, y.astype(at.vector.dtype), at.vector)
+    vector = jnp.where(alive, squares.vector(y), at.vector)
     least = jnp.where(alive, value, jnp.inf).astype(at.least.dtype)
-    return Descent(vector, vector, least, alive, at.memory), losses.astype(at.vector.dtype)
+    return Descent(vector, vector, least, alive, (units, state)), losses.astype(at.vector.dtype)
 
 
 @eqx.filter_jit
@@ -240,13 +270,18 @@ def _described(
     loss = problem.measure(r)
     finite = jnp.all(jnp.isfinite(slopes)) & jnp.isfinite(loss)
     status = InferenceStatus.where(rest < tol, InferenceStatus.converged, InferenceStatus.not_converged)
-    values = {
-        "model": problem.parameters.to_model(best),
-        "rates": problem.parameters.rates(best),
+    model, data = problem.unknowns.at(best)
+    told = information(jnp.where(finite & resolved(model, data)[:, None], slopes, 0))
+    values: dict[str, Any] = {
+        "model": model,
+        "rates": jnp.where(told.determined, problem.unknowns.rates(best), jnp.nan),
+        "data": data,
+        "unknowns": problem.unknowns,
+        "vector": best,
         "loss": loss,
         "gradient_norm": jnp.linalg.norm(gradient),
         "gain": rest,
-        "information": information(jnp.where(finite, slopes, 0)),
+        "information": told,
         "residuals": r,
     }
     return values, InferenceStatus.where(finite, status, InferenceStatus.failed)

@@ -124,9 +124,10 @@ def invert_critical_coupling(
         wanted = wanted[:1]
         normal_threshold(model, jnp.ones(model.num_subsets, model.dtype))  # refuses a model without a normal state
     first = parameters.to_vector(model)
-    return _invert(
-        parameters, first, jnp.asarray(wanted), numbers, _weights(parameters, stay), gap, tol, kind, rule, closed
-    )
+    step = jnp.log1p(jnp.asarray(gap, model.dtype))
+    weights, home = _weights(parameters, stay), parameters.log_rates(first)
+    wish = Wish(parameters, jnp.asarray(wanted), numbers, weights, home, step, kind, rule, closed)
+    return _invert(wish, first, tol)
 
 
 def check_reachable(tol: float | None, double: float, single: float, model: DickeModel) -> float:
@@ -168,62 +169,72 @@ def _weights(parameters: FreeRates, stay: Mapping[RateName, float] | None) -> Ve
     return weights
 
 
-@eqx.filter_jit
-def _invert(
-    parameters: FreeRates,
-    first: Vector,
-    patterns: Int[Array, " P"],
-    targets: Float[Array, " P"],
-    stay: Vector,
-    gap: Any,
-    tol: Any,
-    kind: str,
-    rule: str,
-    closed: bool,
-) -> Inversion:
-    dtype = parameters.model.dtype
-    step = jnp.log1p(jnp.asarray(gap, dtype))
-    home = parameters.log_rates(first)
+class Wish(eqx.Module):
+    """What thresholds should be, and how much rates would rather stay: the loss of an inversion."""
 
-    def thresholds(vector: Vector) -> Float[Array, " P"]:
-        return thresholds_of(parameters.to_model(vector), patterns, kind, closed)
+    parameters: FreeRates
+    patterns: Int[Array, " P"]
+    targets: Float[Array, " P"]
+    stay: Vector
+    home: Vector  # log rates at the start
+    step: Float[Array, ""]  # the least log of two thresholds' ratio
+    kind: str
+    rule: str
+    closed: bool
 
-    def misses(vector: Vector) -> Array:
-        found = jnp.log(thresholds(vector))
-        if rule == "value":
-            return found - jnp.log(targets)
-        if rule == "equal":
+    def thresholds(self, vector: Vector) -> Float[Array, " P"]:
+        return thresholds_of(self.parameters.to_model(vector), self.patterns, self.kind, self.closed)
+
+    def misses(self, vector: Vector) -> Array:
+        """Logarithmic, 0 where the wish is met."""
+        found = jnp.log(self.thresholds(vector))
+        if self.rule == "value":
+            return found - jnp.log(self.targets)
+        if self.rule == "equal":
             return jnp.diff(found)
-        return jnp.minimum(jnp.diff(found) - step, 0)
+        return jnp.minimum(jnp.diff(found) - self.step, 0)
 
-    def pulled(vector: Vector, pull: float) -> Array:
-        return jnp.concatenate([pull * misses(vector), stay * (parameters.log_rates(vector) - home)])
+    def pulled(self, vector: Vector, pull: float) -> Array:
+        return jnp.concatenate([pull * self.misses(vector), self.stay * self.changes(vector)])
 
-    def loss(vector: Vector) -> Float[Array, ""]:
-        return jnp.sum(pulled(vector, 10.0) ** 2)
+    def changes(self, vector: Vector) -> Vector:
+        return self.parameters.log_rates(vector) - self.home
 
-    optimizer = optax.adam(optax.cosine_decay_schedule(DESCENT_RATE, DESCENT_STEPS))
-    descent, losses = steps(optimizer, loss, start(optimizer, first), DESCENT_STEPS)
+    def loss(self, vector: Vector) -> Float[Array, ""]:
+        """Sum (10 miss)^2 + sum (stay log(p / p_0))^2."""
+        return jnp.sum(self.pulled(vector, 10.0) ** 2)
 
-    fine = 10 * float(jnp.finfo(dtype).eps)
-    damped = optx.LevenbergMarquardt(rtol=fine, atol=fine)
-    near = least_squares(lambda v: pulled(v, PULL), damped, descent.best, MOST_STEPS)
-    near = jnp.where(jnp.all(jnp.isfinite(near)), near, descent.best)
-    exact = optx.GaussNewton(rtol=fine, atol=fine, linear_solver=lx.SVD())  # from afar, the step of least size
-    vector = least_squares(misses, exact, near, MOST_STEPS)
-
-    def error(vector: Vector) -> Float[Array, ""]:
-        size = jnp.max(jnp.abs(misses(vector)))
+    def error(self, vector: Vector) -> Float[Array, ""]:
+        size = jnp.max(jnp.abs(self.misses(vector)))
         return jnp.where(jnp.isfinite(size), size, jnp.inf)
 
-    vector = jnp.where(error(vector) <= error(near), vector, near)
-    rest = error(vector)
+
+@eqx.filter_jit
+def _invert(wish: Wish, first: Vector, tol: Any) -> Inversion:
+    parameters = wish.parameters
+    optimizer = optax.adam(optax.cosine_decay_schedule(DESCENT_RATE, DESCENT_STEPS))
+    descent, losses = steps(optimizer, wish.loss, start(optimizer, first), DESCENT_STEPS)
+
+    fine = 10 * float(jnp.finfo(first.dtype).eps)
+    damped = optx.LevenbergMarquardt(rtol=fine, atol=fine)
+    near = least_squares(lambda v: wish.pulled(v, PULL), damped, descent.best, MOST_STEPS)
+    near = jnp.where(jnp.all(jnp.isfinite(near)), near, descent.best)
+    exact = optx.GaussNewton(rtol=fine, atol=fine, linear_solver=lx.SVD())  # from afar, the step of least size
+    vector = least_squares(wish.misses, exact, near, MOST_STEPS)
+
+    vector = jnp.where(wish.error(vector) <= wish.error(near), vector, near)
+    rest = wish.error(vector)
     status = InferenceStatus.where(rest < tol, InferenceStatus.converged, InferenceStatus.not_converged)
     status = InferenceStatus.where(jnp.isfinite(rest), status, InferenceStatus.failed)
     model = parameters.to_model(vector)
-    changes = parameters.log_rates(vector) - home
+    found = {"thresholds": wish.thresholds(vector), "log_changes": wish.changes(vector), "error": rest}
     return Inversion(
-        model, parameters.rates(vector), changes, thresholds(vector), rest, losses, status, parameters.names
+        model=model,
+        rates=parameters.rates(vector),
+        losses=losses,
+        status=status,
+        names=parameters.names,
+        **found,
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -64,6 +65,7 @@ def locate_critical_coupling(
     start: ArrayLike | None = None,
     tol: float | None = None,
     num_steps: int = 60,
+    adjoint: dfx.AbstractAdjoint | None = None,
 ) -> LocatedCoupling:
     """The g0 at which pattern nu's overlap vanishes, from the overlap alone: no formula for the threshold is used.
 
@@ -91,6 +93,9 @@ def locate_critical_coupling(
     - `start`: the g0 to begin at, on either side; by default the model's own.
     - `tol`: the estimated relative error that counts as found: 1e-6 in float64; 1e-3 in float32, the least it can.
     - `num_steps`: of "integration", the most runs.
+    - `adjoint`: how "integration" differentiates the end of a run. By default as a root of the stationary equations;
+      a diffrax adjoint goes back through the run itself, `diffrax.RecursiveCheckpointAdjoint()` in reverse mode,
+      `diffrax.ForwardMode()` forwards. (`BacksolveAdjoint` integrates backwards what has relaxed, and gets lost.)
 
     **Returns** a `LocatedCoupling`. A run that leaves the pattern, or an overlap that is not found, is told by status.
 
@@ -98,6 +103,8 @@ def locate_critical_coupling(
     """
     check_model(model)
     check_choice("route", route, ("stationary", "integration"))
+    if adjoint is not None and (route != "integration" or not isinstance(adjoint, dfx.AbstractAdjoint)):
+        refuse("adjoint", "a diffrax adjoint, with route 'integration'", f"{type(adjoint).__name__} with {route!r}")
     if model.is_time_dependent:
         refuse("model", "one with constant rates (model.at(t) has those of time t)", "one with rates that change")
     nu = as_pattern_index(pattern, model.num_modes)
@@ -110,7 +117,7 @@ def locate_critical_coupling(
         return _end_of_branch(held, held_branch(model, nu, first, held), tol)
     check_reaches_steady(model)
     held = jnp.asarray(SEEN, model.dtype)
-    couplings, losses = couplings_of_runs(model, nu, first, held, num_steps)
+    couplings, losses = couplings_of_runs(model, nu, first, held, num_steps, adjoint)
     return _at_zero(held, couplings, losses, tol)
 
 

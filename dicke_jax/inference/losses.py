@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ..model import DickeModel
 from .measurements import Measurements
@@ -17,6 +17,11 @@ def residuals(model: DickeModel, data: tuple[Measurements, ...]) -> Residuals:
     """(predicted - measured) / noise of all points, 0 where one is missing."""
     parts = [jnp.where(each.present, (each.predict(model) - each.values) / each.noise, 0).ravel() for each in data]
     return jnp.concatenate(parts)
+
+
+def resolved(model: DickeModel, data: tuple[Measurements, ...]) -> Bool[Array, " D"]:
+    """Whether the slope of each residual says what its point determines."""
+    return jnp.concatenate([each.resolved(model).ravel() for each in data])
 
 
 def chi_square(r: Residuals) -> Float[Array, ""]:

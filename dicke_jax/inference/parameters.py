@@ -70,8 +70,7 @@ class FreeRates(eqx.Module):
 
     def to_vector(self, model: DickeModel) -> Vector:
         """The numbers that stand for a model's rates, which must lie within the bounds."""
-        values = jnp.stack([_rate(model, name).ravel()[entry].astype(model.dtype) for name, entry in self.places])
-        sizes = values * self.signs
+        sizes = _values(model, self.places) * self.signs
         if known(sizes):
             for name, size, low, high in zip(self.names, sizes, self.lower, self.upper, strict=True):
                 must_be = f"of its sign, and in size between {float(low):g} and {float(high):g}"
@@ -106,7 +105,7 @@ def free_rates(model: DickeModel, free: Sequence[RateName] = FREE, bounds: Bound
         limits += [(low, high)] * len(found)
     if len(set(places)) < len(places):
         refuse("free", "rates that are named once", repr(tuple(free)))
-    values = jnp.stack([_rate(model, name).ravel()[entry].astype(model.dtype) for name, entry in places])
+    values = _values(model, places)
     check_all("a free rate", values, lambda p: p != 0, "other than 0, whose sign it keeps")
     lower, upper = (jnp.asarray(limit, model.dtype) for limit in zip(*limits, strict=True))
     names = tuple(_label(model, *place) for place in places)
@@ -129,6 +128,10 @@ def _places(model: DickeModel, name: Any) -> list[tuple[str, int]]:
     if any(is_schedule(_rate(model, place)) for place, _ in places):
         refuse("free", "rates that are constant", f"{name!r}, which depends on time")
     return places
+
+
+def _values(model: DickeModel, places: Sequence[tuple[str, int]]) -> Vector:
+    return jnp.array([_rate(model, name).ravel()[entry] for name, entry in places], model.dtype)
 
 
 def _size(model: DickeModel, name: str) -> int:

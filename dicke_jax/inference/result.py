@@ -12,19 +12,22 @@ from .descent import InferenceStatus
 from .information import WIDE, Information
 from .measurements import Measurements
 from .parameters import Vector
+from .unknowns import Unknowns
 
 
 class FitResult(eqx.Module):
     """Rates fitted to measurements.
 
-    - `model`: the model with the rates found; `rates` (F,) and `names` are the free ones.
+    - `rates`: (F,), the free ones, of `names`, initial overlaps last; NaN where the data do not determine one.
+    - `model`: a model that fits best; where a rate is not determined, one of many.
     - `loss`: at these rates; `losses` (steps, R), of every restart before each step, the first being the model's own.
     - `restart_rates` (R, F), `restart_losses` (R,): where each restart ended.
     - `gradient_norm`: of the loss in the log rates; `gain`, how much lower a Gauss-Newton step expects the loss to be.
     - `information`: an `Information`: covariance, and the combinations of rates that are determined or not. It
       assumes Gaussian noise of the size told, and the loss "chi-square".
     - `residuals`: of all points, in units of the noise; 0 where missing. `num_points` are not.
-    - `data`: the measurements.
+    - `data`: the measurements, with the initial states found.
+    - `unknowns`, `vector`: an `Unknowns`, and the numbers that stand for the rates found in it.
     - `status`: an `InferenceStatus`, converged where `gain` is below the tolerance.
     """
 
@@ -39,6 +42,8 @@ class FitResult(eqx.Module):
     information: Information
     residuals: Float[Array, " D"]
     data: tuple[Measurements, ...]
+    unknowns: Unknowns
+    vector: Vector
     status: InferenceStatus
     names: tuple[str, ...] = eqx.field(static=True)
 
@@ -75,7 +80,7 @@ class FitResult(eqx.Module):
         return self.information.directions[np.asarray(self.information.spreads) > WIDE]
 
     def intervals(self, confidence: float = 0.95) -> Float[Array, "2 F"]:
-        """Lower and upper ends p exp(-+ q sigma) for each rate; 0 and inf in size where one is not determined."""
+        """Lower and upper ends p exp(-+ q sigma) for each rate, NaN where one is not determined."""
         if not known(confidence) or not 0 < confidence < 1:
             refuse("confidence", "between 0 and 1", confidence)
         reach = float(ndtri((1 + confidence) / 2)) * self.standard_errors

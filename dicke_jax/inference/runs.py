@@ -3,32 +3,57 @@
 import dataclasses
 from typing import Any
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from ..dynamics.solve import mfsolve
 from ..dynamics.steady import steadystate
 from ..model import DickeModel
 from ..state import stored_pattern
 
 STRIDE = 0.4  # in log g0, where the overlap has no slope
+MOST_STEPS = 2**14  # of a run that is gone through backwards
 
 
 def couplings_of_runs(
-    model: DickeModel, nu: Int[Array, ""], first: Array, held: Float[Array, " S"], num_steps: int
+    model: DickeModel,
+    nu: Int[Array, ""],
+    first: Array,
+    held: Float[Array, " S"],
+    num_steps: int,
+    adjoint: dfx.AbstractAdjoint | None,
 ) -> tuple[Array, Array]:
     """g0 at overlaps seen at the end of runs from the stored pattern, all at once, until none moves; and the losses."""
     far = jnp.full_like(held, jnp.inf)
     at = _Search(jnp.full_like(held, jnp.log(first)), -far, far, held > far)
     losses = []
     for _ in range(num_steps):
-        at, loss = _search_step(model, nu, held, at)
+        at, loss = _search_step(model, nu, held, at, adjoint)
         losses.append(loss)
         if bool(jnp.all(at.done | jnp.isnan(at.log_g0))):
             break
     return jnp.where(at.done, jnp.exp(at.log_g0), jnp.nan), jnp.stack(losses)
+
+
+def end_of_run(
+    log_g0: Float[Array, ""], model: DickeModel, nu: Int[Array, ""], adjoint: dfx.AbstractAdjoint | None
+) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+    """Log(1 - |xi_nu|^2) at the end of a run from the stored pattern, and whether it is at rest at this pattern."""
+    own = jnp.arange(model.num_modes) == nu
+    now = dataclasses.replace(model, g0=jnp.exp(log_g0))
+    end = steadystate(now, stored_pattern(now, nu), tol=1e-11 if model.dtype == jnp.float64 else None)
+    xi = jnp.sum(jnp.where(own, end.overlaps, 0))
+    loyal = jnp.argmax(jnp.abs(end.overlaps)) == nu
+    good = end.converged & (loyal | (xi**2 < 1e-6))
+    if adjoint is not None:  # the same run once more, of known length
+        times = jnp.stack([jnp.zeros_like(end.time), jax.lax.stop_gradient(end.time)])
+        run = mfsolve(now, stored_pattern(now, nu), times, adjoint=adjoint, max_steps=MOST_STEPS, throw=False)
+        xi = jnp.sum(jnp.where(own, run.overlaps[-1], 0))
+    return jnp.log1p(-(xi**2)), good
 
 
 class _Search(eqx.Module):
@@ -40,19 +65,15 @@ class _Search(eqx.Module):
 
 @eqx.filter_jit
 def _search_step(
-    model: DickeModel, nu: Int[Array, ""], held: Float[Array, " S"], at: _Search
+    model: DickeModel, nu: Int[Array, ""], held: Float[Array, " S"], at: _Search, adjoint: dfx.AbstractAdjoint | None
 ) -> tuple[_Search, Float[Array, " S"]]:
-    own = jnp.arange(model.num_modes) == nu
-
     def seen(log_g0: Float[Array, ""]) -> tuple[Array, tuple[Array, Array]]:
-        now = dataclasses.replace(model, g0=jnp.exp(log_g0))
-        end = steadystate(now, stored_pattern(now, nu), tol=1e-11 if model.dtype == jnp.float64 else None)
-        xi = jnp.sum(jnp.where(own, end.overlaps, 0))
-        value = jnp.log1p(-(xi**2))
-        loyal = jnp.argmax(jnp.abs(end.overlaps)) == nu
-        return value, (value, end.converged & (loyal | (xi**2 < 1e-6)))
+        value, good = end_of_run(log_g0, model, nu, adjoint)
+        return value, (value, good)
 
-    slope, (value, good) = jax.vmap(jax.jacfwd(seen, has_aux=True))(at.log_g0)
+    forwards = adjoint is None or isinstance(adjoint, dfx.ForwardMode)
+    derivative = jax.jacfwd if forwards else jax.grad
+    slope, (value, good) = jax.vmap(derivative(seen, has_aux=True))(at.log_g0)
     miss = value - jnp.log1p(-(held**2))
     loss = jnp.abs(miss)
     below = jnp.where(miss > 0, jnp.maximum(at.below, at.log_g0), at.below)
