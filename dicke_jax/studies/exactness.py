@@ -34,7 +34,7 @@ def mean_field_exactness(
     *,
     exact_sizes: Sequence[int] = (4, 8, 16, 32),
     sampled_sizes: Sequence[int] = (16, 100, 1000, 10_000, 100_000),
-    levels: int | Sequence[int] = 24,
+    levels: int | Sequence[int] | None = None,
     num_samples: int = 20_000,
     key: PRNGKeyArray | None = None,
     progress: Callable[[int, int], None] | None = None,
