@@ -234,9 +234,9 @@ def _moments(
 ) -> TrajectorySolution:
     """Averages over trajectories and their standard errors, that of the covariance to first order in the means'.
 
-    A sample without a jump spreads by nothing, though one may be due. A jump changes a mean by up to its width and a
-    covariance, of Gaussian fluctuations, by up to 2 sqrt(C_ii C_jj): `UNSEEN` jumps of that size, or as many as are
-    expected if fewer, are added to the spread of the sample.
+    A sample without a jump spreads by nothing, though one may be due. Where fluctuations are Gaussian a jump changes a
+    covariance by at most 2 sqrt(C_ii C_jj), and few spins are not quite Gaussian: `UNSEEN` jumps, or as many as are
+    expected if fewer, that change it by twice that and means by twice their width, are added to the spread.
     """
     S, K, M = mean.shape[0], len(space.sizes), len(space.levels)
     average = jnp.mean(mean, axis=0)
@@ -252,7 +252,7 @@ def _moments(
     photons = space.num_spins * (squares[:, :M] + squares[:, M:]) - 0.5
     rate = jnp.sum(jax.vmap(lambda t: model.at(t).kappa)(times) * photons, axis=1)
     due = S * jnp.append(0.0, jnp.cumsum(jnp.diff(times) * (rate[1:] + rate[:-1]) / 2))
-    unseen = (jnp.clip(due, 0.0, UNSEEN) / S) ** 2
+    unseen = (2 * jnp.clip(due, 0.0, UNSEEN) / S) ** 2
     variance = jnp.diagonal(covariance, axis1=1, axis2=2)
     spread = jnp.sum(off**2, axis=0) / (S * (S - 1)), jnp.sum(influence**2, axis=0) / (S * (S - 1))
     mean_sem = jnp.sqrt(spread[0] + unseen[:, None] * variance / space.num_spins)
