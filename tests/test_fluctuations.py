@@ -72,7 +72,6 @@ def test_spins_that_dissipate_tend_to_the_gaussian_limit():
     state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
     exact, limit, _ = extrapolated(model, state, [0.0, 1.5], dict.fromkeys((2, 3, 4, 5), 10))
     still = dj.gaussian_moments(dataclasses.replace(model, dissipation=None), state, [0.0, 1.5])
-    print(exact, limit, dj.scaled_error(model, still, state))
     assert abs(float(dj.scaled_error(model, still, state)[-1]) / limit[-1] - 1) > 0.05
     np.testing.assert_allclose(exact, limit, rtol=1e-2)
 

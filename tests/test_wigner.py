@@ -165,7 +165,6 @@ def test_the_retrieval_probability_is_that_of_the_exact_state():
         exact = populations.sum(axis=1)[z > threshold].sum()
         run = dj.wigner_moments(KEY, model, cue, [0.0, 6.0], 16, num_samples=20_000)
         share, sem = run.retrieval_probability(0, threshold)
-        print(g0, exact, float(share), float(sem))
         assert abs(float(share) - exact) < 0.02 + WITHIN * float(sem)
         shares.append(exact)
     assert shares[1] - shares[0] > 0.1
