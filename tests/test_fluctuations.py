@@ -66,14 +66,15 @@ def test_two_modes_tend_to_the_gaussian_limit():
 
 @pytest.mark.slow
 def test_spins_that_dissipate_tend_to_the_gaussian_limit():
-    """Coupled spins that decay and dephase, 2 to 5 of them as sites of their own: what jumps add to N E_N."""
+    """Coupled spins that decay and dephase, 2 to 4 of them as sites of their own: what jumps add to N E_N."""
     jumps = dj.LocalDissipation([("decay_x", 0.4), ("dephasing_z", 0.15)])
-    model = dataclasses.replace(uneven(1), g0=jnp.array(0.4), dissipation=jumps)
+    model, times = dataclasses.replace(uneven(1), g0=jnp.array(0.4), dissipation=jumps), [0.0, 1.5, 3.0]
     state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
-    exact, limit, _ = extrapolated(model, state, [0.0, 1.5], dict.fromkeys((2, 3, 4, 5), 10))
-    still = dj.gaussian_moments(dataclasses.replace(model, dissipation=None), state, [0.0, 1.5])
-    assert abs(float(dj.scaled_error(model, still, state)[-1]) / limit[-1] - 1) > 0.05
-    np.testing.assert_allclose(exact, limit, rtol=1e-2)
+    exact, limit, errors = extrapolated(model, state, times, dict.fromkeys((2, 3, 4), 10))
+    still = dj.gaussian_moments(dataclasses.replace(model, dissipation=None), state, times)
+    assert abs(float(dj.scaled_error(model, still, state)[1]) / limit[1] - 1) > 0.05
+    assert abs(errors[0, -1] / limit[-1] - 1) > 0.02
+    np.testing.assert_allclose(exact, limit, rtol=2e-3)
 
 
 @pytest.mark.slow

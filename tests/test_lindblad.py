@@ -241,6 +241,9 @@ def test_levels_are_as_many_as_it_takes():
     np.testing.assert_allclose(run.moments.covariance, enough.moments.covariance, atol=1e-4)
     assert np.abs(given.moments.covariance - enough.moments.covariance).max() > 1e-3
 
+    with pytest.raises(ValueError, match="levels must be given where arguments are traced; got None"):
+        jax.eval_shape(lambda g0: dj.mesolve(dataclasses.replace(model, g0=g0), pure_state(model), TIMES, 1), 0.5)
+
     tried = []
 
     def attempt(levels):
