@@ -135,7 +135,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--exact", type=int, nargs="+", default=[4, 8, 16, 32], metavar="N", help="for the master equation"
     )
     scan.add_argument("--samples", type=int, default=20_000, help="of the Wigner ensembles (default 20,000)")
-    scan.add_argument("--levels", type=int, default=24, help="photon levels kept (default 24)")
+    scan.add_argument("--levels", type=int, default=None, help="photon levels kept (default: as many as it takes)")
     _add_output(command)
     return parser
 

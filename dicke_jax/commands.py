@@ -148,7 +148,7 @@ def run_exactness(options: argparse.Namespace) -> int:
         print(f"E_N(t = {options.end:g}) falls like N^({power:.3f} +- {error:.3f}), {route}")
     cut = [int(n) for n in results.N_exact.values[results.status.values != 0]]
     if cut:
-        print(f"not to be trusted, for lack of photon levels or a failed run: N = {cut}; use more --levels")
+        print(f"not to be trusted, for lack of photon levels or a failed run: N = {cut}")
     print(f"wrote {picture} and {data}")
     return 0
 

@@ -37,7 +37,7 @@ ROOMS = [
     ["phases.basins"],
     ["phases"],
     ["finite_size.moments", "finite_size.large_spin_space"],
-    ["finite_size.single_spins"],
+    ["finite_size.single_spins", "finite_size.cut_off", "finite_size.displaced_frame"],
     ["finite_size.theorem", "finite_size.lindblad", "finite_size.fluctuations", "finite_size.wigner"],
     ["finite_size.stationary_fluctuations", "finite_size.trajectories"],
     ["finite_size"],

@@ -20,6 +20,9 @@ def test_the_power_of_n_is_fitted_to_e_n():
     scaled[1] *= 1.1
     assert (dj.studies.power_of_n(sizes, scaled)[1] > 1e-3).all()
     assert np.isnan(dj.studies.power_of_n(sizes[:2], scaled[:2])[1]).all()
+    sem = 0.02 * scaled[:2]  # of two sizes: error of the difference of logarithms over their distance
+    expected = 0.02 * np.sqrt(2) / np.log(10 / 3)
+    np.testing.assert_allclose(dj.studies.power_of_n(sizes[:2], scaled[:2], sem)[1], expected)
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,19 @@ def test_two_modes_tend_to_the_gaussian_limit():
 
 
 @pytest.mark.slow
+def test_spins_that_dissipate_tend_to_the_gaussian_limit():
+    """Coupled spins that decay and dephase, 2 to 4 of them as sites of their own: what jumps add to N E_N."""
+    jumps = dj.LocalDissipation([("decay_x", 0.4), ("dephasing_z", 0.15)])
+    model, times = dataclasses.replace(uneven(1), g0=jnp.array(0.4), dissipation=jumps), [0.0, 1.5, 3.0]
+    state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
+    exact, limit, errors = extrapolated(model, state, times, dict.fromkeys((2, 3, 4), 10))
+    still = dj.gaussian_moments(dataclasses.replace(model, dissipation=None), state, times)
+    assert abs(float(dj.scaled_error(model, still, state)[1]) / limit[1] - 1) > 0.05
+    assert abs(errors[0, -1] / limit[-1] - 1) > 0.02
+    np.testing.assert_allclose(exact, limit, rtol=2e-3)
+
+
+@pytest.mark.slow
 def test_nan_is_given_up_and_a_batch_lives():
     model = paper(0.5, num_patterns=1)
     state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
@@ -227,9 +240,24 @@ def test_the_light_that_leaves_is_what_the_mode_loses():
     assert 0.0 < np.min(spectrum.squeezing) < 0.6
     matrix = np.asarray(spectrum.quadratures).reshape(-1, 2, 2)
     assert (np.linalg.det(4 * matrix).real > 1 - 1e-6).all()  # no quadrature is squeezed for nothing
+    assert spectrum.status == dj.CovarianceStatus.unique
+    grown = dj.output_spectrum(paper(0.9, num_patterns=1), normal_state(model), [0.3, 1.5])
+    assert grown.status == dj.CovarianceStatus.unstable and np.isnan(grown.photons).all()
     dark = dj.output_spectrum(paper(0.0, num_patterns=1), normal_state(model), [0.3, 1.5])
     np.testing.assert_allclose(dark.photons, 0.0, atol=1e-14)
     np.testing.assert_allclose(dark.squeezing, 1.0, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_each_of_two_modes_sends_out_what_it_loses():
+    """At a retrieval state, whose two modes differ: the integral over each spectrum is kappa_mu <b^dag b>_mu."""
+    model = paper(0.9, num_patterns=2, kappa=np.array([1.0, 0.7]))
+    state = dj.retrieval_state(model, 0)
+    end, omega = dj.stationary_covariance(model, state), np.linspace(-80.0, 80.0, 16001)
+    photons = np.diagonal(np.einsum("qmqn->mn", end.moments.mode_covariance[0])) - 0.5
+    flux = np.trapezoid(dj.output_spectrum(model, state, omega).photons, omega, axis=0) / (2 * np.pi)
+    assert end.status == dj.CovarianceStatus.unique and photons.min() > 1e-3
+    np.testing.assert_allclose(flux, np.asarray(model.kappa) * photons, rtol=2e-3)
 
 
 def at(rates):

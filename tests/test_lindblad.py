@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import types
 from pathlib import Path
 
 import jax
@@ -12,6 +13,7 @@ import qutip
 from problems import generic_state, paper, uneven
 
 import dicke_jax as dj
+from dicke_jax.finite_size.cut_off import with_enough_levels
 
 TIMES = np.array([0.0, 0.4, 1.1])
 
@@ -180,7 +182,7 @@ def test_single_spins_that_do_not_dissipate_are_large_spins():
 
 def test_the_exact_route_does_not_know_the_mean_field_equations():
     folder = Path(dj.__file__).parent / "finite_size"
-    for name in ("lindblad", "large_spin_space", "single_spins", "moments"):
+    for name in ("lindblad", "large_spin_space", "single_spins", "cut_off", "moments"):
         tree = ast.parse((folder / f"{name}.py").read_text())
         imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert not imported & {"equations", "dynamics", "observables", "phases"}
@@ -227,6 +229,38 @@ def test_a_cut_off_that_is_too_low_is_told():
     assert low.status == dj.MasterStatus.cut_off and not low.successful
     assert "use more levels" in repr(low)
     assert high.successful and float(high.top_population.max()) < 1e-6 < 1e-4 < float(low.top_population.max())
+
+
+def test_levels_are_as_many_as_it_takes():
+    """None asked for: more than the first try where the coupling is strong; where no more fit, the last run says so."""
+    model = dataclasses.replace(uneven(1), g0=jnp.array(2.5))
+    run = dj.mesolve(model, pure_state(model), TIMES, 1)
+    given = dj.mesolve(model, pure_state(model), TIMES, 1, levels=10)
+    assert run.successful and given.status == dj.MasterStatus.cut_off
+    enough = dj.mesolve(model, pure_state(model), TIMES, 1, levels=32)
+    np.testing.assert_allclose(run.moments.covariance, enough.moments.covariance, atol=1e-4)
+    assert np.abs(given.moments.covariance - enough.moments.covariance).max() > 1e-3
+
+    with pytest.raises(ValueError, match="levels must be given where arguments are traced; got None"):
+        jax.eval_shape(lambda g0: dj.mesolve(dataclasses.replace(model, g0=g0), pure_state(model), TIMES, 1), 0.5)
+
+    tried = []
+
+    def attempt(levels):
+        tried.append(levels)
+        return types.SimpleNamespace(status=dj.MasterStatus.cut_off, top_population=np.array([[1e-3, 1e-9]]))
+
+    with_enough_levels(attempt, lambda levels: levels[0] < 100, 2, 1e-6)
+    assert tried == [(10, 10), (20, 10), (40, 10), (80, 10)]
+
+
+def test_the_frame_follows_the_mode():
+    """36 photons and more, of which 26 levels hold the fluctuations."""
+    model = uneven(1)
+    state = dj.MeanFieldState(pure_state(model).m, jnp.array([3.0 + 0.0j]))
+    run = dj.mesolve(model, state, TIMES, 4, levels=26)
+    assert run.successful and float(run.top_population.max()) < 1e-8
+    assert 4 * np.abs(run.moments.alpha[0, 0]) ** 2 > 35 and 4 * np.abs(run.moments.alpha[-1, 0]) ** 2 > 10
 
 
 @pytest.mark.slow

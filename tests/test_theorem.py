@@ -81,6 +81,19 @@ def test_two_modes_and_two_subsets_are_within_the_bound():
     assert float(check.scaled_error[0]) == pytest.approx(6.0, rel=1e-9)
 
 
+def test_each_lemma_bounds_the_rate_of_its_own_terms():
+    """Lemmas 3 and 4 in the limit: |d/dt N <E_a^2>| <= c0 N E_N and |d/dt N <A^dag A>| <= d0 N E_N, at all times."""
+    model, times = paper(1.2, num_patterns=1), np.linspace(0.0, 6.0, 601)
+    state = dj.tilted_pattern(jax.random.key(2), model, angle=0.4)
+    limit = dj.gaussian_moments(model, state, times)
+    constants, error = dj.theorem_constants(model, state), dj.scaled_error(model, limit, state)
+    parts = np.diagonal(limit.covariance, axis1=1, axis2=2)
+    rates = np.abs(np.gradient(np.column_stack([parts[:, :3], parts[:, 3] + parts[:, 4]]), times, axis=0))
+    share = (rates / np.asarray(error)[:, None]).max(axis=0)
+    assert (share[:3] < constants.c0).all() and share[3] < constants.d0
+    assert share[:3].max() > float(constants.c0) / 100 and share[3] > float(constants.d0) / 100
+
+
 def test_a_violation_would_be_seen():
     """An error that grows faster than exp(C t), and a mean further off than sqrt(E_N), are told."""
     model, moments, reference = exact(0.05)

@@ -62,6 +62,15 @@ def test_four_spins_within_the_sampling_error_of_exact():
         alone.moments.covariance[:, 3:, 3:], np.broadcast_to(np.eye(2) / 4, (3, 2, 2)), atol=1e-6
     )
 
+    # hardly a trajectory has jumped yet: the spread of the sample is nothing, and errors are not
+    times = np.array([0.0, 0.05, 0.2])
+    early = dj.mcsolve(KEY, model, start(model), times, 4, num_trajectories=400, levels=20)
+    exact = dj.mesolve(model, start(model), times, 4, levels=24)
+    assert int(early.num_jumps.sum()) < 5
+    assert (np.abs(means(early.moments) - means(exact.moments)) < WITHIN * early.mean_sem + 1e-7).all()
+    off = np.abs(early.moments.covariance - exact.moments.covariance)
+    assert (off < WITHIN * early.covariance_sem + 1e-7).all() and (early.covariance_sem < 0.05).all()
+
     low = sample(model, cutoff_tol=1e-15)
     assert low.status == dj.MasterStatus.cut_off and "use more levels" in repr(low)
     assert dict(jax.config.values) == flags
@@ -82,6 +91,24 @@ def test_many_trajectories_and_a_ramp():
         kappa=dj.PiecewiseLinear([0.0, 2.0, 4.0], [[0.5], [1.5], [1.0]]),
     )
     check(sample(model, 2000, levels=28), dj.mesolve(model, start(model), TIMES, 4, levels=28))
+
+
+@pytest.mark.slow
+def test_beyond_the_density_matrix_they_agree_with_wigner():
+    """Two modes and 16 spins, of which no density matrix fits: N E_N and all covariances beside another route."""
+    model, size, times = dataclasses.replace(uneven(2), g0=jnp.array(0.3)), 8, np.array([0.0, 1.0, 2.0])
+    with pytest.raises(ValueError, match="18 density matrices fit into 8 GB; got dimension 8100"):
+        dj.mesolve(model, start(model), times, size, levels=10)
+    run = dj.mcsolve(KEY, model, start(model), times, size, num_trajectories=100, levels=10)
+    wigner = dj.wigner_moments(KEY, model, start(model), times, size, num_samples=40_000)
+    assert run.successful
+    C = np.asarray(wigner.moments.covariance)
+    spread = np.sqrt((np.einsum("tii,tjj->tij", C, C) + C**2) / 40_000)
+    off = np.abs(run.moments.covariance - C)
+    assert (off < WITHIN * np.hypot(run.covariance_sem, spread) + 0.02 * np.abs(C).max()).all()
+    off = np.abs(means(run.moments) - means(wigner.moments))
+    assert (off < WITHIN * np.hypot(run.mean_sem, wigner.mean_sem) + 1e-6).all()
+    assert np.abs(C[-1] - C[0]).max() > 1 and np.abs(C[-1, :6, 6:]).max() > 0.1
 
 
 @pytest.mark.slow

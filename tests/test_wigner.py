@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from problems import generic_state, paper, uneven
 
 import dicke_jax as dj
+from dicke_jax.finite_size.large_spin_space import LargeSpinSpace, product_state
+from dicke_jax.finite_size.lindblad import _frobenius, _master_equation
 from dicke_jax.finite_size.moments import ravel
 from dicke_jax.finite_size.wigner import sample_start
 
@@ -50,6 +53,11 @@ def compare(size, num_samples):
     assert (np.asarray(sampled.scaled_error_sem) < 2 * np.asarray(error) / np.sqrt(num_samples)).all()
     m = np.abs(np.asarray(sampled.moments.m - exact.moments.m)).reshape(3, -1)
     assert (m < WITHIN * sampled.mean_sem[:, :3]).all()
+    C = exact.moments.covariance
+    spread = np.sqrt((np.einsum("tii,tjj->tij", C, C) + C**2) / num_samples)  # of the covariance of normal numbers
+    off = np.abs(sampled.moments.covariance - C)
+    assert (off < WITHIN * spread + 1e-9).all()
+    assert np.abs(C[-1, :3, 3:]).max() > 10 * spread[-1, :3, 3:].max()  # spins and modes are correlated, and it is seen
     return model, state, times, sampled
 
 
@@ -131,6 +139,35 @@ def test_a_finite_memory_retrieves_with_a_probability():
         assert float(sem) == pytest.approx(np.sqrt(share * (1 - share) / 2000))
         shares.append(float(share))
     assert shares[0] < 0.05 and 0.4 < shares[1] < 0.85 and shares[2] > 0.95
+
+
+@pytest.mark.slow
+def test_the_retrieval_probability_is_that_of_the_exact_state():
+    """16 spins near threshold: the share of samples beside the exact distribution of S_z, cut between its values."""
+    threshold, cue = 0.3125, dj.retrieval_state(paper(0.8, num_patterns=1))
+    space, shares = LargeSpinSpace((16,), (24,), (0,)), []
+    for g0 in (0.6, 0.8):
+        model = paper(g0, num_patterns=1)
+        m, frame = cue.to_real(model)
+        sol = dfx.diffeqsolve(
+            dfx.ODETerm(_master_equation),
+            dfx.Dopri8(),
+            0.0,
+            6.0,
+            None,
+            (product_state(space, m), frame),
+            args=(model, space),
+            stepsize_controller=dfx.PIDController(rtol=0.0, atol=1e-8, norm=_frobenius),
+        )
+        populations = np.diagonal(sol.ys[0][-1]).reshape(space.sites)
+        assert populations[:, -1].sum() < 1e-4
+        z = np.abs(space.s_z(0)) / 16
+        exact = populations.sum(axis=1)[z > threshold].sum()
+        run = dj.wigner_moments(KEY, model, cue, [0.0, 6.0], 16, num_samples=20_000)
+        share, sem = run.retrieval_probability(0, threshold)
+        assert abs(float(share) - exact) < 0.02 + WITHIN * float(sem)
+        shares.append(exact)
+    assert shares[1] - shares[0] > 0.1
 
 
 @pytest.mark.slow

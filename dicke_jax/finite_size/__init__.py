@@ -1,8 +1,8 @@
 """Where finite N differs: theorem, exact master equation, quantum trajectories, Gaussian and sampled fluctuations."""
 
+from .cut_off import MasterStatus as MasterStatus
 from .fluctuations import gaussian_moments as gaussian_moments
 from .lindblad import MasterSolution as MasterSolution
-from .lindblad import MasterStatus as MasterStatus
 from .lindblad import mesolve as mesolve
 from .moments import Moments as Moments
 from .moments import commutators as commutators

@@ -26,7 +26,6 @@ from .._typing import ArrayLike, RealState, SpinVectors
 from ..dynamics.solve import check_tolerance
 from ..equations import mean_field_equations
 from ..model import DickeModel
-from ..phases.linearised import push
 from ..state import MeanFieldState
 from .moments import Moments, product_covariance, ravel, real_start, unravel
 
@@ -129,11 +128,6 @@ def diffusion(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
     half = -(T + c[:, None, :] * m[None, :, :]) / model.spins.weights.astype(m.dtype)[None, None, :]
     spins = jnp.einsum("abk,kl->akbl", half + jnp.swapaxes(half, 0, 1), jnp.eye(K, dtype=m.dtype)).reshape(n, n)
     return losses.at[:n, :n].add(spins)
-
-
-def jacobian(model: DickeModel, y: RealState) -> Float[Array, "D D"]:
-    """A, the derivative of the mean-field equations in the order of the covariance."""
-    return push(model, y, jnp.eye(ravel(y).size, dtype=model.dtype)).T
 
 
 def _with_covariance(t: Any, state: Any, model: DickeModel) -> Any:

@@ -1,7 +1,6 @@
 """The space of K large spins and M cut-off modes: its sites, their matrices, product states."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from .._checks import check_count, refuse
 from .._typing import SpinVectors
 
 
@@ -100,23 +98,3 @@ def product_state(space: LargeSpinSpace, m: SpinVectors) -> Float[Array, "D D"]:
     psi = product_ket(space, m)
     rho = psi[:, None] * psi.conj()[None, :]
     return rho.real + rho.imag
-
-
-def as_levels(levels: int | Sequence[int], num_modes: int) -> tuple[int, ...]:
-    """Photon levels of each mode, from one number or one for each."""
-    each = (levels,) * num_modes if isinstance(levels, int | np.integer) else tuple(levels)
-    if len(each) != num_modes:
-        refuse("levels", f"one number or {num_modes}, one for each mode", f"{len(each)}")
-    for n in each:
-        check_count("levels", n, least=2)
-    return tuple(int(n) for n in each)
-
-
-def check_fits(space: LargeSpinSpace, bytes_each: float, power: int, must_be: str, most_gigabytes: float) -> None:
-    """Refuse a space where bytes_each dimension^power are more than fit; by logarithms, for it may be enormous."""
-    dimension = math.prod(space.sites)
-    magnitude = math.log10(bytes_each / 1e9) + power * math.log10(dimension)
-    if magnitude > math.log10(most_gigabytes):
-        size = f"{dimension}" if dimension < 10**15 else f"about 10^{math.log10(dimension):.0f}"
-        needed = f"{10**magnitude:.3g}" if magnitude < 300 else f"10^{magnitude:.0f}"
-        refuse("subset_size and levels", must_be, f"dimension {size}, {needed} GB")

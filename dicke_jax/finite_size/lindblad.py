@@ -29,31 +29,14 @@ from .._checks import as_float, check_all, check_finite, known, refuse
 from .._typing import ArrayLike, Quadratures, SpinVectors
 from ..model import DickeModel
 from ..state import MeanFieldState
-from .large_spin_space import (
-    LargeSpinSpace,
-    as_levels,
-    check_fits,
-    hop,
-    hop_both,
-    product_state,
-    reduced,
-    site_operators,
-)
+from .cut_off import MOST_GIGABYTES, MasterStatus, as_levels, check_fits, fits, with_enough_levels
+from .large_spin_space import LargeSpinSpace, hop, hop_both, product_state, reduced, site_operators
 from .moments import Moments, real_start, subset_sizes
 from .single_spins import dissipate, product_of_spins, single_spin_space
 
 COPIES = 18  # density matrices that a solver holds at a time
-MOST_GIGABYTES = 8
 PURE = 1e-6  # deviation of |m_k| from 1
 ExactState = tuple[Float[Array, "D D"], Quadratures]  # R, and the frame (Re alpha, Im alpha)
-
-
-class MasterStatus(eqx.Enumeration):
-    """How a run of `mesolve` ended."""
-
-    successful = "successful: the highest photon levels kept are empty within the tolerance"
-    cut_off = "cut off: the highest photon level kept is populated; use more levels"
-    failed = "failed: the integration broke down or met numbers that are not finite"
 
 
 class MasterSolution(eqx.Module):
@@ -88,7 +71,7 @@ def mesolve(
     tsave: ArrayLike,
     subset_size: int | None = None,
     *,
-    levels: int | Sequence[int] = 24,
+    levels: int | Sequence[int] | None = None,
     cutoff_tol: float = 1e-6,
     tol: float | None = None,
     solver: dfx.AbstractSolver | None = None,
@@ -112,7 +95,8 @@ def mesolve(
 
     **Other arguments**
 
-    - `levels`: photon levels kept in the displaced frame, one number or one for each mode.
+    - `levels`: photon levels kept in the displaced frame, one number or one for each mode; by default as many as
+      `cutoff_tol` asks for and fit, found by running again with more.
     - `cutoff_tol`: the population of a highest level from which the status is `cut_off`.
     - `tol`: local error of the density matrix in the Frobenius norm; 1e-9 in float64, 1e-5 in float32.
     - `solver`: a diffrax solver, Dopri8 by default; `max_steps`: more steps end the run with a status.
@@ -122,16 +106,15 @@ def mesolve(
     **Raises** ValueError for arguments that do not fit, also for a space too large.
     """
     m, frame = real_start(model, state)
-    sizes, levels = subset_sizes(model, subset_size), as_levels(levels, model.num_modes)
-    size = jnp.linalg.norm(m, axis=0)
+    sizes, size = subset_sizes(model, subset_size), jnp.linalg.norm(m, axis=0)
     if model.dissipation is None:
         check_all("|m_k|", size, lambda s: np.abs(s - 1) < PURE, "1: spins of a subset alike, pure")
-        space, fit = LargeSpinSpace(sizes, levels, tuple(range(len(sizes)))), "fit"
+        fit = "fit"
     else:
         check_all("|m_k|", size, lambda s: s < 1 + PURE, "at most 1")
-        space, fit = single_spin_space(sizes, levels), "of single spins, which dissipate, fit"
+        fit = "of single spins, which dissipate, fit"
     must_be = f"so small that {COPIES} density matrices {fit} into {MOST_GIGABYTES} GB"
-    check_fits(space, COPIES * jnp.dtype(model.dtype).itemsize, 2, must_be, MOST_GIGABYTES)
+    bytes_each = COPIES * jnp.dtype(model.dtype).itemsize
     times = as_float(tsave).astype(model.dtype)
     check_finite("tsave", times)
     if times.ndim != 1 or times.size < 2 or (known(times) and not np.all(np.diff(np.asarray(times)) > 0)):
@@ -144,7 +127,19 @@ def mesolve(
     stops = jnp.sort(jnp.concatenate([times, *(kinks.astype(model.dtype) for kinks in model.kinks)]))
     controller = dfx.ClipStepSizeController(controller, step_ts=stops)
     solver = dfx.Dopri8() if solver is None else solver
-    return _integrate(model, m, frame, times, space, cutoff_tol, controller, solver, max_steps)
+
+    def space(levels: tuple[int, ...]) -> LargeSpinSpace:
+        if model.dissipation is not None:
+            return single_spin_space(sizes, levels)
+        return LargeSpinSpace(sizes, levels, tuple(range(len(sizes))))
+
+    def run(levels: tuple[int, ...]) -> MasterSolution:
+        check_fits(space(levels), bytes_each, 2, must_be)
+        return _integrate(model, m, frame, times, space(levels), cutoff_tol, controller, solver, max_steps)
+
+    if levels is not None:
+        return run(as_levels(levels, model.num_modes))
+    return with_enough_levels(run, lambda n: fits(space(n), bytes_each, 2), model.num_modes, cutoff_tol)
 
 
 @eqx.filter_jit

@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
 from .._checks import as_float, check_finite, known, refuse
-from .._typing import ArrayLike, RealState, SpinVectors
+from .._typing import ArrayLike, RealState
 from ..equations import mean_field_equations
 from ..model import DickeModel
+from ..phases.linearised import jacobian, tangent_basis
 from ..state import MeanFieldState
-from .fluctuations import diffusion, jacobian
-from .moments import Moments, frames, ravel, real_start
+from .fluctuations import diffusion
+from .moments import Moments, ravel, real_start
 
 PURE = 1e-6  # deviation of |m_k| from 1
 AT_REST = 1e-6  # max |dy/dt| in units of the smallest kappa up to which a state counts as stationary
@@ -67,22 +68,14 @@ def stationary_covariance(model: DickeModel, state: MeanFieldState) -> Stationar
 
     **Returns** a `StationaryCovariance`; differentiable in the rates.
     """
-    y, basis = _free_directions(model, state)
-    return _stationary(model, y, basis)
+    return _stationary(model, state, _stationary_start(model, state))
 
 
 @eqx.filter_jit
-def _stationary(model: DickeModel, y: RealState, basis: Float[Array, "D d"]) -> StationaryCovariance:
-    A, D = basis.T @ jacobian(model, y) @ basis, basis.T @ diffusion(model, y[0]) @ basis
-    rates, scale = _spectrum(A)
-    least = np.sqrt(jnp.finfo(A.dtype).eps).astype(A.dtype)
-    tolerance = scale * jnp.maximum(jnp.asarray(NEUTRAL, A.dtype), least)
-    growth, neutral = jnp.max(rates), jnp.sum(jnp.abs(rates) <= tolerance)
-    residual = jnp.max(jnp.abs(ravel(mean_field_equations(0.0, y, model))))
-    at_rest = residual <= max(AT_REST, float(least)) * jnp.min(model.kappa)
-    status = CovarianceStatus.where(neutral > 0, CovarianceStatus.non_unique, CovarianceStatus.unique)
-    status = CovarianceStatus.where(growth > tolerance, CovarianceStatus.unstable, status)
-    status = CovarianceStatus.where(at_rest, status, CovarianceStatus.moving)
+def _stationary(model: DickeModel, state: MeanFieldState, y: RealState) -> StationaryCovariance:
+    A, basis = jacobian(model, state), tangent_basis(model, state)
+    D = basis.T @ diffusion(model, y[0]) @ basis
+    status, growth, neutral = _end(model, y, A)
     unique = jnp.asarray(status == CovarianceStatus.unique)
 
     n, one = A.shape[0], jnp.eye(A.shape[0], dtype=A.dtype)
@@ -93,6 +86,19 @@ def _stationary(model: DickeModel, y: RealState, basis: Float[Array, "D d"]) -> 
     alpha = jax.lax.complex(y[1][0], y[1][1])
     moments = Moments(jnp.zeros(1, A.dtype), y[0][None], alpha[None], sigma[None], None)
     return StationaryCovariance(moments, status, growth, neutral)
+
+
+def _end(model: DickeModel, y: RealState, A: Float[Array, "d d"]) -> tuple[CovarianceStatus, Array, Array]:
+    """How fluctuations end: the status, the largest rate of growth, and how many neither grow nor decay."""
+    rates, scale = _spectrum(A)
+    least = np.sqrt(jnp.finfo(A.dtype).eps).astype(A.dtype)
+    tolerance = scale * jnp.maximum(jnp.asarray(NEUTRAL, A.dtype), least)
+    growth, neutral = jnp.max(rates), jnp.sum(jnp.abs(rates) <= tolerance)
+    residual = jnp.max(jnp.abs(ravel(mean_field_equations(0.0, y, model))))
+    at_rest = residual <= max(AT_REST, float(least)) * jnp.min(model.kappa)
+    status = CovarianceStatus.where(neutral > 0, CovarianceStatus.non_unique, CovarianceStatus.unique)
+    status = CovarianceStatus.where(growth > tolerance, CovarianceStatus.unstable, status)
+    return CovarianceStatus.where(at_rest, status, CovarianceStatus.moving), growth, neutral
 
 
 def _spectrum(A: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Float[Array, ""]]:
@@ -115,11 +121,13 @@ class OutputSpectrum(eqx.Module):
       omega / 2 pi is kappa <b^dag b>.
     - `quadratures`: (W, 2, M, 2, M), the symmetrised spectral matrix of the quadratures, Hermitian; the identity / 4
       is the vacuum.
+    - `status`: a `CovarianceStatus`; all numbers are NaN for a state that moves or is not stable.
     """
 
     omega: Float[Array, " W"]
     photons: Float[Array, "W M"]
     quadratures: Complex[Array, "W 2 M 2 M"]
+    status: CovarianceStatus
 
     @property
     def squeezing(self) -> Float[Array, "W M"]:
@@ -143,8 +151,8 @@ def output_spectrum(model: DickeModel, state: MeanFieldState, omega: ArrayLike) 
     """
     if model.dissipation is not None:
         refuse("model", "without single-spin dissipation for this spectrum, which has losses of modes only", "with it")
-    y, basis = _free_directions(model, state)
-    A = basis.T @ jacobian(model, y) @ basis
+    y = _stationary_start(model, state)
+    A, basis = jacobian(model, state), tangent_basis(model, state)
     frequencies = as_float(omega).astype(A.dtype)
     check_finite("omega", frequencies)
     if frequencies.ndim != 1:
@@ -162,26 +170,18 @@ def output_spectrum(model: DickeModel, state: MeanFieldState, omega: ArrayLike) 
         re, im, cross = (jnp.diagonal(spectrum[a, :, b, :]) for a, b in ((0, 0), (1, 1), (0, 1)))
         return re.real + im.real + 2 * cross.imag - 0.5, spectrum
 
-    photons, quadratures = jax.vmap(at)(frequencies)
-    return OutputSpectrum(frequencies, photons, quadratures)
+    status, _, _ = _end(model, y, A)
+    light = jnp.asarray((status == CovarianceStatus.unique) | (status == CovarianceStatus.non_unique))
+    photons, quadratures = jax.tree.map(lambda a: jnp.where(light, a, jnp.nan), jax.vmap(at)(frequencies))
+    return OutputSpectrum(frequencies, photons, quadratures, status)
 
 
-def _free_directions(model: DickeModel, state: MeanFieldState) -> tuple[RealState, Float[Array, "D d"]]:
-    """The state's components, and an orthonormal basis of the fluctuations that are free, as columns."""
+def _stationary_start(model: DickeModel, state: MeanFieldState) -> RealState:
+    """The state's components, checked."""
     y = real_start(model, state)
     if model.is_time_dependent:
         refuse("model", "one with constant rates for a stationary state", "one with rates that change")
-    if model.dissipation is not None:
-        return y, jnp.eye(3 * model.num_subsets + 2 * model.num_modes, dtype=model.dtype)
     length = jnp.linalg.norm(y[0], axis=0)
-    if known(length) and np.any(np.abs(np.asarray(length) - 1) > PURE):
+    if model.dissipation is None and known(length) and np.any(np.abs(np.asarray(length) - 1) > PURE):
         refuse("|m_k|", "1 for a stationary covariance without single-spin dissipation", f"{float(jnp.min(length)):g}")
-    return y, _tangent_basis(model, y[0])
-
-
-def _tangent_basis(model: DickeModel, m: SpinVectors) -> Float[Array, "D d"]:
-    """Two directions across every spin, and all quadratures."""
-    K, M = model.num_subsets, model.num_modes
-    across = frames(m)[0][:, :2]
-    spins = jnp.einsum("abk,kl->akbl", across, jnp.eye(K, dtype=m.dtype)).reshape(3 * K, 2 * K)
-    return jax.scipy.linalg.block_diag(spins, jnp.eye(2 * M, dtype=m.dtype))
+    return y

@@ -1,21 +1,14 @@
 """`mcsolve`: quantum trajectories in large-spin space, where a density matrix no longer fits. By dynamiqs.
 
-Each mode is cut off in a frame displaced by an amplitude beta(t), that of the mean field:
+    d psi = -i (H_b - (i/2) sum_mu kappa_mu b^dag b) psi dt,   psi -> b_mu psi at a rate kappa_mu <b^dag b>
 
-    a_mu = sqrt(N_sp) beta_mu(t) + b_mu,   d_mu = beta_mu' + (i Omega_mu + kappa_mu / 2) beta_mu
-    H_b = sum_k (Omega S_x,k + g0 sum_mu G 2 Re beta_mu S_z,k) + sum_mu Omega_mu b^dag b
-          + (g0 / sqrt(N_sp)) sum_mu (b + b^dag) sum_k G S_z,k - sqrt(N_sp) sum_mu (i d_mu b^dag + h.c.)
-
-This is the model's master equation for any path beta whatever: a path that is far off costs photon levels, no accuracy.
-Its jumps sqrt(kappa_mu) b_mu are photons detected after a local oscillator has removed the mean field.
+in the frame of `displaced_frame`: the jumps are photons detected after a local oscillator has removed the mean field.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -24,17 +17,18 @@ import optimistix as optx
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from .._checks import as_float, check_all, check_count, check_finite, known, refuse
-from .._typing import ArrayLike, Quadratures, RealState
-from ..equations import mean_field_equations
+from .._typing import ArrayLike, RealState
 from ..model import DickeModel
 from ..state import MeanFieldState
-from .large_spin_space import LargeSpinSpace, as_levels, check_fits, product_ket, site_operators
-from .lindblad import MOST_GIGABYTES, PURE, MasterStatus
+from .cut_off import MOST_GIGABYTES, MasterStatus, as_levels, check_fits, fits, with_enough_levels
+from .displaced_frame import hamiltonian, loss, mean_field_path
+from .large_spin_space import LargeSpinSpace, product_ket, site_operators
+from .lindblad import PURE
 from .moments import Moments, real_start, subset_sizes
 
 COPIES = 12  # state vectors that a solver holds at a time for each trajectory
-PATH_STEPS = 2**14
 MOST_JUMPS = 10_000  # of one trajectory
+UNSEEN = 2**0.5  # jumps more than were seen, of those expected, that standard errors allow for
 
 
 class TrajectorySolution(eqx.Module):
@@ -42,8 +36,8 @@ class TrajectorySolution(eqx.Module):
 
     - `moments`: a `Moments`; the covariance is that of the averaged density matrix, as that of `mesolve`.
     - `mean_sem`: (T, 3 K + 2 M), standard errors of the means, in the order of the covariance.
-    - `covariance_sem`: (T, D, D), standard errors of the covariance. The sample tells neither well where hardly a
-      trajectory has jumped yet.
+    - `covariance_sem`: (T, D, D), standard errors of the covariance. Where hardly a trajectory has jumped yet the
+      sample would understate both: they allow for jumps that are expected and were not seen.
     - `num_jumps`: (S, M), photons that each trajectory lost in the displaced frame.
     - `top_population`: (T, M), the mean population of the highest photon level kept of each mode, in that frame.
     - `status`: a `MasterStatus`; `MasterStatus[status]` is its text.
@@ -79,7 +73,7 @@ def mcsolve(
     subset_size: int | None = None,
     *,
     num_trajectories: int = 500,
-    levels: int | Sequence[int] = 24,
+    levels: int | Sequence[int] | None = None,
     cutoff_tol: float = 1e-6,
     chunk: int = 100,
     tol: float | None = None,
@@ -99,8 +93,9 @@ def mcsolve(
     **Other arguments**
 
     - `num_trajectories`: S; errors fall like 1 / sqrt(S).
-    - `levels`: photon levels kept in the frame displaced by the mean field, one number or one for each mode. Many,
-      where trajectories leave the mean field, for instance for the pattern of opposite sign.
+    - `levels`: photon levels kept in the frame displaced by the mean field, one number or one for each mode; by
+      default as many as `cutoff_tol` asks for and fit, found by running again with more. Many, where trajectories leave
+      the mean field, for instance for the pattern of opposite sign.
     - `cutoff_tol`: the population of a highest level from which the status is `cut_off`.
     - `chunk`: trajectories that run side by side, to bound memory.
     - `tol`: relative and absolute local error of a state between jumps, and of the times of jumps; 1e-7 where JAX
@@ -116,7 +111,6 @@ def mcsolve(
         refuse("model", "without single-spin dissipation (mesolve takes it, for a few spins)", "one with it")
     check_all("|m_k|", jnp.linalg.norm(m, axis=0), lambda s: np.abs(s - 1) < PURE, "1: spins of a subset alike, pure")
     sizes = subset_sizes(model, subset_size)
-    space = LargeSpinSpace(sizes, as_levels(levels, model.num_modes), tuple(range(len(sizes))))
     check_count("num_trajectories", num_trajectories, least=2)
     check_count("chunk", chunk)
     chunk = min(chunk, num_trajectories)
@@ -125,7 +119,6 @@ def mcsolve(
     check_all("tol", tol, lambda x: (x > 0) & (x < 1), "between 0 and 1")
     copies = COPIES + 3 * len(sizes) + 2 * model.num_modes
     must_be = f"so small that {chunk} times {copies} state vectors fit into {MOST_GIGABYTES} GB"
-    check_fits(space, 16 * chunk * copies, 1, must_be, MOST_GIGABYTES)
     times = as_float(tsave).astype(float)
     check_finite("tsave", times)
     if times.ndim != 1 or times.size < 2 or (known(times) and not np.all(np.diff(np.asarray(times)) > 0)):
@@ -134,8 +127,20 @@ def mcsolve(
     keys = jax.random.split(key, num_trajectories)
     keys = jnp.concatenate([keys, keys[: -num_trajectories % chunk]]).reshape(-1, chunk)
     precise, mixed, ranks = jax.default_matmul_precision, jax.numpy_dtype_promotion, jax.numpy_rank_promotion
-    with precise("highest"), mixed("standard"), ranks("allow"):  # what dynamiqs is written for
-        return _sample(dynamiqs, model, (m, frame), keys, times, space, num_trajectories, as_float(cutoff_tol), tol)
+
+    def space(levels: tuple[int, ...]) -> LargeSpinSpace:
+        return LargeSpinSpace(sizes, levels, tuple(range(len(sizes))))
+
+    def run(levels: tuple[int, ...]) -> TrajectorySolution:
+        check_fits(space(levels), 16 * chunk * copies, 1, must_be)
+        with precise("highest"), mixed("standard"), ranks("allow"):  # what dynamiqs is written for
+            return _sample(
+                dynamiqs, model, (m, frame), keys, times, space(levels), num_trajectories, as_float(cutoff_tol), tol
+            )
+
+    if levels is not None:
+        return run(as_levels(levels, model.num_modes))
+    return with_enough_levels(run, lambda n: fits(space(n), 16 * chunk * copies, 1), model.num_modes, cutoff_tol)
 
 
 def _import_dynamiqs() -> ModuleType:
@@ -165,7 +170,7 @@ def _sample(
     if kinks is not None:  # a solver that jumps at the last time never reaches it; one more stop inside does no harm
         inside = (kinks > times[0]) & (kinks < times[-1])
         kinks = jnp.sort(jnp.where(inside, kinks, (times[0] + times[-1]) / 2))
-    path = _mean_field_path(model, y0, times, kinks)
+    path = mean_field_path(model, y0, times, kinks)
 
     def operator(diagonals: Callable[[Array], dict[int, Array]]) -> Any:
         def at(t: Array) -> Any:
@@ -173,8 +178,8 @@ def _sample(
 
         return dynamiqs.timecallable(at, discontinuity_ts=kinks)
 
-    H = operator(lambda t: _hamiltonian(model.at(t), space, path.evaluate(t)[1], path.derivative(t)[1]))
-    jumps = [operator(lambda t, mu=mu: _loss(model.at(t), space, mu)) for mu in range(model.num_modes)]
+    H = operator(lambda t: hamiltonian(model.at(t), space, path.evaluate(t)[1], path.derivative(t)[1]))
+    jumps = [operator(lambda t, mu=mu: loss(model.at(t), space, mu)) for mu in range(model.num_modes)]
     psi = dynamiqs.asqarray(product_ket(space, y0[0].astype(float))[:, None], dims=space.sites)
     root_finder = optx.Newton(tol, tol, optx.rms_norm)
     method = dynamiqs.method.Event(dynamiqs.method.Tsit5(rtol=tol, atol=tol), root_finder=root_finder)
@@ -198,60 +203,6 @@ def _sample(
     beta = jax.vmap(path.evaluate)(times)[1]
     frame = jnp.concatenate([jnp.zeros((times.size, 3 * len(space.sizes))), beta[:, 0], beta[:, 1]], axis=1)
     return _moments(model, space, times, frame, mean, second, top, jumps, cutoff_tol)
-
-
-def _hamiltonian(
-    model: DickeModel, space: LargeSpinSpace, beta: Quadratures, beta_dot: Quadratures
-) -> dict[int, Array]:
-    """The diagonals of H_b by their offset: every site hops to its next levels."""
-    S, K, root, G = len(space.sites), len(space.sizes), np.sqrt(space.num_spins), model.spins.couplings.astype(float)
-    (re, im), (re_dot, im_dot) = beta, beta_dot
-    d_re = re_dot - model.omega_mode * im + model.kappa / 2 * re
-    d_im = im_dot + model.omega_mode * re + model.kappa / 2 * im
-    field = model.g0 * (2 * re @ G)
-    s_z = [space.along(k, space.s_z(k), S, float) for k in range(K)]
-    energies = sum((field[k] * s_z[k] for k in range(K)), jnp.zeros(space.sites))
-    diagonals = {}
-    for k in range(K):
-        diagonals |= _hops(space, k, space.s_x_hops(k), model.omega_spin)
-    for mu, n in enumerate(space.levels):
-        energies += model.omega_mode[mu] * space.along(K + mu, np.arange(n), S, float)
-        coupling = sum((G[mu, k] * s_z[k] for k in range(K)), jnp.zeros((1,) * S))
-        strength = jax.lax.complex(model.g0 / root * coupling + root * d_im[mu], jnp.zeros((1,) * S) + root * d_re[mu])
-        diagonals |= _hops(space, K + mu, space.b_hops(mu), strength)
-    return {0: energies.ravel()} | diagonals
-
-
-def _loss(model: DickeModel, space: LargeSpinSpace, mu: int) -> dict[int, Array]:
-    """sqrt(kappa_mu) b_mu."""
-    hops = _hops(space, len(space.sizes) + mu, space.b_hops(mu), jnp.sqrt(model.kappa[mu]))
-    return {max(hops): hops[max(hops)]}
-
-
-def _hops(space: LargeSpinSpace, site: int, hops: np.ndarray, strength: Array) -> dict[int, Array]:
-    """The hops of a site from level j + 1 to j, times strength, and back, times its conjugate."""
-    stride = math.prod(space.sites[site + 1 :])
-    down = space.along(site, np.append(hops, 0.0), len(space.sites), float) * strength
-    down = jnp.broadcast_to(down, space.sites).ravel()[:-stride]
-    return {stride: down, -stride: down.conj()}
-
-
-def _mean_field_path(model: DickeModel, y0: RealState, times: Float[Array, " T"], kinks: Array | None) -> dfx.Solution:
-    controller = dfx.PIDController(rtol=1e-6, atol=1e-6)
-    if kinks is not None:
-        controller = dfx.ClipStepSizeController(controller, step_ts=kinks)
-    return dfx.diffeqsolve(
-        dfx.ODETerm(mean_field_equations),
-        dfx.Tsit5(),
-        times[0],
-        times[-1],
-        None,
-        y0,
-        args=model,
-        saveat=dfx.SaveAt(dense=True),
-        stepsize_controller=controller,
-        max_steps=PATH_STEPS,
-    )
 
 
 def _observe(psi: Complex[Array, " D"], space: LargeSpinSpace) -> tuple[Array, Array, Array]:
@@ -281,7 +232,12 @@ def _moments(
     jumps: Array,
     cutoff_tol: Array,
 ) -> TrajectorySolution:
-    """Averages over trajectories and their standard errors, that of the covariance to first order in the means'."""
+    """Averages over trajectories and their standard errors, that of the covariance to first order in the means'.
+
+    A sample without a jump spreads by nothing, though one may be due. Where fluctuations are Gaussian a jump changes a
+    covariance by at most 2 sqrt(C_ii C_jj), and few spins are not quite Gaussian: `UNSEEN` jumps, or as many as are
+    expected if fewer, that change it by twice that and means by twice their width, are added to the spread.
+    """
     S, K, M = mean.shape[0], len(space.sizes), len(space.levels)
     average = jnp.mean(mean, axis=0)
     off = mean - average
@@ -291,8 +247,17 @@ def _moments(
     covariance = space.num_spins * (jnp.mean(second, axis=0) - product + excess)
     cross = off[:, :, :, None] * average[:, None, :]
     influence = second - jnp.mean(second, axis=0) - cross - jnp.swapaxes(cross, -1, -2)
-    covariance_sem = space.num_spins * jnp.sqrt(jnp.sum(influence**2, axis=0) / (S * (S - 1)))
-    mean_sem = jnp.sqrt(jnp.sum(off**2, axis=0) / (S * (S - 1)))
+
+    squares = jnp.diagonal(jnp.mean(second, axis=0), axis1=1, axis2=2)[:, 3 * K :]  # of quadratures: (n + 1/2) / N_sp
+    photons = space.num_spins * (squares[:, :M] + squares[:, M:]) - 0.5
+    rate = jnp.sum(jax.vmap(lambda t: model.at(t).kappa)(times) * photons, axis=1)
+    due = S * jnp.append(0.0, jnp.cumsum(jnp.diff(times) * (rate[1:] + rate[:-1]) / 2))
+    unseen = (2 * jnp.clip(due, 0.0, UNSEEN) / S) ** 2
+    variance = jnp.diagonal(covariance, axis1=1, axis2=2)
+    spread = jnp.sum(off**2, axis=0) / (S * (S - 1)), jnp.sum(influence**2, axis=0) / (S * (S - 1))
+    mean_sem = jnp.sqrt(spread[0] + unseen[:, None] * variance / space.num_spins)
+    change = 4 * variance[:, :, None] * variance[:, None, :]
+    covariance_sem = jnp.sqrt(space.num_spins**2 * spread[1] + unseen[:, None, None] * change)
     top = jnp.mean(top, axis=0)
 
     # the last round of a trajectory is the one without a jump

@@ -7,6 +7,9 @@ Every spin of subset k points along m_k and has +1 or -1 across, each with proba
 symmetrised covariance (delta_ab - m_a m_b) / N_k; every quadrature of a_mu has variance 1/4. M and N may be of any
 size. N E_N(t) has the exact limit, and beyond Gaussian fluctuations the motion stays non-linear. What is truncated
 changes N E_N by a share of order 1/N and means by order 1/N^2.
+
+This is not `solve_ensemble`, which integrates without noise and hands out every row: here a chunk of samples walks in
+lock step and is added to sums of moments, so that memory does not grow with the number of samples.
 """
 
 import dataclasses

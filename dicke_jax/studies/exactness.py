@@ -34,7 +34,7 @@ def mean_field_exactness(
     *,
     exact_sizes: Sequence[int] = (4, 8, 16, 32),
     sampled_sizes: Sequence[int] = (16, 100, 1000, 10_000, 100_000),
-    levels: int | Sequence[int] = 24,
+    levels: int | Sequence[int] | None = None,
     num_samples: int = 20_000,
     key: PRNGKeyArray | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -103,7 +103,7 @@ def mean_field_exactness(
     sem = np.stack([np.asarray(run.scaled_error_sem) for run in sampled])
     status = np.array([[run.status == getattr(MasterStatus, name) for name in MASTER_STATUSES] for run in exact])
     powers_exact = power_of_n(exact_sizes, errors_exact)
-    powers_sampled = power_of_n(sampled_sizes, errors_sampled)
+    powers_sampled = power_of_n(sampled_sizes, errors_sampled, sem)
     by_exact, by_sampled, named = ("N_exact", "time"), ("N_sampled", "time"), "N E_N(t) of Eq. 9"
     return xr.Dataset(
         {
@@ -152,10 +152,13 @@ def mean_field_exactness(
     )
 
 
-def power_of_n(sizes: Sequence[int], scaled_errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def power_of_n(
+    sizes: Sequence[int], scaled_errors: np.ndarray, sem: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The power p of E_N = const N^p by least squares of logarithms over N, for every time, and its standard error.
 
-    Two sizes leave no residual: the standard error is then NaN.
+    The error is that of the residuals, or that which the standard errors `sem` make, if larger. Two sizes leave no
+    residual: without `sem` it is then NaN.
     """
     x = np.log(np.asarray(sizes, float))
     y = np.log(np.asarray(scaled_errors, float)) - x[:, None]
@@ -164,4 +167,7 @@ def power_of_n(sizes: Sequence[int], scaled_errors: np.ndarray) -> tuple[np.ndar
     rest = y - y.mean(axis=0) - x[:, None] * slope
     freedom = len(x) - 2
     variance = np.sum(rest**2, axis=0) / freedom if freedom else np.full(y.shape[1], np.nan)
-    return slope, np.sqrt(variance / np.sum(x**2))
+    error = np.sqrt(variance / np.sum(x**2))
+    if sem is None:
+        return slope, error
+    return slope, np.fmax(error, np.sqrt(x**2 @ (sem / scaled_errors) ** 2) / np.sum(x**2))
