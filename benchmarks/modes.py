@@ -38,19 +38,21 @@ def vmapped(name: str, model: dj.DickeModel, states: dj.MeanFieldState, end: flo
     return Mode(name, lambda: run)
 
 
-def tolerance(tol: float) -> dict[str, float]:
-    return dict(rtol=tol, atol=tol)
+def traced(tol: float) -> dict[str, jax.Array]:
+    """The tolerance as arrays, so that one compiled program serves them all."""
+    return dict(rtol=jnp.asarray(tol), atol=jnp.asarray(tol))
 
 
-def jax_modes(model: dj.DickeModel, states: dj.MeanFieldState, end: float, **options: Any) -> list[Mode]:
-    """What runs wherever JAX does. `options` go to `solve_ensemble`."""
+def jax_modes(model: dj.DickeModel, states: dj.MeanFieldState, end: float) -> list[Mode]:
+    """What runs wherever JAX does. The default tolerance is 1e-10."""
     work = model, states, end
+    one = dict(devices=jax.local_devices()[:1])
     return [
-        ensemble("solve_ensemble, 1e-10", *work, **tolerance(1e-10), **options),
-        ensemble("solve_ensemble, 1e-11", *work, **tolerance(1e-11), **options),
-        ensemble("solve_ensemble, 1e-12", *work, **tolerance(1e-12), **options),
-        vmapped("vmap(mfsolve), 1e-10", *work, **tolerance(1e-10)),
-        ensemble("solve_ensemble, Dopri8 1e-10", *work, solver=dfx.Dopri8(), **tolerance(1e-10), **options),
-        vmapped("vmap(mfsolve), Dopri8 1e-10", *work, solver=dfx.Dopri8(), **tolerance(1e-10)),
-        vmapped("vmap(mfsolve), Tsit5 1e-8", *work, solver=dfx.Tsit5(), **tolerance(1e-8)),
+        ensemble("solve_ensemble, 1e-10", *work, **one),
+        ensemble("solve_ensemble, 1e-11", *work, **one, **traced(1e-11)),
+        ensemble("solve_ensemble, 1e-12", *work, **one, **traced(1e-12)),
+        vmapped("vmap(mfsolve), 1e-10", *work),
+        ensemble("solve_ensemble, Dopri8 1e-10", *work, **one, solver=dfx.Dopri8()),
+        vmapped("vmap(mfsolve), Dopri8 1e-10", *work, solver=dfx.Dopri8()),
+        vmapped("vmap(mfsolve), Tsit5 1e-8", *work, solver=dfx.Tsit5(), rtol=1e-8, atol=1e-8),
     ]

@@ -1,17 +1,22 @@
 """The work that is timed, its reference, and how times are taken."""
 
+import platform
 import statistics
 import time
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import dicke_jax as dj
 
+from .sizes import Size
+
+PROGRAMS = ("jax", "jaxlib", "diffrax", "equinox", "numpy", "scipy", "heyoka", "torch", "torchdiffeq", "gradsolve")
 LONG = 3.0  # seconds; what takes longer has its turn in the first three rounds only
 
 
@@ -41,14 +46,6 @@ def random_states(model: dj.DickeModel, batch: int) -> dj.MeanFieldState:
     return jax.vmap(lambda key: dj.random_state(key, model))(jax.random.split(jax.random.key(0), batch))
 
 
-def reference(model: dj.DickeModel, states: dj.MeanFieldState, end: float) -> np.ndarray:
-    """Final spins by Dopri8 at 1e-13."""
-    options = dict(solver=dfx.Dopri8(), rtol=1e-13, atol=1e-13, max_steps=None)
-    sol = dj.solve_ensemble(model, states, [0.0, end], save="final", **options)
-    assert sol.successful.all()
-    return sol.m
-
-
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     start = time.perf_counter()
     result = jax.block_until_ready(call())
@@ -71,10 +68,13 @@ def in_turn(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[
     return seconds
 
 
-def start(modes: list[Mode]) -> tuple[dict[str, Callable[[], Any]], dict[str, dict[str, Any]]]:
+def start(modes: list[Mode], size: Size) -> tuple[dict[str, Callable[[], Any]], dict[str, dict[str, Any]]]:
     """The runs, and a row for each mode: seconds until its first result and that result, or why it is skipped."""
     runs, rows = {}, {}
     for name, prepare in modes:
+        if any(part in name for part in size.leave_out):
+            rows[name] = dict(mode=name, skipped="left out by --quick")
+            continue
         begin = time.perf_counter()
         try:
             run = prepare()
@@ -86,15 +86,39 @@ def start(modes: list[Mode]) -> tuple[dict[str, Callable[[], Any]], dict[str, di
     return runs, rows
 
 
-def compare(modes: list[Mode], exact: np.ndarray, rounds: int) -> list[dict[str, Any]]:
+def difference(found: Any, exact: np.ndarray) -> dict[str, float]:
+    """The largest of every trajectory that both have: of these the median and the largest."""
+    rows = min(len(found), len(exact))
+    error = np.abs(np.asarray(found)[:rows] - exact[:rows]).reshape(rows, -1).max(axis=1)
+    return dict(median=float(np.median(error)), max=float(error.max()))
+
+
+def compare(modes: list[Mode], exact: np.ndarray, size: Size) -> list[dict[str, Any]]:
     """A row for each mode: milliseconds for one trajectory, error of the final spins, steps, seconds to compile."""
-    runs, rows = start(modes)
-    for name, seconds in in_turn(runs, rounds).items():
+    runs, rows = start(modes, size)
+    for name, seconds in in_turn(runs, size.rounds).items():
         row = rows[name]
         final, steps, failed = row.pop("outcome")
-        error = np.abs(np.asarray(final) - exact[: len(final)]).max(axis=(1, 2))
         row["ms"] = spread(seconds, len(final))
-        row["error"] = dict(median=float(np.median(error)), max=float(error.max()))
+        row["error"] = difference(final, exact)
         row["steps"], row["failed"], row["batch"] = float(steps), int(failed), len(final)
         row["compile_s"] = max(0.0, row.pop("first_s") - statistics.median(seconds))
     return list(rows.values())
+
+
+def machine(size: Size) -> dict[str, Any]:
+    """Device and versions."""
+    versions = {"python": platform.python_version(), "dicke-jax": dj.__version__}
+    for name in PROGRAMS:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+        vectors = [name for name in ("avx512f", "avx2") if any(name in line for line in lines)][:1]
+    except (OSError, StopIteration):
+        cpu, vectors = platform.processor(), []
+    devices = [device.device_kind for device in jax.local_devices()]
+    return dict(platform=jax.default_backend(), devices=devices, cpu=" ".join([cpu, *vectors]), versions=versions)
