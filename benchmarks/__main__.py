@@ -4,11 +4,11 @@ Sections, each in a process of its own:
 
 - one_core   every mode of this package and every peer, pinned to one core
 - devices    one and all CPU devices, against a heyoka.py process on each core
-- scaling    time against the size of a batch; on a CPU, and again on a GPU where JAX has one
-- gradients  derivatives of an end-time overlap, pinned to one core
-- memory     peak memory
-- roofline   one step against operations and bytes, M = 4 to 16, pinned to one core
 - cold       imports and the command of the paper's Fig. 3 in new processes
+- roofline   one step against operations and bytes, M = 4 to 16, pinned to one core
+- gradients  derivatives of an end-time overlap, pinned to one core
+- scaling    time against the size of a batch; on a CPU, and again on a GPU where JAX has one
+- memory     peak memory
 
 It prints tables and writes OUT/benchmarks.json and OUT/benchmarks.png. Peers: `pip install ".[benchmarks]"`; those that
 are not installed are said to be skipped.
@@ -25,7 +25,7 @@ from . import child, report
 from .bars import bars
 from .sizes import QUICK, Size
 
-SECTIONS = ("one_core", "devices", "scaling", "gradients", "memory", "roofline", "cold")
+SECTIONS = ("one_core", "devices", "cold", "roofline", "gradients", "scaling", "memory")
 PINNED = ("one_core", "gradients", "roofline")
 
 
@@ -62,14 +62,13 @@ def main() -> None:
     for name, module, where in runs:
         pin = cores[-1:] if name in PINNED else ()
         sections[name] = child.run(module, "measure", size, cores=pin, **where)
+        results["bars"], results["seconds"] = bars(sections), time.perf_counter() - begin
         print(report.section(name, sections[name], facts), end="\n\n", flush=True)
-    results["bars"] = bars(sections)
-    results["seconds"] = time.perf_counter() - begin
-    print("## Bars", report.bars_table(results["bars"]), sep="\n\n")
-    (options.out / "benchmarks.json").write_text(json.dumps(results, indent=1))
+        (options.out / "benchmarks.json").write_text(json.dumps(results, indent=1))
+        if options.markdown:  # after every section: a run that is broken off leaves what it measured
+            options.markdown.write_text(report.page(results))
     report.picture(results, options.out / "benchmarks.png")
-    if options.markdown:
-        options.markdown.write_text(report.page(results))
+    print("## Bars", report.bars_table(results["bars"]), sep="\n\n")
     print(
         f"\nwrote {options.out / 'benchmarks.json'} and {options.out / 'benchmarks.png'} in {results['seconds']:.0f} s"
     )

@@ -134,7 +134,7 @@ def torchdiffeq(
         G, omega, loss = (torch.tensor(a) for a in (c.G, c.omega, c.loss))
         weighted = torch.tensor(c.w * c.G).T
         modes, subsets = c.G.shape
-        starts = torch.tensor(as_vectors(states))
+        starts, times = torch.tensor(as_vectors(states)), torch.tensor([0.0, end], dtype=torch.float64)
         calls = 0
 
         def slope(_: Any, state: Any) -> Any:
@@ -151,10 +151,9 @@ def torchdiffeq(
         def run() -> Outcome:
             nonlocal calls
             calls = 0
+            onto_end = dict(step_t=times[1:])  # its interpolation is of a lower order
             with torch.no_grad():
-                ends = odeint(
-                    slope, starts, torch.tensor([0.0, end], dtype=torch.float64), rtol=tol, atol=tol, method=method
-                )
+                ends = odeint(slope, starts, times, rtol=tol, atol=tol, method=method, options=onto_end)
             stages = {"dopri5": 6, "dopri8": 13}[method]
             return Outcome(_spins(ends[-1].numpy(), model), calls / stages, 0)
 
