@@ -22,7 +22,7 @@ from .work import Mode, Outcome, compare, paper, random_states
 def measure(size: Size) -> list[dict[str, Any]]:
     cores = all_cores() or list(range(os.cpu_count() or 1))
     jax.config.update("jax_num_cpu_devices", len(cores))
-    model = paper()
+    model = paper(size.patterns[0])
     states = random_states(model, size.batch)
     exact = peers.reference(model, states, size.end, size.checked)
     work = model, states, size.end
@@ -81,7 +81,7 @@ def _member(pipe: Any, barrier: Any, core: int, m: np.ndarray, alpha: np.ndarray
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, [core])
     jax.config.update("jax_enable_x64", True)
-    run = peers.heyoka("", paper(), dj.MeanFieldState(m, alpha), end, 1e-9).prepare()
+    run = peers.heyoka("", paper(alpha.shape[1]), dj.MeanFieldState(m, alpha), end, 1e-9).prepare()
     pipe.send("built")
     while True:
         barrier.wait()

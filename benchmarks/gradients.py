@@ -19,7 +19,7 @@ TOGETHER = 16 if jax.default_backend() == "cpu" else None  # trajectories in loc
 
 
 def measure(size: Size) -> list[dict[str, Any]]:
-    model = paper()
+    model = paper(size.patterns[0])
     states = random_states(model, size.gradient_batch)
     work = model, states, size.gradient_end
     forward, dopri8 = dfx.ForwardMode(), dict(solver=dfx.Dopri8())

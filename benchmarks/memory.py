@@ -26,7 +26,7 @@ def measure(size: Size) -> list[dict[str, Any]]:
 
 
 def one(size: Size, name: str, batch: int) -> dict[str, Any]:
-    model, end = paper(), size.gradient_end
+    model, end = paper(size.patterns[0]), size.gradient_end
     states = random_states(model, batch)
     before = most_held()
     if before is None:

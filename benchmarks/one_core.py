@@ -11,7 +11,7 @@ from .work import compare, paper, random_states
 
 
 def measure(size: Size) -> list[dict[str, Any]]:
-    model = paper()
+    model = paper(size.patterns[0])
     states = random_states(model, size.batch)
     few = jax.tree.map(lambda x: x[: size.few], states)
     exact = peers.reference(model, states, size.end, size.checked)

@@ -13,7 +13,7 @@ from .work import difference, in_turn, paper, random_states, spread, timed
 def measure(size: Size) -> list[dict[str, Any]]:
     """A row for each mode and batch. What would take too long is said to be left out, going by the batch before."""
     batches = size.batches if jax.default_backend() == "cpu" else size.batches_elsewhere
-    model = paper()
+    model = paper(size.patterns[0])
     states = random_states(model, batches[-1])
     exact = peers.reference(model, states, size.end, min(size.checked, batches[0]))
     rows, each = [], {}
@@ -21,10 +21,9 @@ def measure(size: Size) -> list[dict[str, Any]]:
         some = jax.tree.map(lambda x, batch=batch: x[:batch], states)
         runs = {}
         for name, prepare in jax_modes(model, some, size.end):
-            row = dict(mode=name, batch=batch)
-            if any(part in name for part in (*size.leave_out, "1e-11", "1e-12")):
+            if not any(part in name for part in size.scaled):
                 continue
-            rows.append(row)
+            rows.append(row := dict(mode=name, batch=batch))
             if (guess := each.get(name, 0.0) * batch) > size.longest:
                 row["skipped"] = f"would take about {guess:.0f} s"
                 continue

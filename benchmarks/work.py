@@ -35,7 +35,7 @@ class Mode(NamedTuple):
     prepare: Callable[[], Callable[[], Outcome]]
 
 
-def paper(num_patterns: int = 4) -> dj.DickeModel:
+def paper(num_patterns: int) -> dj.DickeModel:
     """The paper's rates."""
     spins = dj.LargeSpins.hypercube(num_patterns)
     omega_mode = 0.5 * (jnp.arange(float(num_patterns)) + 3)
