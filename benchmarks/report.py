@@ -123,6 +123,8 @@ def page(results: Row) -> str:
         "## Bars",
         bars_table(results["bars"]),
     ]
+    if "--quick" in results["command"]:
+        head.insert(1, "**Tiny sizes: the page shows what is measured, not how fast anything is.**")
     return "\n\n".join(head + [section(name, found, facts) for name, found in results["sections"].items()]) + "\n"
 
 
