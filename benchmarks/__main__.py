@@ -17,6 +17,7 @@ are not installed are said to be skipped.
 import argparse
 import dataclasses
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -53,6 +54,7 @@ def main() -> None:
         pinned="pinned to one core" if cores else "not pinned, which this platform cannot",
         size=dataclasses.asdict(size),
         sections={},
+        load=[],
     )
     sections, platform = results["sections"], results["machine"]["platform"]
     facts = dict(results["size"], pinned=results["pinned"], platform=platform)
@@ -62,7 +64,10 @@ def main() -> None:
     for name, module, where in runs:
         pin = cores[-1:] if name in PINNED else ()
         sections[name] = child.run(module, "measure", size, cores=pin, **where)
-        results["bars"], results["seconds"] = bars(sections), time.perf_counter() - begin
+        judged = {} if not options.quick else dict(met=None)  # tiny sizes tell nothing of speed
+        results["load"] += os.getloadavg()[:1] if hasattr(os, "getloadavg") else ()
+        results["bars"] = [row | judged for row in bars(sections)]
+        results["seconds"] = time.perf_counter() - begin
         print(report.section(name, sections[name], facts), end="\n\n", flush=True)
         (options.out / "benchmarks.json").write_text(json.dumps(results, indent=1))
         if options.markdown:  # after every section: a run that is broken off leaves what it measured

@@ -112,10 +112,12 @@ def page(results: Row) -> str:
     machine, size = results["machine"], results["size"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     facts = dict(size, pinned=results["pinned"], platform=machine["platform"])
+    load = results["load"]
+    busy = f", load average {min(load):.1f} to {max(load):.1f}" if load else ""
     head = [
         "# Benchmarks",
         f"Made by `{results['command']}` on {results['date']}: {machine['cpu']}, {results['cores']} cores, JAX on "
-        f"{', '.join(machine['devices'])}, float64. {versions}. {results['seconds']:.0f} s in all.",
+        f"{', '.join(machine['devices'])}, float64. {versions}. {results['seconds']:.0f} s in all{busy}.",
         f"M = 4, K = 8, Omega = 0.5, kappa = 1, Omega_mu = 0.5 (mu + 2), g0 = 1, T = {size['end']:g}, {size['batch']} "
         "random spin directions. Times are of one trajectory, medians with least and most over the rounds. Errors: "
         f"of the final spins against SciPy DOP853 at 1e-13, the largest over the spins; of the first "
