@@ -144,7 +144,6 @@ def picture(results: Row, path: Path) -> None:
             (point,) = work.loglog(row["error"]["median"], row["ms"]["median"], marker, label=row["mode"])
             work.vlines(row["error"]["median"], row["ms"]["min"], row["ms"]["max"], color=point.get_color())
     work.set(xlabel="median error of the final spins", ylabel="ms for one trajectory")
-    work.legend(fontsize=6)
     for name in ("scaling", "scaling_elsewhere"):
         rows = _rows(sections, name)
         for mode in dict.fromkeys(row["mode"] for row in rows):
@@ -159,9 +158,9 @@ def picture(results: Row, path: Path) -> None:
     ):
         step.semilogy([row["modes"] for row in single], times, "o-", label=label)
     step.set(xlabel="patterns M", ylabel="ms")
-    for axes in (batch, step):
+    for axes in (work, batch, step):
         if axes.lines:
-            axes.legend(fontsize=7)
+            axes.legend(fontsize=6)
     figure.savefig(path, dpi=140)
     plt.close(figure)
 
