@@ -1,0 +1,83 @@
+"""All benchmarks: `python -m benchmarks`, from the root of the repository. `--quick` only shows that they run.
+
+Sections, each in a process of its own:
+
+- one_core   every mode of this package and every peer, pinned to one core
+- devices    one and all CPU devices, against a heyoka.py process on each core
+- cold       imports and the command of the paper's Fig. 3 in new processes
+- roofline   one step against operations and bytes, M = 4 to 16, pinned to one core
+- gradients  derivatives of an end-time overlap, pinned to one core
+- scaling    time against the size of a batch; on a CPU, and again on a GPU where JAX has one
+- memory     peak memory
+
+It prints tables and writes OUT/benchmarks.json and OUT/benchmarks.png. Peers: `pip install ".[benchmarks]"`; those that
+are not installed are said to be skipped.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from . import child, report
+from .bars import bars
+from .sizes import QUICK, Size
+
+SECTIONS = ("one_core", "devices", "cold", "roofline", "gradients", "scaling", "memory")
+PINNED = ("one_core", "gradients", "roofline")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, and not every mode")
+    parser.add_argument("--rounds", type=int, help="turns of every mode (default 7, quick 1)")
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS, help="only these")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for JSON and picture (default out)")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the page")
+    options = parser.parse_args()
+    size = QUICK if options.quick else Size()
+    if options.rounds is not None:
+        size = dataclasses.replace(size, rounds=options.rounds)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    begin, cores = time.perf_counter(), child.all_cores()
+    results = dict(
+        command=" ".join(["python -m benchmarks", *sys.argv[1:]]),
+        date=time.strftime("%Y-%m-%d"),
+        machine=child.run("work", "machine", size, anywhere=True),
+        cores=len(cores) or "unknown",
+        pinned="pinned to one core" if cores else "not pinned, which this platform cannot",
+        size=dataclasses.asdict(size),
+        sections={},
+        load=[],
+    )
+    sections, platform = results["sections"], results["machine"]["platform"]
+    facts = dict(results["size"], pinned=results["pinned"], platform=platform)
+    runs = [(name, name, {}) for name in options.sections]
+    if platform != "cpu" and "scaling" in options.sections:
+        runs.append(("scaling_elsewhere", "scaling", dict(anywhere=True)))
+    for name, module, where in runs:
+        pin = cores[-1:] if name in PINNED else ()
+        sections[name] = child.run(module, "measure", size, cores=pin, **where)
+        judged = {} if not options.quick else dict(met=None)  # tiny sizes tell nothing of speed
+        results["load"] += os.getloadavg()[:1] if hasattr(os, "getloadavg") else ()
+        results["bars"] = [row | judged for row in bars(sections)]
+        results["seconds"] = time.perf_counter() - begin
+        print(report.section(name, sections[name], facts), end="\n\n", flush=True)
+        (options.out / "benchmarks.json").write_text(json.dumps(results, indent=1))
+        if options.markdown:  # after every section: a run that is broken off leaves what it measured
+            options.markdown.write_text(report.page(results))
+    report.picture(results, options.out / "benchmarks.png")
+    print("## Bars", report.bars_table(results["bars"]), sep="\n\n")
+    print(
+        f"\nwrote {options.out / 'benchmarks.json'} and {options.out / 'benchmarks.png'} in {results['seconds']:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
