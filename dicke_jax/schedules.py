@@ -38,18 +38,17 @@ class PiecewiseLinear(eqx.Module):
             refuse("times", "strictly increasing", "times that are not")
 
     def __call__(self, t: ArrayLike) -> Array:
-        now = jnp.clip(jnp.asarray(t, self.times.dtype), self.times[0], self.times[-1])
-        piece = jnp.clip(jnp.searchsorted(self.times, now, side="right") - 1, 0, self.times.size - 2)
-        t0, t1 = self.times[piece], self.times[piece + 1]
-        share = (now - t0) / (t1 - t0)
-        return (1 - share) * self.values[piece] + share * self.values[piece + 1]
+        return self.from_(t)[0]
 
-    def slope(self, t: ArrayLike) -> Array:
-        """The slope from t on: at a kink, that of the piece that begins there."""
+    def from_(self, t: ArrayLike) -> tuple[Array, Array]:
+        """Value and slope at t; at a kink those of the piece that begins there, with that piece's derivatives."""
         now = jnp.asarray(t, self.times.dtype)
         piece = jnp.clip(jnp.searchsorted(self.times, now, side="right") - 1, 0, self.times.size - 2)
-        rise = (self.values[piece + 1] - self.values[piece]) / (self.times[piece + 1] - self.times[piece])
-        return jnp.where((now >= self.times[0]) & (now < self.times[-1]), rise, jnp.zeros_like(rise))
+        t0, t1, v0, v1 = self.times[piece], self.times[piece + 1], self.values[piece], self.values[piece + 1]
+        slope = (v1 - v0) / (t1 - t0)
+        inside = (now >= self.times[0]) & (now < self.times[-1])
+        outside = jnp.where(now < self.times[0], self.values[0], self.values[-1])
+        return jnp.where(inside, v0 + (now - t0) * slope, outside), jnp.where(inside, slope, jnp.zeros_like(slope))
 
 
 def is_schedule(rate: Any) -> bool:

@@ -174,7 +174,8 @@ def mfsolve(
         refuse("rtol and atol", "left out where stepsize_controller is given, which has its own", f"{rtol} and {atol}")
     adaptive = isinstance(stepsize_controller, dfx.AbstractAdaptiveStepSizeController)
     if model.kinks and adaptive:
-        at = jnp.sort(jnp.concatenate([kinks.astype(model.dtype) for kinks in model.kinks]))
+        # no derivatives: a kink that moves acts through the rate, and steps that move with it would add their error
+        at = jax.lax.stop_gradient(jnp.sort(jnp.concatenate([kinks.astype(model.dtype) for kinks in model.kinks])))
         stepsize_controller = dfx.ClipStepSizeController(stepsize_controller, step_ts=at)
     if solver is None:
         solver = dfx.Dopri8() if model.kinks and not adaptive else default_solver(model, tolerance, adjoint)
@@ -215,7 +216,7 @@ def _integrate(
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
     if isinstance(adjoint, ReplayAdjoint):
         most = adjoint.max_steps if max_steps is None else min(max_steps, adjoint.max_steps)
-        how = jax.tree.map(  # steps are held as they were: the kinks that they go to, too
+        how = jax.tree.map(  # steps are held as they were
             lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, (dt0, solver, stepsize_controller)
         )
         ys, result, stats = replayed((model, y0, span), *how, most)

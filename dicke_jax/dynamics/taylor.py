@@ -149,7 +149,7 @@ class _Rates(eqx.Module):
     @classmethod
     def around(cls, t: Array, model: DickeModel) -> "_Rates":
         def series(rate: Any, scale: float) -> list[Array]:
-            parts = [rate(t), rate.slope(t)] if isinstance(rate, PiecewiseLinear) else [jnp.asarray(rate)]
+            parts = rate.from_(t) if isinstance(rate, PiecewiseLinear) else (jnp.asarray(rate),)
             return [scale * part.astype(model.dtype) for part in parts]
 
         jumps = []
