@@ -30,7 +30,7 @@ def value(model, state, times, adjoint, **options):
 
 @pytest.mark.parametrize("number", [2, 7])
 def test_every_derivative_is_that_of_forward_mode(number):
-    """In all rates, those of the ramp and of the jumps too, the weights and the initial state; the times by differences.
+    """In all rates, those of the ramp and of the jumps too, the weights and the initial state; times by differences.
 
     Where rates have kinks forward mode is off by some 1e-5 in the first time, with steps that move along.
     """

@@ -89,7 +89,7 @@ def default_tolerance(dtype: jnp.dtype) -> float:
 
 
 def default_solver(
-    model: DickeModel, tolerance: ArrayLike, adjoint: dfx.AbstractAdjoint | ReplayAdjoint | None = None
+    model: DickeModel, tolerance: Any, adjoint: dfx.AbstractAdjoint | ReplayAdjoint | None = None
 ) -> dfx.AbstractSolver:
     """The Taylor series, of an order that suits tolerance and precision.
 

@@ -51,7 +51,8 @@ class _Series(eqx.Module):
         return self.x, self.y, self.z, self.re, self.im
 
     def followed_by(self, higher: "_Coefficients") -> "_Series":
-        return _Series(*(c + more for c, more in zip(self.coefficients, higher, strict=True)), self.flip)
+        x, y, z, re, im = (c + more for c, more in zip(self.coefficients, higher, strict=True))
+        return _Series(x, y, z, re, im, self.flip)
 
     def at(self, h: Array) -> RealState:
         """The value at a time h after the expansion point."""
@@ -137,7 +138,10 @@ def has_series(model: DickeModel) -> bool:
 
 
 class _Rates(eqx.Module):
-    """The coefficients around one time of every rate: one for a constant, two for a `PiecewiseLinear`."""
+    """The coefficients around one time of every rate: one for a constant, two for a `PiecewiseLinear`.
+
+    Each kernel makes its own from the model: the backend aborts for numbers that it could have folded beforehand.
+    """
 
     flip: list[Array]
     turn: list[Array]
@@ -147,9 +151,9 @@ class _Rates(eqx.Module):
     jumps: list[tuple[Array, Array]]  # T and c
 
     @classmethod
-    def around(cls, t: Array, model: DickeModel) -> "_Rates":
+    def around(cls, t: Array | None, model: DickeModel) -> "_Rates":
         def series(rate: Any, scale: float) -> list[Array]:
-            parts = rate.from_(t) if isinstance(rate, PiecewiseLinear) else (jnp.asarray(rate),)
+            parts = (jnp.asarray(rate),) if t is None or not isinstance(rate, PiecewiseLinear) else rate.from_(t)
             return [scale * part.astype(model.dtype) for part in parts]
 
         jumps = []
@@ -180,7 +184,7 @@ def _start(y0: RealState, rates: _Rates) -> _Series:
 
 
 def _step(
-    t: Array, h: Array, start: RealState, model: DickeModel, order: int
+    t: Array | None, h: Array, start: RealState, model: DickeModel, order: int
 ) -> tuple[RealState, RealState, _Coefficients]:
     fuses = model.spins.operator.elementwise
     field, project, following = (as_one_kernel(part, fuses) for part in (_field, _project, _next))
@@ -202,19 +206,21 @@ def _z(n: int, series: _Series) -> Array:
     return series.z[n] if n < len(series.z) else series.flip / n * series.y[n - 1]
 
 
-def _field(n: int, re: list[ModeReals], t: Array, model: DickeModel) -> SubsetReals:
+def _field(n: int, re: list[ModeReals], t: Array | None, model: DickeModel) -> SubsetReals:
     rates = _Rates.around(t, model)
     return model.spins.field(_times(rates.turn, re, n))
 
 
-def _project(n: int, series: _Series, t: Array, model: DickeModel) -> ModeReals:
+def _project(n: int, series: _Series, t: Array | None, model: DickeModel) -> ModeReals:
     rates = _Rates.around(t, model)
     if rates.constant:
         return rates.drive[0] * model.spins.project(_z(n, series))
     return model.spins.project(_times(rates.drive, series.z, n))
 
 
-def _next(n: int, series: _Series, turn: list[SubsetReals], drive_n: ModeReals, t, model) -> _Coefficients:
+def _next(
+    n: int, series: _Series, turn: list[SubsetReals], drive_n: ModeReals, t: Array | None, model: DickeModel
+) -> _Coefficients:
     """The coefficients of order n + 1 from all lower ones."""
     rates = _Rates.around(t, model)
     x, y, re, im = series.x, series.y, series.re, series.im
