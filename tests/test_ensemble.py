@@ -116,6 +116,19 @@ def test_what_is_kept_is_what_is_asked_for(ensemble):
     assert run.m is None and run.overlaps is None and "reduced" in repr(run)
 
 
+def test_one_compilation_serves_every_chunk_and_other_rates():
+    traced = []
+
+    def last(solution):
+        traced.append(solution)
+        return solution.overlaps[-1]
+
+    dj.solve_ensemble(MODEL, STATES, TIMES, save=last, chunk=32)
+    once = len(traced)
+    dj.solve_ensemble(paper(0.7, 2), jax.tree.map(lambda x: x[:35], STATES), 2 * TIMES, save=last, chunk=32)
+    assert len(traced) == once <= 2
+
+
 def test_until_nothing_moves():
     models = jax.vmap(lambda g: paper(g, 2))(jnp.array([0.55, 1.0]))
     run = dj.solve_ensemble(models, dj.stored_pattern(MODEL, 0))
