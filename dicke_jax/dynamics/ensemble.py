@@ -16,8 +16,8 @@ from ..model import DickeModel, check_model
 from ..state import MeanFieldState
 from .solve import mfsolve
 from .steady import steadystate
+from .taylor import rows_in_cache
 
-CACHE = 32_768  # bytes of a core's first cache, into which the series of the rows in lock step should fit
 CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
 CHUNK_ELSEWHERE = 65_536
 KEPT = ("m", "alpha", "overlaps", "occupations", "reduced")
@@ -115,7 +115,8 @@ def solve_ensemble(
     shape, total, model_of, state_of = _rows(model, states)
     if total == 0:
         refuse("states", "at least one", f"leading axes {shape}")
-    together = _rows_in_lock_step(model) if platform == "cpu" else None  # elsewhere all of a chunk
+    # on a CPU as many rows in lock step as one kernel takes; elsewhere all of a chunk
+    together = rows_in_cache(model, 8 if model.dtype == np.float32 else 18) if platform == "cpu" else None
     unit = len(devices) * (together or 1)
     each = len(devices) * CHUNK.get(platform, CHUNK_ELSEWHERE) if chunk is None else chunk
     check_count("chunk", each)
@@ -215,13 +216,6 @@ def _run_chunk(run: _Run, model: DickeModel, states: MeanFieldState, mesh: Mesh 
     specs = (all_, row if run.own_models else all_)
     split = jax.shard_map(every, mesh=mesh, in_specs=(specs, row), out_specs=row, check_vma=False)
     return split(arrays, states)
-
-
-def _rows_in_lock_step(model: DickeModel) -> int:
-    """A power of two, 4 to 64, for which x, y and the field of every order fit into the cache; 1 for large K."""
-    single = model.dtype != np.float64
-    each = 3 * (8 if single else 18) * model.num_subsets * (4 if single else 8)
-    return 1 if model.num_subsets >= 512 else 2 ** min(6, max(2, int(math.log2(max(1, CACHE / each)))))
 
 
 def _rows(

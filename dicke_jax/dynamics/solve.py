@@ -89,7 +89,7 @@ def default_tolerance(dtype: jnp.dtype) -> float:
 
 
 def default_solver(
-    model: DickeModel, tolerance: Any, adjoint: dfx.AbstractAdjoint | ReplayAdjoint | None = None
+    model: DickeModel, tolerance: Any, adjoint: dfx.AbstractAdjoint | ReplayAdjoint | None = None, dense: bool = True
 ) -> dfx.AbstractSolver:
     """The Taylor series, of an order that suits tolerance and precision.
 
@@ -99,7 +99,7 @@ def default_solver(
     if isinstance(adjoint, dfx.BacksolveAdjoint) or not has_series(model) or not model.spins.operator.elementwise:
         return dfx.Dopri8()
     if model.dtype != jnp.float64:
-        return BilinearTaylor(8)
+        return BilinearTaylor(8, dense)
     return BilinearTaylor(
         next((order for least, order in ORDERS if known(tolerance) and float(tolerance) >= least), 18)
     )
@@ -178,7 +178,9 @@ def mfsolve(
         at = jax.lax.stop_gradient(jnp.sort(jnp.concatenate([kinks.astype(model.dtype) for kinks in model.kinks])))
         stepsize_controller = dfx.ClipStepSizeController(stepsize_controller, step_ts=at)
     if solver is None:
-        solver = dfx.Dopri8() if model.kinks and not adaptive else default_solver(model, tolerance, adjoint)
+        solver = (
+            dfx.Dopri8() if model.kinks and not adaptive else default_solver(model, tolerance, adjoint, times.size > 2)
+        )
     elif model.kinks and not adaptive and isinstance(solver, BilinearTaylor):
         must_be = "an adaptive one, which steps onto the kinks of the rates, for BilinearTaylor"
         refuse("stepsize_controller", must_be, type(stepsize_controller).__name__)

@@ -14,6 +14,7 @@ A high order costs little, steps are several times longer than those of a Runge-
 coefficients are the dense output.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
@@ -28,7 +29,9 @@ from ..dissipation import apply_terms
 from ..equations import mean_field_equations
 from ..model import DickeModel
 from ..schedules import PiecewiseLinear, is_schedule
-from .kernels import as_one_kernel
+from .kernels import as_one_kernel, in_blocks
+
+CACHE = 32_768  # bytes of a core's first cache
 
 _Coefficients: TypeAlias = tuple[list[Array], ...]
 
@@ -88,6 +91,8 @@ class TaylorPolynomial(dfx.AbstractLocalInterpolation):
 class BilinearTaylor(dfx.AbstractSolver):
     """The Taylor-series solver of `mfsolve` and `steadystate`, for rates that are constant or `PiecewiseLinear`.
 
+    - `dense`: whether the coefficients are kept for values within a step, which nothing asks for where only the ends of
+      a run are saved; `mfsolve` chooses.
     - `series_order`: 18 suits tight tolerances in float64, 13 looser ones, 8 suits float32; `mfsolve` chooses. The
       last term of the series is the error estimate, so that any adaptive step-size controller of diffrax can drive it.
 
@@ -97,6 +102,7 @@ class BilinearTaylor(dfx.AbstractSolver):
     """
 
     series_order: int = eqx.field(static=True, default=18)
+    dense: bool = eqx.field(static=True, default=True)
 
     term_structure: ClassVar = dfx.ODETerm
     interpolation_cls: ClassVar[Callable[..., TaylorPolynomial]] = TaylorPolynomial
@@ -124,11 +130,18 @@ class BilinearTaylor(dfx.AbstractSolver):
     def step(
         self, terms: Any, t0: Any, t1: Any, y0: RealState, args: DickeModel, solver_state: None, made_jump: Any
     ) -> tuple[RealState, RealState, dict[str, Any], None, dfx.RESULTS]:
-        step = as_one_kernel(_step, args.spins.operator.elementwise)
+        rows = rows_in_cache(args, self.series_order)
+        step = in_blocks(_step, rows, args.spins.operator.elementwise)
         when = t0 if args.is_time_dependent else None
-        y1, error, higher = step(when, t1 - t0, y0, args, self.series_order)
-        series = _start(y0, _Rates.around(t0, args)).followed_by(higher)
+        y1, error, higher = step(when, t1 - t0, y0, args, self.series_order, self.dense)
+        series = _start(y0, _Rates.around(t0, args)).followed_by(higher) if self.dense else None
         return y1, error, dict(series=series), None, dfx.RESULTS.successful
+
+
+def rows_in_cache(model: DickeModel, order: int) -> int:
+    """A power of two, 4 to 64, for which x, y and the field of every order fit into the cache; 1 for large K."""
+    each = 3 * order * model.num_subsets * jnp.dtype(model.dtype).itemsize
+    return 1 if model.num_subsets >= 512 else 2 ** min(6, max(2, int(math.log2(max(1, CACHE / each)))))
 
 
 def has_series(model: DickeModel) -> bool:
@@ -184,8 +197,8 @@ def _start(y0: RealState, rates: _Rates) -> _Series:
 
 
 def _step(
-    t: Array | None, h: Array, start: RealState, model: DickeModel, order: int
-) -> tuple[RealState, RealState, _Coefficients]:
+    t: Array | None, h: Array, start: RealState, model: DickeModel, order: int, dense: bool
+) -> tuple[RealState, RealState, _Coefficients | None]:
     fuses = model.spins.operator.elementwise
     field, project, following = (as_one_kernel(part, fuses) for part in (_field, _project, _next))
     rates = _Rates.around(t, model)
@@ -194,7 +207,8 @@ def _step(
         turn.append(field(n, series.re, t, model))
         series = series.followed_by(following(n, series, turn, project(n, series, t, model), t, model))
     # order 0 is the argument itself, and a kernel cannot hand back what it was given
-    return *as_one_kernel(_sum, fuses)(h, series), tuple(c[1:] for c in series.coefficients)
+    higher = tuple(c[1:] for c in series.coefficients) if dense else None
+    return *as_one_kernel(_sum, fuses)(h, series), higher
 
 
 def _times(rate: list[Array], c: list[Array], n: int) -> Array:
