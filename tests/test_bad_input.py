@@ -304,7 +304,7 @@ CASES = {
     ),
     "single spins: enormous": (
         lambda: dj.mesolve(DISSIPATIVE, STATE, [0.0, 1.0], 5000),
-        r"subset_size and levels must be .*dimension about 10\^3013, 10\^6019 GB",
+        r"subset_size and levels must be .*dimension about 10\^3012, 10\^6018 GB",
     ),
     "single spins: long": (
         lambda: dj.mesolve(DISSIPATIVE, dj.MeanFieldState(2 * STATE.m, STATE.alpha), [0.0, 1.0], 1),
