@@ -129,6 +129,35 @@ def test_series_solver_for_couplings_that_need_a_matrix_product():
     np.testing.assert_allclose(series.m, pair.m, atol=1e-9)
 
 
+def test_derivatives_of_a_batch_and_batches_of_derivatives():
+    """jvp and grad outside and inside of vmap, of 20 rows that the kernel takes in blocks, and in nested batches."""
+    model = uneven(2)
+    states = jax.vmap(lambda key: dj.random_state(key, model))(jax.random.split(jax.random.key(0), 20))
+
+    def one(g0, state, adjoint):
+        at = dataclasses.replace(model, g0=g0)
+        options = dict(solver=dj.BilinearTaylor(13, dense=False), adjoint=adjoint, throw=False)
+        return dj.mfsolve(at, state, jnp.array([0.0, 2.0]), **options).overlaps[-1, 0]
+
+    def every(g0, adjoint):
+        return jax.vmap(one, in_axes=(0, 0, None))(g0, states, adjoint)
+
+    couplings = jnp.linspace(0.5, 1.0, 20)
+    steps = dfx.ForwardMode()
+    outside = jax.jit(lambda g0: jax.jvp(lambda g: every(g, steps), (g0,), (jnp.ones(20),)))(couplings)
+    each = jax.jit(jax.vmap(lambda g, s: jax.jvp(lambda g: one(g, s, steps), (g,), (1.0,))))(couplings, states)
+    np.testing.assert_allclose(outside[1], each[1], atol=1e-10)
+    backward = jax.jit(jax.grad(lambda g0: jnp.sum(every(g0, dfx.RecursiveCheckpointAdjoint()))))(couplings)
+    np.testing.assert_allclose(backward, outside[1], atol=1e-8)
+    step = 1e-5
+    change = (every(couplings + step, steps) - every(couplings - step, steps)) / (2 * step)
+    np.testing.assert_allclose(outside[1], change, atol=1e-7)
+    nested = jax.vmap(jax.vmap(lambda g, s: one(g, s, steps)))(
+        couplings.reshape(4, 5), jax.tree.map(lambda x: x.reshape(4, 5, *x.shape[1:]), states)
+    )
+    np.testing.assert_allclose(nested.ravel(), outside[0], atol=1e-12)
+
+
 def test_a_large_batch_with_dense_couplings_compiles_and_agrees():
     """Reductions over thousands of rows are what XLA's CPU backend cannot emit inside one kernel."""
     rng = np.random.default_rng(0)

@@ -46,7 +46,9 @@ def in_blocks(function: Callable[..., Any], rows: int, fuses: bool = True) -> Ca
         leaves, structure = jax.tree.flatten(arrays)
 
         def kernel(*leaves: Array) -> Any:
-            return as_one_kernel(function)(*eqx.combine(jax.tree.unflatten(structure, leaves), rest))
+            out = as_one_kernel(function)(*eqx.combine(jax.tree.unflatten(structure, leaves), rest))
+            # a reshape brings a batch axis to the front, where those of value and derivative have to agree
+            return jax.tree.map(lambda x: jax.lax.reshape(x[None], x.shape), out)
 
         @jax.custom_batching.custom_vmap
         def blocked(*leaves: Array) -> Any:
