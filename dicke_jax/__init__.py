@@ -5,8 +5,8 @@ retrieval dynamics" (2021). This page is the table of contents, in the order in 
 """
 
 from importlib import import_module as _import_module
-from importlib.metadata import version as _version
-from types import ModuleType as _ModuleType
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 # What is stored
 from .couplings import AbstractCouplings as AbstractCouplings
@@ -69,55 +69,70 @@ from .phases import CueEnd as CueEnd
 from .phases import RetrievalEnds as RetrievalEnds
 from .phases import retrieval_probability as retrieval_probability
 
-# What can be inferred
-from .inference import FreeRates as FreeRates
-from .inference import free_rates as free_rates
-from .inference import InferenceStatus as InferenceStatus
-from .inference import Inversion as Inversion
-from .inference import invert_critical_coupling as invert_critical_coupling
-from .inference import LocatedCoupling as LocatedCoupling
-from .inference import locate_critical_coupling as locate_critical_coupling
-from .inference import Measurements as Measurements
-from .inference import StationaryCurve as StationaryCurve
-from .inference import TimeTrace as TimeTrace
-from .inference import FitResult as FitResult
-from .inference import fit as fit
-from .inference import PosteriorSamples as PosteriorSamples
-from .inference import sample_posterior as sample_posterior
-from .inference import DesignResult as DesignResult
-from .inference import design as design
-from .inference import stability_margin as stability_margin
-from .inference import basin_proxy as basin_proxy
+if _TYPE_CHECKING:  # these rooms, with what they need, are loaded when one of their names is first asked for
+    # What can be inferred
+    from .inference import FreeRates as FreeRates
+    from .inference import free_rates as free_rates
+    from .inference import InferenceStatus as InferenceStatus
+    from .inference import Inversion as Inversion
+    from .inference import invert_critical_coupling as invert_critical_coupling
+    from .inference import LocatedCoupling as LocatedCoupling
+    from .inference import locate_critical_coupling as locate_critical_coupling
+    from .inference import Measurements as Measurements
+    from .inference import StationaryCurve as StationaryCurve
+    from .inference import TimeTrace as TimeTrace
+    from .inference import FitResult as FitResult
+    from .inference import fit as fit
+    from .inference import PosteriorSamples as PosteriorSamples
+    from .inference import sample_posterior as sample_posterior
+    from .inference import DesignResult as DesignResult
+    from .inference import design as design
+    from .inference import stability_margin as stability_margin
+    from .inference import basin_proxy as basin_proxy
 
-# Where finite N differs
-from .finite_size import Moments as Moments
-from .finite_size import MasterSolution as MasterSolution
-from .finite_size import MasterStatus as MasterStatus
-from .finite_size import mesolve as mesolve
-from .finite_size import TrajectorySolution as TrajectorySolution
-from .finite_size import mcsolve as mcsolve
-from .finite_size import TheoremCheck as TheoremCheck
-from .finite_size import TheoremConstants as TheoremConstants
-from .finite_size import check_theorem as check_theorem
-from .finite_size import initial_error as initial_error
-from .finite_size import scaled_error as scaled_error
-from .finite_size import theorem_constants as theorem_constants
-from .finite_size import CovarianceStatus as CovarianceStatus
-from .finite_size import OutputSpectrum as OutputSpectrum
-from .finite_size import StationaryCovariance as StationaryCovariance
-from .finite_size import gaussian_moments as gaussian_moments
-from .finite_size import output_spectrum as output_spectrum
-from .finite_size import stationary_covariance as stationary_covariance
-from .finite_size import WignerSolution as WignerSolution
-from .finite_size import wigner_moments as wigner_moments
-from .finite_size import commutators as commutators
-from .finite_size import product_covariance as product_covariance
-
-__version__ = _version("dicke-jax")
+    # Where finite N differs
+    from .finite_size import Moments as Moments
+    from .finite_size import MasterSolution as MasterSolution
+    from .finite_size import MasterStatus as MasterStatus
+    from .finite_size import mesolve as mesolve
+    from .finite_size import TrajectorySolution as TrajectorySolution
+    from .finite_size import mcsolve as mcsolve
+    from .finite_size import TheoremCheck as TheoremCheck
+    from .finite_size import TheoremConstants as TheoremConstants
+    from .finite_size import check_theorem as check_theorem
+    from .finite_size import initial_error as initial_error
+    from .finite_size import scaled_error as scaled_error
+    from .finite_size import theorem_constants as theorem_constants
+    from .finite_size import CovarianceStatus as CovarianceStatus
+    from .finite_size import OutputSpectrum as OutputSpectrum
+    from .finite_size import StationaryCovariance as StationaryCovariance
+    from .finite_size import gaussian_moments as gaussian_moments
+    from .finite_size import output_spectrum as output_spectrum
+    from .finite_size import stationary_covariance as stationary_covariance
+    from .finite_size import WignerSolution as WignerSolution
+    from .finite_size import wigner_moments as wigner_moments
+    from .finite_size import commutators as commutators
+    from .finite_size import product_covariance as product_covariance
 
 
-def __getattr__(name: str) -> _ModuleType:
-    """Studies and plotting load xarray and matplotlib, when they are first asked for."""
-    if name in ("studies", "plotting"):
+_ROOMS = ("inference", "finite_size")
+_FOLDERS = ("studies", "plotting")  # these load xarray and matplotlib
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("dicke-jax")
+    if name in (*_ROOMS, *_FOLDERS):
         return _import_module(f".{name}", __name__)
+    if not name.startswith("_"):
+        for room in _ROOMS:
+            if hasattr(module := _import_module(f".{room}", __name__), name):
+                return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    later = [name for room in _ROOMS for name in vars(_import_module(f".{room}", __name__)) if not name.startswith("_")]
+    return sorted({*globals(), *later, *_FOLDERS, "__version__"})

@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Inexact
 
 from ._typing import ModeReals, SpinVectors, SubsetReals
 from .model import DickeModel
@@ -80,7 +80,7 @@ def state_of_overlaps(model: DickeModel, xi: ModeReals, lengths: SubsetReals) ->
     return MeanFieldState(stationary_spins(model, b, lengths), alpha)
 
 
-def follow(xi: ModeReals, valid: Bool[Array, ""], model: DickeModel, lengths: SubsetReals) -> ModeReals:
+def follow(xi: ModeReals, valid: Bool[Array, "..."], model: DickeModel, lengths: SubsetReals) -> ModeReals:
     """`xi`, known to solve xi = P(xi), as a function of the model and the spin lengths.
 
         (1 - P') dxi = dP
@@ -92,7 +92,7 @@ def follow(xi: ModeReals, valid: Bool[Array, ""], model: DickeModel, lengths: Su
 
 
 @eqx.filter_custom_jvp
-def _follow(xi: ModeReals, valid: Bool[Array, ""], args: tuple[DickeModel, SubsetReals]) -> ModeReals:
+def _follow(xi: ModeReals, valid: Bool[Array, "..."], args: tuple[DickeModel, SubsetReals]) -> ModeReals:
     return xi
 
 
@@ -105,7 +105,7 @@ def _(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array
     return xi, trusted(valid, -jnp.linalg.solve(jacobian, d_residual))
 
 
-def trusted(valid: Bool[Array, "*shape"], tangent: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def trusted(valid: Bool[Array, "..."], tangent: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
     """A derivative, or NaN where it is not `valid`, in forward and in reverse mode.
 
     In reverse mode only what is asked for can be NaN: a row of a batch that is masked out spoils no other row.

@@ -11,5 +11,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 settings.register_profile("project", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("project")
 
-with install_import_hook("dicke_jax", "beartype.beartype"):
-    pass
+# An int is a float, as type checkers have it; without `with`, the hook stays for modules that are imported later.
+install_import_hook("dicke_jax", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+
+def pytest_configure(config):
+    """What one worker, test or session has compiled, the next one finds, in pytest's own cache."""
+    if config.pluginmanager.hasplugin("cacheprovider"):
+        jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("compiled")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

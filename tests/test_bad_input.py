@@ -311,6 +311,7 @@ CASES = {
         ".m_k. must be at most 1; got 2.0",
     ),
     "tsave: exact": (lambda: dj.mesolve(MODEL, STATE, [1.0, 0.0], 1), "tsave must be at least two increasing times"),
+    "state: reduction": (lambda: dj.reduce_symmetry(MODEL, MODEL), "state must be a MeanFieldState; got DickeModel"),
     "state: exact": (lambda: dj.mesolve(MODEL, 1.0, [0.0, 1.0], 1), "state must be a MeanFieldState; got float"),
     "trajectories: dissipation": (
         lambda: dj.mcsolve(KEY, DISSIPATIVE, STATE, [0.0, 1.0], 1),

@@ -45,7 +45,7 @@ def curve(g0, g_crit=0.7):
 G0 = np.linspace(0.52, 1.5, 21)
 
 
-@pytest.mark.parametrize("repetitions", [12, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("repetitions", [6, pytest.param(100, marks=pytest.mark.slow)])
 def test_truth_lies_in_the_intervals_as_often_as_stated(repetitions):
     """Rates and the initial overlap, from a time trace and a stationary curve together.
 

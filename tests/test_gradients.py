@@ -41,16 +41,16 @@ def reference():
 
 
 def test_reverse_mode_through_a_trajectory(reference):
-    np.testing.assert_allclose(jax.grad(value)(PARAMETERS), reference, atol=2e-8)
+    np.testing.assert_allclose(jax.jit(jax.grad(value))(PARAMETERS), reference, atol=2e-8)
 
 
 def test_forward_mode_through_a_trajectory(reference):
     def forward(flat):
         return value(flat, adjoint=dfx.ForwardMode())
 
-    np.testing.assert_allclose(jax.jacfwd(forward)(PARAMETERS), reference, atol=2e-8)
+    np.testing.assert_allclose(jax.jit(jax.jacfwd(forward))(PARAMETERS), reference, atol=2e-8)
     direction = np.random.default_rng(0).normal(size=PARAMETERS.size)
-    _, slope = jax.jvp(forward, (PARAMETERS,), (jnp.asarray(direction),))
+    _, slope = jax.jit(lambda d: jax.jvp(forward, (PARAMETERS,), (d,)))(jnp.asarray(direction))
     assert float(slope) == pytest.approx(float(reference @ direction), abs=2e-7)
 
 
@@ -65,8 +65,8 @@ def test_reverse_mode_under_vmap():
     def overlap(g):
         return value(PARAMETERS.at[0].set(g))  # parameter 0 is g0, by the alphabet
 
-    many = jax.vmap(jax.grad(overlap))(g0)
-    assert float(many[1]) == pytest.approx(float(jax.grad(overlap)(g0[1])), abs=1e-9)
+    many = jax.jit(jax.vmap(jax.grad(overlap)))(g0)
+    assert float(many[1]) == pytest.approx(float(jax.jit(jax.grad(overlap))(g0[1])), abs=1e-9)
 
 
 RATES = jnp.array([0.5, 1.7, 0.9, 1.25, 0.85])  # Omega, Omega_nu, kappa_nu, g0, spin length
@@ -201,7 +201,10 @@ def test_eigenvalue_gradients_are_right_at_simple_eigenvalues_and_absent_elsewhe
     assert np.isnan(jax.grad(lambda g: values(g)[2])(0.95))
 
 
-@pytest.mark.parametrize("kind", ["normal", pytest.param("existence", marks=pytest.mark.slow), "stability"])
+LONG = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("existence", "stability")]
+
+
+@pytest.mark.parametrize("kind", ["normal", *LONG])
 def test_thresholds_are_differentiable_in_every_rate(kind):
     """Closed form and roots found, for the same model, unequal weights and dissipation, against differences."""
     spins = dj.map_to_large_spins(dj.random_patterns(jax.random.key(5), 2, 101)).spins

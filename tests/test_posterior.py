@@ -25,10 +25,14 @@ def curve(g0, g_crit=0.7):
 VALUES = curve(G0) + NOISE * np.random.default_rng(0).normal(size=G0.size)
 
 
-def test_samples_have_the_density_that_quadrature_and_the_prior_have():
-    """Of a rate that the data fix, by a sum over a grid in NumPy; of one that they do not feel, a cut-off normal."""
+@pytest.fixture(scope="module")
+def found():
     free, bounds = ("omega_spin", "g0"), {"g0": (0.9, 2.1)}
-    found = dj.fit(START, dj.StationaryCurve(G0, VALUES, NOISE), free=free, bounds=bounds)
+    return dj.fit(START, dj.StationaryCurve(G0, VALUES, NOISE), free=free, bounds=bounds)
+
+
+def test_samples_have_the_density_that_quadrature_and_the_prior_have(found):
+    """Of a rate that the data fix, by a sum over a grid in NumPy; of one that they do not feel, a cut-off normal."""
     assert np.isfinite(found.rates[0]) and np.isnan(found.rates[1])
     samples = dj.sample_posterior(found, KEY, prior=0.4)
     assert (samples.r_hat < 1.01).all() and samples.num_divergent < 20 and "chains agree" in repr(samples)
@@ -68,7 +72,7 @@ def test_samples_agree_with_the_fisher_information_where_much_is_known():
     assert abs(np.corrcoef(logs.T)[0, 1] - correlation) < 0.15
 
 
-def test_without_blackjax_it_says_what_to_install(monkeypatch):
+def test_without_blackjax_it_says_what_to_install(found, monkeypatch):
     monkeypatch.setitem(sys.modules, "blackjax", None)
     with pytest.raises(ImportError, match=r'pip install "dicke-jax\[posterior\]"'):
-        dj.sample_posterior(None, KEY)
+        dj.sample_posterior(found, KEY)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_all, known
-from .._typing import RealState
+from .._typing import RealState, RealStates
 from ..equations import mean_field_equations
 from ..model import DickeModel
 from ..state import MeanFieldState
@@ -209,7 +209,7 @@ def _first_return(centred: Float[Array, "S n"], spread2: Array) -> tuple[Array, 
     return (1 + first).astype(far.dtype) + offset[first], jnp.any(good)
 
 
-def _follow(model: DickeModel, y: RealState, times: Float[Array, " T"]) -> RealState:
+def _follow(model: DickeModel, y: RealState, times: Float[Array, " T"]) -> RealStates:
     tolerance = default_tolerance(model.dtype)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(mean_field_equations),
@@ -231,5 +231,5 @@ def _follow(model: DickeModel, y: RealState, times: Float[Array, " T"]) -> RealS
     return sol.ys
 
 
-def _flat(orbit: RealState) -> Float[Array, "T n"]:
+def _flat(orbit: RealStates) -> Float[Array, "T n"]:
     return jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in orbit], axis=1)

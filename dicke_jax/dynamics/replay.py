@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._checks import check_count
-from .._typing import RealState
+from .._typing import RealState, RealStates
 from ..equations import mean_field_equations
 from ..model import DickeModel
 
@@ -138,7 +138,7 @@ def _backward(
     return numbers_bar, y0_bar, _of_times(model, times, saved, saved_bar, adjoint)
 
 
-def _of_times(model: DickeModel, times: Array, saved: RealState, saved_bar: RealState, adjoint: RealState) -> Array:
+def _of_times(model: DickeModel, times: Array, saved: RealStates, saved_bar: RealStates, adjoint: RealState) -> Array:
     """A later saved time moves its own state along the flow; a later start moves all that follows back along it."""
 
     def product(bar: RealState, t: Array, y: RealState) -> Array:

@@ -84,7 +84,7 @@ def steadystate(
     state: MeanFieldState,
     *,
     tol: float | None = None,
-    max_time: float | None = None,
+    max_time: float | Float[Array, ""] | None = None,
     solver: dfx.AbstractSolver | None = None,
     rtol: float | None = None,
     atol: float | None = None,

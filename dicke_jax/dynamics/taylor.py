@@ -79,12 +79,13 @@ class TaylorPolynomial(dfx.AbstractLocalInterpolation):
 
     t0: Array  # pyright: ignore[reportIncompatibleVariableOverride]
     t1: Array  # pyright: ignore[reportIncompatibleVariableOverride]
-    series: _Series
+    series: _Series | None  # None where the solver is not `dense`
 
     def evaluate(self, t0: Any, t1: Any = None, left: bool = True) -> RealState:
         if t1 is not None:
             (m1, a1), (m0, a0) = self.evaluate(t1), self.evaluate(t0)
             return m1 - m0, a1 - a0
+        assert self.series is not None
         return self.series.at(t0 - self.t0)
 
 

@@ -107,7 +107,7 @@ def _spectrum(A: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Float[Array, 
     def on_host(matrix: Any) -> tuple[np.ndarray, np.ndarray]:
         matrix = np.asarray(matrix)
         eigenvalues = np.linalg.eigvals(np.where(np.isfinite(matrix), matrix, 0.0))
-        return eigenvalues.real.astype(matrix.dtype), np.abs(eigenvalues).max(axis=-1).astype(matrix.dtype)
+        return eigenvalues.real.astype(matrix.dtype), np.asarray(np.abs(eigenvalues).max(axis=-1), matrix.dtype)
 
     shapes = jax.ShapeDtypeStruct(A.shape[:1], A.dtype), jax.ShapeDtypeStruct((), A.dtype)
     return jax.pure_callback(on_host, shapes, jax.lax.stop_gradient(A), vmap_method="expand_dims")

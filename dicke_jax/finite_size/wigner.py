@@ -20,10 +20,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._checks import as_float, as_pattern_index, check_all, check_count, check_finite, known, refuse
-from .._typing import ArrayLike, RealState, SpinVectors, SubsetReals
+from .._typing import ArrayLike, RealState, RealStates, SpinVectors, SubsetReals
 from ..dynamics import mfsolve
 from ..equations import mean_field_equations
 from ..model import DickeModel
@@ -118,11 +118,12 @@ def wigner_moments(
     if dt is None:
         dt = _default_step(model.at(times[0]), y0)
     check_all("dt", dt, lambda step: (step > 0) & np.isfinite(step), "positive and finite")
-    steps = np.ceil(np.diff(times) / dt).astype(int)  # between saved times
+    steps = jnp.asarray(np.ceil(np.diff(times) / dt), jnp.int32)  # between saved times
     sol = mfsolve(model, state, times, throw=False)
     limit = jnp.concatenate([sol.m.reshape(times.size, -1), sol.alpha.real, sol.alpha.imag], axis=1)
     numbers, drawn = jnp.asarray(sizes, model.dtype), EXACT_SUMS * (min(sizes) <= EXACT_SUMS)
-    run = _ensemble(key, model, y0, limit, steps, times, numbers, drawn, num_samples, min(chunk, num_samples))
+    at = jnp.asarray(times, model.dtype)
+    run = _ensemble(key, model, y0, limit, steps, at, numbers, drawn, num_samples, min(chunk, num_samples))
     return eqx.tree_at(lambda r: r.moments, run, dataclasses.replace(run.moments, num_spins=sum(sizes)))
 
 
@@ -147,15 +148,14 @@ def _ensemble(
     model: DickeModel,
     y0: RealState,
     limit: Float[Array, "T D"],
-    steps: np.ndarray,
-    saved: np.ndarray,
+    steps: Int[Array, " I"],
+    times: Float[Array, " T"],
     sizes: SubsetReals,
     drawn: int,
     num_samples: int,
     chunk: int,
 ) -> WignerSolution:
     dtype, K = model.dtype, model.num_subsets
-    times = jnp.asarray(saved, dtype)
     root = jnp.sqrt(jnp.sum(sizes))
     entries = 3 * K + 2 * model.num_modes
     share = jnp.concatenate([jnp.full(3 * K, 1 / K, dtype), jnp.full(2 * model.num_modes, 2.0, dtype)])  # of N E_N
@@ -202,9 +202,9 @@ def _trajectory(
     model: DickeModel,
     y0: RealState,
     times: Float[Array, " T"],
-    steps: np.ndarray,
+    steps: Int[Array, " I"],
     strength: Float[Array, ""],
-) -> RealState:
+) -> RealStates:
     """One trajectory at the saved times; noise of `strength` sqrt(kappa / 4) on every quadrature, none on the spins."""
     m, quadratures = y0
     shapes = (jax.ShapeDtypeStruct((), m.dtype), jax.ShapeDtypeStruct(quadratures.shape, m.dtype))
@@ -227,8 +227,7 @@ def _trajectory(
         y = jax.lax.fori_loop(0, count, step, y)
         return y, y
 
-    counts = jnp.asarray(steps, jnp.int32)
-    _, ys = jax.lax.scan(to_next, y0, (times[:-1], jnp.diff(times) / counts.astype(m.dtype), counts))
+    _, ys = jax.lax.scan(to_next, y0, (times[:-1], jnp.diff(times) / steps.astype(m.dtype), steps))
     return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), y0, ys)
 
 

@@ -6,6 +6,7 @@ Unknown are log g0 and the other overlaps in units of s, M numbers; g0 is a smoo
 """
 
 import dataclasses
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -76,7 +77,7 @@ def held_branch(model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], 
         def loss(log_g0: Float[Array, "1"]) -> Float[Array, ""]:
             return jnp.abs(defect(alone(log_g0), (model, nu, s))[nu])
 
-        def lower(_: int, log_g0: Array) -> Array:
+        def lower(_: Any, log_g0: Array) -> Array:
             saturated = pull_at(alone(log_g0), s) < WEAKEST_PULL
             return jnp.where(saturated, log_g0 - STRIDE, log_g0)
 

@@ -38,7 +38,7 @@ class LocatedCoupling(eqx.Module):
     overlap: Float[Array, ""]
     overlaps: Float[Array, " S"]
     couplings: Float[Array, " S"]
-    losses: Float[Array, "steps S"]
+    losses: Float[Array, "steps descents"]
     status: InferenceStatus
 
     @property

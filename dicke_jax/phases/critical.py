@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -188,7 +189,7 @@ def _bisect(
 ) -> tuple[Array, Array]:
     """The weakest field, between two points of the branch, up to which `before` holds, and the unknowns there."""
 
-    def halve(_: int, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def halve(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         s, u, beyond = carry
         middle = (s + beyond) / 2
         point, good = refine(fixed[0], nu, fixed[1], middle, u)
@@ -201,7 +202,7 @@ def _bisect(
     return s, u
 
 
-def margin(model: DickeModel, lengths: SubsetReals, u: Float[Array, " M+1"], s: Array) -> Float[Array, ""]:
+def margin(model: DickeModel, lengths: SubsetReals, u: Float[Array, " U"], s: Array) -> Float[Array, ""]:
     """Positive where the state is stable, negative where not, and smooth at the threshold.
 
     Without dissipation, and with Omega_mu of one sign, modes lose energy, and stability is that of an energy minimum:

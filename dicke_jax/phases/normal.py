@@ -1,5 +1,7 @@
 """The normal state, in which no pattern is remembered, and the coupling that it can bear."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -58,7 +60,7 @@ def _dissipative(model: DickeModel, lengths: SubsetReals) -> Float[Array, ""]:
     first = jnp.argmax(unstable)
     below = jnp.where(first > 0, grid[jnp.maximum(first - 1, 0)], 0)
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
         grows = growth(middle, *fixed) > 0

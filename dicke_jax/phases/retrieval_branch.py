@@ -36,7 +36,7 @@ class RetrievalBranch(eqx.Module):
     """
 
     strength: Float[Array, " P"]  # log a
-    points: Float[Array, "P M+1"]
+    points: Float[Array, "P U"]
     number: Int[Array, ""]
     complete: Bool[Array, ""]
 
@@ -140,7 +140,7 @@ def overlaps_in_field(model: DickeModel, f: ModeReals, lengths: SubsetReals) -> 
     return model.spins.project(stationary_spins(model, model.spins.field(f), lengths)[2])
 
 
-def coupling_at(u: Float[Array, " M+1"]) -> Float[Array, ""]:
+def coupling_at(u: Float[Array, " U"]) -> Float[Array, ""]:
     """g0 of a point."""
     return jax.lax.rsqrt(u[-1])
 
