@@ -50,11 +50,10 @@ def test_every_mode_is_measured_or_said_to_be_skipped(results):
 
 
 def test_every_program_finds_the_same_trajectories(results):
-    for section in {"one_core", "devices", "scaling"} & set(results["sections"]):
+    for section in {"one_core", "devices", "scaling", "gradients"} & set(results["sections"]):
         for row in rows_of(results, section):
-            if "skipped" not in row:
+            if "skipped" not in row and (section != "gradients" or "error" in row):
                 assert row["error"]["median"] <= row["error"]["max"] < 1e-7, row
-    assert all(row["error"]["max"] < 1e-7 for row in rows_of(results, "gradients") if "error" in row)
     assert [row["failed"] for row in rows_of(results, "one_core") if "failed" in row].count(0) >= 3
 
 

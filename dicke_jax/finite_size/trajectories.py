@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
-from jaxtyping import Array, Complex, Float, PRNGKeyArray
+from jaxtyping import Array, Complex, Float, Key, PRNGKeyArray
 
 from .._checks import as_float, check_all, check_count, check_finite, known, refuse
 from .._typing import ArrayLike, RealState
@@ -159,7 +159,7 @@ def _sample(
     dynamiqs: ModuleType,
     model: DickeModel,
     y0: RealState,
-    keys: PRNGKeyArray,
+    keys: Key[Array, "chunks chunk"],
     times: Float[Array, " T"],
     space: LargeSpinSpace,
     num_trajectories: int,
@@ -184,7 +184,7 @@ def _sample(
     root_finder = optx.Newton(tol, tol, optx.rms_norm)
     method = dynamiqs.method.Event(dynamiqs.method.Tsit5(rtol=tol, atol=tol), root_finder=root_finder)
 
-    def run(keys: PRNGKeyArray) -> Any:
+    def run(keys: Key[Array, " chunk"]) -> Any:
         result = dynamiqs.jssesolve(
             H,
             jumps,
