@@ -217,6 +217,7 @@ def test_study_takes_a_function_that_makes_the_model(study):
     np.testing.assert_array_equal(data.overlap[0, 0], study.overlap.sel(g0=1.5, strength=0.3))
 
 
+@pytest.mark.slow
 def test_load_study_draws_patterns_for_every_sample(tmp_path):
     rates = dict(omega_spin=0.5, omega_mode=1.5, kappa=1.0, g0=1.5)
     data = dj.studies.retrieval_load(KEY, 16, [4], **rates, dissipation=WEAK_DECAY, strength=0.05, **QUICK)

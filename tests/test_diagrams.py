@@ -102,6 +102,7 @@ def test_diagram_of_two_patterns(diagram, tmp_path):
     assert dj.studies.open_results(dj.studies.save_results(diagram, tmp_path / "branches.nc")).identical(diagram)
 
 
+@pytest.mark.slow
 def test_diagram_finds_branches_without_connection():
     """Unequal subsets: the second pattern ends in a fold, and hangs together with nothing that begins at zero."""
     model = sampled(2, 300)

@@ -131,6 +131,7 @@ def test_jumps_that_only_together_are_invariant_are_allowed():
     assert both.is_gauge_invariant and not dj.LocalDissipation([("sigma_minus", 0.1)]).is_gauge_invariant
 
 
+@pytest.mark.slow
 def test_gradient_in_the_rate_of_a_jump():
     model = uneven(2)
     state = generic_state(model)

@@ -158,6 +158,7 @@ def test_derivatives_of_a_batch_and_batches_of_derivatives():
     np.testing.assert_allclose(nested.ravel(), outside[0], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_large_batch_with_dense_couplings_compiles_and_agrees():
     """Reductions over thousands of rows are what XLA's CPU backend cannot emit inside one kernel."""
     rng = np.random.default_rng(0)

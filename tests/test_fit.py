@@ -45,13 +45,13 @@ def curve(g0, g_crit=0.7):
 G0 = np.linspace(0.52, 1.5, 21)
 
 
-@pytest.mark.parametrize("repetitions", [6, pytest.param(100, marks=pytest.mark.slow)])
-def test_truth_lies_in_the_intervals_as_often_as_stated(repetitions):
+@pytest.mark.slow
+def test_truth_lies_in_the_intervals_as_often_as_stated():
     """Rates and the initial overlap, from a time trace and a stationary curve together.
 
     Each separately, at the bounds that a binomial number of hits leaves with probability 1e-3.
     """
-    truth = np.append(RATES, np.cos(0.6))
+    truth, repetitions = np.append(RATES, np.cos(0.6)), 100
     g_crit = np.sqrt(0.55 * (1.4**2 + 0.9**2 / 4) / (2 * 1.4))
     g0, clean = G0 * g_crit / 0.7, simulated()
     inside, distances = np.zeros(truth.size, int), 0.0
@@ -200,6 +200,7 @@ def test_a_loss_that_is_not_finite_stops_and_is_told():
     assert not found.converged and np.isfinite(found.loss) and np.isfinite(found.rates).all()
 
 
+@pytest.mark.slow
 def test_float32_fits_to_what_it_can_and_says_so():
     single = dj.DickeModel(START.spins, *(jnp.asarray(rate, jnp.float32) for rate in rates_of(START)))
     data = dj.StationaryCurve(G0, noisy(curve(G0), 0), NOISE)
@@ -210,6 +211,7 @@ def test_float32_fits_to_what_it_can_and_says_so():
         dj.fit(single, data, tol=1e-6)
 
 
+@pytest.mark.slow
 def test_restarts_find_what_the_first_start_does_not():
     """From far below the threshold the model has no overlap, and the loss no slope: other starts have."""
     data = dj.StationaryCurve(G0[4:], noisy(curve(G0[4:]), 0), NOISE)

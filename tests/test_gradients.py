@@ -59,6 +59,7 @@ def test_backsolve_adjoint_is_passed_on(reference):
     np.testing.assert_allclose(gradient, reference, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_reverse_mode_under_vmap():
     g0 = jnp.array([0.5, 0.8, 1.1])
 
@@ -132,6 +133,7 @@ def test_steady_state_gradients_in_every_rate_meet_the_closed_form():
         assert float(along) == pytest.approx(float(expected.sum()), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_steady_state_gradients_against_differences_of_converged_runs():
     """Weights of unequal size and damped spins: no closed form. Photons, and a component of a spin."""
     spins = dj.map_to_large_spins(dj.random_patterns(jax.random.key(5), 2, 101)).spins

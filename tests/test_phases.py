@@ -119,6 +119,7 @@ def test_the_states_of_four_patterns():
     assert ((np.abs(np.asarray(strong.overlaps)[stable_mixtures]) > 0.4).sum(axis=1) == 3).all()
 
 
+@pytest.mark.slow
 def test_states_with_decay_are_rest_positions_of_damped_spins():
     """Where jumps act the equations are others: the full ones stand still there, and integration ends there."""
     model = paper(1.2, 3, dissipation=dj.LocalDissipation([("decay_x", 0.2)]))
@@ -192,6 +193,7 @@ def test_the_subspace_of_the_modes_has_the_whole_spectrum():
         np.testing.assert_allclose(krylov.directions[:growing], dense.directions[:growing], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_twelve_patterns_by_their_structure():
     """K = 2048: the spectrum of 4120 rows from 48, against the quartic of the easiest other pattern."""
     model = paper(1.05, 12)
@@ -342,6 +344,7 @@ def test_thresholds_of_sampled_patterns_against_scipy(kind):
     assert threshold == pytest.approx(solution[6], rel=1e-8)
 
 
+@pytest.mark.slow
 def test_thresholds_with_decay_against_spectra_of_integrated_states():
     """SciPy on the written-out Jacobian at the state that the equations themselves relax to."""
     rate = 0.2

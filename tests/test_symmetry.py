@@ -37,6 +37,7 @@ def test_one_stored_pattern_is_one_spin_and_one_mode(pattern, gauge):
     assert small.active.tolist() == [pattern]
 
 
+@pytest.mark.slow
 def test_photons_in_a_second_mode_keep_it():
     model = paper(1.1, 4)
     state = dj.MeanFieldState(dj.stored_pattern(model, 1).m, [0, 0, 0, 0.3 - 0.2j])
@@ -60,6 +61,7 @@ def test_unequal_weights_keep_the_modes_that_they_drive():
     np.testing.assert_allclose(small.model.spins.weights, [0.6, 0.4])
 
 
+@pytest.mark.slow
 def test_a_finite_sample_without_the_gauge_loses_its_mirror_images():
     mapped = dj.map_to_large_spins(dj.random_patterns(jax.random.key(0), 3, 60), gauge=False)
     model = uneven(3, mapped.spins)
@@ -73,6 +75,7 @@ def test_dissipation_that_the_rotation_leaves_as_it_is():
     check(model, dj.stored_pattern(model, 0), 2, 2)  # unequal rates drive the mode that tells them apart
 
 
+@pytest.mark.slow
 def test_dissipation_that_the_rotation_changes_keeps_mirror_images_apart():
     model = uneven(2, dj.LargeSpins.hypercube(2, gauge=False))
     damped = dataclasses.replace(model, dissipation=dj.LocalDissipation([("sigma_minus", 0.2)]))
