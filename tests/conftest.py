@@ -1,6 +1,9 @@
 """Every test runs in float64, with strict promotion, and with the annotations of the package executed."""
 
+import gc
+
 import jax
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -20,3 +23,11 @@ def pytest_configure(config):
     if config.pluginmanager.hasplugin("cacheprovider"):
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("compiled")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_what_another_file_compiled():
+    """A worker that keeps every program and trace grows to gigabytes, and each collection walks through them."""
+    yield
+    jax.clear_caches()
+    gc.collect()
