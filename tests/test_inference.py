@@ -271,29 +271,6 @@ def test_the_slope_of_the_basin_proxy_against_differences():
     np.testing.assert_allclose(jax.jacfwd(objective)(vector), differences(objective, vector, 1e-3), rtol=1e-2)
 
 
-@pytest.mark.slow
-def test_design_of_the_widest_basin_by_the_proxy():
-    """What the smooth proxy gains with a few cues, runs to the end gain with cues of their own."""
-    model = paper(1.3, 2)
-    cues = jax.vmap(lambda key: dj.tilted_pattern(key, model, 1, 1.0))(jax.random.split(KEY, 24))
-    found = dj.design(
-        lambda model: dj.basin_proxy(model, cues, 1),
-        model,
-        free=("omega_mode",),
-        bounds={"omega_mode": (0.5, 4.0)},
-        num_steps=30,
-    )
-    assert found.objective > found.history[0] + 0.1 and len(found.history) == len(found.rates_history) <= 30
-
-    def probability(model):
-        ends = dj.retrieval_probability(model, jax.random.key(7), 1, strength=1.0, num_samples=128)
-        return float(ends.probability)
-
-    before, after = probability(model), probability(found.model)
-    print(f"proxy {found.history[0]:.3f} -> {found.objective:.3f}, probability {before:.3f} -> {after:.3f}")
-    assert after > before + 0.1
-
-
 def test_design_converges_is_interrupted_and_told_what_is_not_finite():
     def bump(model):
         return -jnp.sum(jnp.log(model.kappa / 0.7) ** 2)
