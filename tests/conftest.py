@@ -27,7 +27,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_what_another_file_compiled():
-    """A worker that keeps every program and trace grows to gigabytes, and each collection walks through them."""
+    """A worker that kept every program of every file grew to 5 GB."""
     yield
     jax.clear_caches()
     gc.collect()
