@@ -15,7 +15,7 @@ from .peers import as_numpy, as_vectors
 from .sizes import Size
 from .work import Mode, difference, in_turn, paper, random_states, spread, start
 
-TOGETHER = 16 if jax.default_backend() == "cpu" else None  # trajectories in lock step, as solve_ensemble has them
+TOGETHER = 16 if jax.default_backend() == "cpu" else None  # trajectories of a batch, as solve_ensemble has them
 
 
 def measure(size: Size) -> list[dict[str, Any]]:

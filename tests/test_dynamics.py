@@ -130,7 +130,7 @@ def test_series_solver_for_couplings_that_need_a_matrix_product():
 
 
 def test_derivatives_of_a_batch_and_batches_of_derivatives():
-    """Jvp and grad outside and inside of vmap, of 20 rows that the kernel takes in blocks, and in nested batches."""
+    """Jvp and grad outside and inside of vmap, of 20 rows that run one after the other, and in nested batches."""
     model = uneven(2)
     states = jax.vmap(lambda key: dj.random_state(key, model))(jax.random.split(jax.random.key(0), 20))
 
@@ -156,6 +156,31 @@ def test_derivatives_of_a_batch_and_batches_of_derivatives():
         couplings.reshape(4, 5), jax.tree.map(lambda x: x.reshape(4, 5, *x.shape[1:]), states)
     )
     np.testing.assert_allclose(nested.ravel(), outside[0], atol=1e-12)
+
+
+def test_a_run_in_a_batch_is_the_run_alone():
+    """Whatever of it is batched: the state, the model or the times; also where all of it is known to the compiler."""
+    model = uneven(2)
+    states = jax.vmap(lambda key: dj.random_state(key, model))(jax.random.split(jax.random.key(0), 3))
+    couplings, ends = jnp.array([0.4, 0.8, 1.2]), jnp.array([1.0, 2.0, 1.5])
+
+    def run(g0, state, end):
+        options = dict(solver=dj.BilinearTaylor(8), throw=False)
+        at = dataclasses.replace(model, g0=g0)
+        return dj.mfsolve(at, state, end * jnp.linspace(0.0, 1.0, 3), **options).m
+
+    def row(i):
+        return couplings[i], jax.tree.map(lambda x: x[i], states), ends[i]
+
+    alone = jax.jit(run)
+    for axes in ((0, 0, 0), (None, 0, None), (0, None, None), (None, None, 0)):
+        every, first = (couplings, states, ends), row(0)
+        given = [every[k] if axis == 0 else first[k] for k, axis in enumerate(axes)]
+        batch = jax.jit(jax.vmap(run, axes))(*given)
+        for i in range(3):
+            own = [row(i)[k] if axis == 0 else first[k] for k, axis in enumerate(axes)]
+            np.testing.assert_allclose(batch[i], alone(*own), atol=1e-12)
+    np.testing.assert_allclose(jax.jit(lambda: run(*row(1)))(), alone(*row(1)), atol=1e-12)
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ import dicke_jax as dj
 
 MODEL = paper(1.0, 2)
 TIMES = jnp.linspace(0.0, 10.0, 4)
+SWITCH = "jax_disable_most_optimizations"
+AS_HERE = f"jax.config.update('{SWITCH}', {jax.config.values[SWITCH]})"  # other programs, other bits
 
 
 def random_states(number, seed=0):
@@ -55,6 +57,7 @@ def test_no_bit_depends_on_the_number_of_devices(ensemble, tmp_path):
         "import sys, jax, jax.numpy as jnp, numpy as np\n"
         "jax.config.update('jax_enable_x64', True)\n"
         "jax.config.update('jax_num_cpu_devices', 2)\n"
+        f"{AS_HERE}\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from test_ensemble import MODEL, STATES, TIMES, dj\n"
         "assert len(jax.devices()) == 2\n"
@@ -73,6 +76,7 @@ def test_two_hosts_do_a_share_each_and_both_get_all(ensemble, tmp_path):
     code = (
         "import sys, jax, numpy as np\n"
         "jax.config.update('jax_enable_x64', True)\n"
+        f"{AS_HERE}\n"
         "jax.distributed.initialize(sys.argv[3], num_processes=2, process_id=int(sys.argv[4]))\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from test_ensemble import MODEL, STATES, TIMES, dj\n"

@@ -17,6 +17,7 @@ from ..state import MeanFieldState
 from .chaos import lyapunov_exponent
 from .solve import check_model_and_state, default_solver, default_tolerance, without_nan
 from .steady import SteadyStatus, check_reaches_steady, steadystate
+from .taylor import in_one_kernel
 
 CHAOS = 5.0  # e-foldings of a deviation, in each half of the run, from which on its growth is exponential
 NEUTRAL = 2.0  # e-foldings in the second half below which it need not be: a neutral shear has log(2) or so
@@ -211,20 +212,20 @@ def _first_return(centred: Float[Array, "S n"], spread2: Array) -> tuple[Array, 
 
 def _follow(model: DickeModel, y: RealState, times: Float[Array, " T"]) -> RealStates:
     tolerance = default_tolerance(model.dtype)
+    controller = dfx.PIDController(tolerance, tolerance, dtmin=1e-3 * jnp.finfo(model.dtype).eps * times[-1])
+    solver, saveat = default_solver(model, tolerance), dfx.SaveAt(ts=times)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(mean_field_equations),
-        default_solver(model, tolerance),
+        solver,
         times[0],
         times[-1],
         None,
         y,
         args=model,
-        saveat=dfx.SaveAt(ts=times),
-        stepsize_controller=dfx.PIDController(
-            tolerance, tolerance, dtmin=1e-3 * jnp.finfo(model.dtype).eps * times[-1]
-        ),
+        saveat=saveat,
+        stepsize_controller=controller,
         max_steps=None,
-        adjoint=dfx.ForwardMode(),
+        adjoint=in_one_kernel(dfx.ForwardMode(), model, solver, controller, saveat),
         throw=False,
     )
     assert sol.ys is not None

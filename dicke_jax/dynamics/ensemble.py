@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
@@ -16,10 +17,10 @@ from ..model import DickeModel, check_model
 from ..state import MeanFieldState
 from .solve import mfsolve
 from .steady import steadystate
-from .taylor import rows_in_cache
 
 CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
 CHUNK_ELSEWHERE = 65_536
+TOGETHER = {"cpu": 16}  # rows whose results a core holds at once, or that run in lock step where a solver needs that
 KEPT = ("m", "alpha", "overlaps", "occupations", "reduced")
 
 
@@ -115,28 +116,32 @@ def solve_ensemble(
     shape, total, model_of, state_of = _rows(model, states)
     if total == 0:
         refuse("states", "at least one", f"leading axes {shape}")
-    # on a CPU as many rows in lock step as one kernel takes; elsewhere all of a chunk
-    together = rows_in_cache(model, 8 if model.dtype == np.float32 else 18) if platform == "cpu" else None
+    together = TOGETHER.get(platform)  # None: all of a chunk
     unit = len(devices) * (together or 1)
     each = len(devices) * CHUNK.get(platform, CHUNK_ELSEWHERE) if chunk is None else chunk
     check_count("chunk", each)
-    share = math.ceil(total / jax.process_count())  # rows of each host; past the last row the last is repeated
+    share = math.ceil(total / jax.process_count())  # rows of each host
     first = jax.process_index() * share
     each = unit * math.ceil(min(each, share) / unit)
     run = _Run(times, save, options, together, model_of is not None)
     mesh = Mesh(np.array(devices), ("row",)) if len(devices) > 1 else None
     flat_model, flat_states = _flat(model, model.spins.weights.ndim - 1), _flat(states, states.m.ndim - 2)
 
+    in_turn = np.arange(each).reshape(-1, len(devices)).T.ravel()  # neighbours take about as long: one for each device
+
     def take(start: int) -> dict[str, Any]:
-        rows = np.minimum(np.arange(start, start + each), total - 1)
+        numbers = start + in_turn
+        rows = np.minimum(numbers, total - 1)
         which = rows if model_of is None else model_of[rows]
         own = model if model_of is None else jax.tree.map(lambda x: x[which], flat_model)
         starts = jax.tree.map(lambda x: x[state_of[rows]], flat_states)
+        # past the last row NaN, which is put to rest
+        starts = jax.tree.map(lambda x: jnp.where(_beside(numbers < total, x), x, jnp.nan), starts)
         if mesh is not None:
             starts = jax.device_put(starts, NamedSharding(mesh, PartitionSpec("row")))
         elif devices[0] != jax.local_devices()[0]:
             starts, own = jax.device_put((starts, own), devices[0])
-        return jax.tree.map(np.asarray, _run_chunk(run, own, starts, mesh))
+        return jax.tree.map(lambda x: np.asarray(x)[np.argsort(in_turn)], _run_chunk(run, own, starts, mesh))
 
     kept: Any = None
     if progress is not None:
@@ -232,6 +237,11 @@ def _rows(
         return np.broadcast_to(np.arange(math.prod(own)).reshape(own), shape).ravel()
 
     return shape, math.prod(shape), index(of_model) if of_model else None, index(of_states)
+
+
+def _beside(which: np.ndarray, x: Array) -> np.ndarray:
+    """`which` rows, of as many axes as x."""
+    return which.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def _flat(tree: Any, axes: int) -> Any:

@@ -1,11 +1,13 @@
 """What XLA's CPU backend needs to be told to make a step fast. Elsewhere everything is left as it is."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
-from jax.custom_derivatives import SymbolicZero
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 try:
@@ -23,62 +25,51 @@ def as_one_kernel(function: Callable[..., Any], fuses: bool = True) -> Callable[
 
     The backend aborts the process for an argument that is not used, or handed back as it is: there must be none.
     """
-    if not fuses or set_xla_metadata is None or jax.default_backend() != "cpu":
+    if not fuses or not can_mark():
         return function
+
+    # what closes over arrays would keep them
+    jitted = _jitted(function) if function.__closure__ is None else _jitted.__wrapped__(function)
 
     def call(*args: Any) -> Any:
         with set_xla_metadata(inlineable="false", xla_cpu_small_call="true"):
-            return eqx.filter_jit(function)(*args)
+            return jitted(*args)
 
     return call
 
 
-def in_blocks(function: Callable[..., Any], rows: int, fuses: bool = True) -> Callable[..., Any]:
-    """`as_one_kernel`, which `jax.vmap` runs for a few rows at a time, so that what it holds stays in a core's cache.
+@functools.lru_cache(maxsize=256)
+def _jitted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for the same function: what has been traced is found again."""
 
-    Its derivatives are those of the kernel as it is: `custom_vmap` has none in reverse mode.
+    def within(*args: Any) -> Any:
+        with set_xla_metadata(inlineable=None, xla_cpu_small_call=None):  # the marks are of this call alone
+            return function(*args)
+
+    return eqx.filter_jit(within)
+
+
+def can_mark() -> bool:
+    return set_xla_metadata is not None and jax.default_backend() == "cpu"
+
+
+def with_one_argument(function: Callable[..., Any], *args: Any) -> Any:
+    """One kernel, of one array that holds all arguments; whole numbers among them, counters and signs, are small.
+
+    What XLA knows beforehand of an argument, a zero or a table of signs, it would use in the kernel, and leave an
+    argument there that is not used.
     """
-    if not fuses or set_xla_metadata is None or jax.default_backend() != "cpu":
-        return function
+    arrays, rest = eqx.partition(args, eqx.is_array)
+    leaves, structure = jax.tree.flatten(arrays)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+    numbers = [leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    number = max(numbers, key=lambda dtype: dtype.itemsize)
+    packed = jnp.concatenate([leaf.ravel().astype(number) for leaf in leaves])
 
-    def call(*args: Any) -> Any:
-        arrays, rest = eqx.partition(args, eqx.is_array)
-        leaves, structure = jax.tree.flatten(arrays)
+    def unpacked(packed: Array) -> Any:
+        parts = jnp.split(packed, ends[:-1])
+        own = [part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)]
+        return function(*eqx.combine(jax.tree.unflatten(structure, own), rest))
 
-        def kernel(*leaves: Array) -> Any:
-            out = as_one_kernel(function)(*eqx.combine(jax.tree.unflatten(structure, leaves), rest))
-            # a reshape brings a batch axis to the front, where those of value and derivative have to agree
-            return jax.tree.map(lambda x: jax.lax.reshape(x[None], x.shape), out)
-
-        @jax.custom_batching.custom_vmap
-        def blocked(*leaves: Array) -> Any:
-            return kernel(*leaves)
-
-        @blocked.def_vmap
-        def _(size: int, batched: list[bool], *leaves: Array) -> tuple[Any, Any]:
-            def one(own: list[Array]) -> Any:
-                given = iter(own)
-                return kernel(*(next(given) if own else leaf for own, leaf in zip(batched, leaves, strict=True)))
-
-            rows_of = [leaf for own, leaf in zip(batched, leaves, strict=True) if own]
-            out = jax.vmap(one)(rows_of) if size <= rows else jax.lax.map(one, rows_of, batch_size=rows)
-            return out, jax.tree.map(lambda _: True, out)
-
-        @jax.custom_jvp
-        def differentiable(*leaves: Array) -> Any:
-            return blocked(*leaves)
-
-        def derivative(primals: Any, tangents: Any) -> Any:
-            moved = [not isinstance(t, SymbolicZero) for t in tangents]
-
-            def of_moved(*own: Array) -> Any:
-                given = iter(own)
-                return kernel(*(next(given) if m else p for m, p in zip(moved, primals, strict=True)))
-
-            own, rates = zip(*((p, t) for m, p, t in zip(moved, primals, tangents, strict=True) if m), strict=True)
-            return jax.jvp(of_moved, own, rates)
-
-        differentiable.defjvp(derivative, symbolic_zeros=True)
-        return differentiable(*leaves)
-
-    return call
+    # the barrier hides from XLA that a whole run may be known beforehand
+    return as_one_kernel(unpacked)(jax.lax.optimization_barrier(packed))

@@ -19,6 +19,7 @@ from .._checks import check_count
 from .._typing import RealState, RealStates
 from ..equations import mean_field_equations
 from ..model import DickeModel
+from .taylor import in_one_kernel
 
 TERM = dfx.ODETerm(mean_field_equations)
 Differentiable = tuple[DickeModel, RealState, Float[Array, " T"]]
@@ -50,6 +51,7 @@ def integrate(
     # both ends as they are: only what lies between needs the interpolation
     asked = dfx.SubSaveAt(t0=True, ts=times[1:-1] if times.size > 2 else None, t1=True)
     steps = dfx.SubSaveAt(t0=True, steps=True, fn=lambda t, y, args: (t, y))
+    saveat = dfx.SaveAt(subs=[asked, steps] if record else asked)
     sol = dfx.diffeqsolve(
         TERM,
         solver,
@@ -58,10 +60,10 @@ def integrate(
         dt0,
         y0,
         args=model,
-        saveat=dfx.SaveAt(subs=[asked, steps] if record else asked),
+        saveat=saveat,
         stepsize_controller=stepsize_controller,
         max_steps=max_steps,
-        adjoint=adjoint,
+        adjoint=in_one_kernel(adjoint, model, solver, stepsize_controller, saveat),
         throw=False,
     )
     return sol.ys, sol.result, sol.stats

@@ -17,9 +17,11 @@ from ..observables import occupations, overlaps, spin_lengths
 from ..self_consistency import follow, signed_lengths, state_of_overlaps
 from ..state import MeanFieldState
 from .solve import check_model_and_state, check_tolerance, default_solver, without_nan
+from .taylor import in_one_kernel
 
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
 SAMPLES_PER_BLOCK = 32
+RELAXING = 1e-8  # whatever its tolerance, a run that relaxes ends with steps that stability limits: order 13 is enough
 TREND_ERRORS = 4.0  # a slope of more standard errors than this is a trend
 TREND_SIZE = 1e-2  # and it must change an overlap, or the residual relatively, by more than this over the last half
 
@@ -143,7 +145,7 @@ def steadystate(
         state.to_real(model),
         end,
         jnp.asarray(tol, model.dtype) * rate,
-        default_solver(model, rtol) if solver is None else solver,
+        default_solver(model, max(rtol, RELAXING) if known(rtol) else RELAXING) if solver is None else solver,
         dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end),
         max_steps,
     )
@@ -173,6 +175,7 @@ def _relax(
     valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
     end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
     window = end * jnp.linspace(0.5, 1.0, NUM_BLOCKS * SAMPLES_PER_BLOCK, dtype=model.dtype)
+    saveat = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), dfx.SubSaveAt(ts=window, fn=_observe)])
     sol = dfx.diffeqsolve(
         dfx.ODETerm(mean_field_equations),
         solver,
@@ -181,10 +184,11 @@ def _relax(
         None,
         y0,
         args=model,
-        saveat=dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), dfx.SubSaveAt(ts=window, fn=_observe)]),
+        saveat=saveat,
         stepsize_controller=stepsize_controller,
         event=dfx.Event(_IsStationary(threshold)),
         max_steps=max_steps,
+        adjoint=in_one_kernel(dfx.ForwardMode(), model, solver, stepsize_controller, saveat),
         throw=False,
     )
     assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat

@@ -14,7 +14,6 @@ A high order costs little, steps are several times longer than those of a Runge-
 coefficients are the dense output.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
@@ -29,9 +28,8 @@ from ..dissipation import apply_terms
 from ..equations import mean_field_equations
 from ..model import DickeModel
 from ..schedules import PiecewiseLinear, is_schedule
-from .kernels import as_one_kernel, in_blocks
-
-CACHE = 32_768  # bytes of a core's first cache
+from .kernels import as_one_kernel
+from .whole_run import OneKernel, parts_of
 
 _Coefficients: TypeAlias = tuple[list[Array], ...]
 
@@ -131,18 +129,27 @@ class BilinearTaylor(dfx.AbstractSolver):
     def step(
         self, terms: Any, t0: Any, t1: Any, y0: RealState, args: DickeModel, solver_state: None, made_jump: Any
     ) -> tuple[RealState, RealState, dict[str, Any], None, dfx.RESULTS]:
-        rows = rows_in_cache(args, self.series_order)
-        step = in_blocks(_step, rows, args.spins.operator.elementwise)
+        step = as_one_kernel(_step, args.spins.operator.elementwise)
         when = t0 if args.is_time_dependent else None
         y1, error, higher = step(when, t1 - t0, y0, args, self.series_order, self.dense)
         series = _start(y0, _Rates.around(t0, args)).followed_by(higher) if self.dense else None
         return y1, error, dict(series=series), None, dfx.RESULTS.successful
 
 
-def rows_in_cache(model: DickeModel, order: int) -> int:
-    """A power of two, 4 to 64, for which x, y and the field of every order fit into the cache; 1 for large K."""
-    each = 3 * order * model.num_subsets * jnp.dtype(model.dtype).itemsize
-    return 1 if model.num_subsets >= 512 else 2 ** min(6, max(2, int(math.log2(max(1, CACHE / each)))))
+def in_one_kernel(
+    adjoint: dfx.AbstractAdjoint,
+    model: DickeModel,
+    solver: dfx.AbstractSolver,
+    controller: dfx.AbstractStepSizeController,
+    saveat: dfx.SaveAt,
+) -> dfx.AbstractAdjoint:
+    """`adjoint`, with the run itself as one kernel where all parts of its loop are known to fit into one."""
+    inner = controller.controller if isinstance(controller, dfx.ClipStepSizeController) else controller
+    fits = isinstance(inner, dfx.PIDController | dfx.ConstantStepSize) and model.spins.operator.elementwise
+    plain = isinstance(adjoint, dfx.ForwardMode | dfx.RecursiveCheckpointAdjoint)
+    if not (isinstance(solver, BilinearTaylor) and fits and plain):
+        return adjoint
+    return OneKernel(adjoint, tuple(part.fn for part in parts_of(saveat)))
 
 
 def has_series(model: DickeModel) -> bool:

@@ -27,7 +27,7 @@ from ..observables import overlaps
 from ..state import MeanFieldState, corrupted_pattern, random_state, tilted_pattern
 from .ends import RetrievalEnds, name_end, overlap_reach
 
-BATCH = 16  # cues that run in lock step, whatever the chunk: so its size changes no bit of a result
+BATCH = 16  # cues of one compiled batch, whatever the chunk: so its size changes no bit of a result
 
 
 def retrieval_probability(

@@ -13,17 +13,16 @@ from jaxtyping import Array, Float
 from .._checks import as_float, check_finite, refuse
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
-from ..dynamics import SteadyState, check_reaches_steady, steadystate
+from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
 from ..model import DickeModel, check_model
-from ..observables import occupations
-from ..phases import critical_coupling, retrieval_overlap, retrieval_state
-from ..state import MeanFieldState, stored_pattern
+from ..phases import critical_coupling, retrieval_overlap
+from ..state import stored_pattern
 from ..symmetry import SymmetryReduction, reduce_symmetry
 from .results import provenance, status_attributes, status_codes
 
 RETRIEVED = 0.05  # |xi| from which on a simulated point counts as retrieved
 CURVE_POINTS = 400  # of the theory's lines between the simulated couplings
-CHUNK = 8  # rows that run in lock step: few, for the slowest takes a hundred times longer than the fastest
+CHUNK = 32  # rows between two signs of progress
 
 
 def retrieval_transition(
@@ -78,11 +77,13 @@ def retrieval_transition(
     reductions = [_reduced(model, nu, reduce) for nu in range(model.num_modes)]
     runs, all_overlaps, all_occupations = _run_rows(reductions, values, tol, max_time, progress)
     limit = dataclasses.replace(model, spins=LargeSpins.hypercube(model.num_modes))
-    xi_theory, photons_theory = _theory(limit, values)
     g_crit = np.array([critical_coupling(limit, nu) for nu in range(model.num_modes)])
     span = np.linspace(values[0], values[-1], CURVE_POINTS)
     curve = np.unique(np.append(span, g_crit[(g_crit > span[0]) & (g_crit < span[-1])]))
-    xi_curve, photons_curve = _theory(limit, jnp.asarray(curve, model.dtype))
+    xi_of, photons_of = _theory(limit, jnp.concatenate([values, jnp.asarray(curve, model.dtype)]))
+    (xi_theory, xi_curve), (photons_theory, photons_curve) = (
+        np.split(np.asarray(part), [values.size], axis=1) for part in (xi_of, photons_of)
+    )
 
     grid, each = ("pattern", "g0"), np.arange(model.num_modes)
     overlap = all_overlaps[each, :, each]
@@ -95,15 +96,15 @@ def retrieval_transition(
     return xr.Dataset(
         {
             "overlap": (grid, overlap, {"long_name": "stationary overlap |xi|"}),
-            "overlap_theory": (grid, np.asarray(xi_theory), {"long_name": "|xi| of Eq. 12"}),
+            "overlap_theory": (grid, xi_theory, {"long_name": "|xi| of Eq. 12"}),
             "occupation": (
                 grid,
                 all_occupations[each, :, each],
                 {"long_name": "stationary occupation of the pattern's mode", "units": "photons per spin"},
             ),
-            "occupation_theory": (grid, np.asarray(photons_theory), {"units": "photons per spin"}),
-            "overlap_curve": (("pattern", "g0_curve"), np.asarray(xi_curve), {"long_name": "|xi| of Eq. 12"}),
-            "occupation_curve": (("pattern", "g0_curve"), np.asarray(photons_curve), {"units": "photons per spin"}),
+            "occupation_theory": (grid, photons_theory, {"units": "photons per spin"}),
+            "overlap_curve": (("pattern", "g0_curve"), xi_curve, {"long_name": "|xi| of Eq. 12"}),
+            "occupation_curve": (("pattern", "g0_curve"), photons_curve, {"units": "photons per spin"}),
             "fluctuation": (
                 grid,
                 runs["fluctuation"],
@@ -182,54 +183,43 @@ def _run_rows(
     max_time: float,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[dict[str, np.ndarray], Float[np.ndarray, "M G M"], Float[np.ndarray, "M G M"]]:
-    """All patterns times all couplings, a few rows at a time: what is told of each row, |xi|, and photons."""
-    number, total = values.size, len(reductions) * values.size
-    chunk = min(CHUNK, number)
-    fill = -number % chunk  # the last chunk repeats its last row, so that all chunks share one compilation
-    padded = jnp.pad(values, (0, fill), mode="edge")
-    if progress is not None:
-        progress(0, total)
-    names = ("fluctuation", "status", "residual", "time", "num_steps")
-    told: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    """All patterns times all couplings: what is told of each row, |xi|, and photons."""
+    number = values.size
+    told: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("fluctuation", "status", "residual", "time", "num_steps")
+    }
     xi, photons = np.zeros((2, len(reductions), number, len(reductions)))
     for nu, reduction in enumerate(reductions):
-        chunks = []
-        for start in range(0, number, chunk):
-            rows = padded[start : start + chunk]
-            chunks.append(jax.block_until_ready(_run_chunk(reduction.model, reduction.state, rows, tol, max_time)))
-            if progress is not None:
-                progress(nu * number + min(start + chunk, number), total)
-        runs = jax.tree.map(lambda *parts: jnp.concatenate(parts)[:number], *chunks)
-        xi[nu][:, reduction.active] = np.abs(np.asarray(runs.overlaps))
-        photons[nu][:, reduction.active] = np.asarray(runs.occupations)
-        own = int(np.searchsorted(reduction.active, nu))
-        told["fluctuation"].append(np.asarray(runs.fluctuations)[:, own])
+        models = jax.vmap(lambda g0, model=reduction.model: dataclasses.replace(model, g0=g0))(values)
+        runs = solve_ensemble(
+            models,
+            reduction.state,
+            save=_told,
+            chunk=CHUNK,
+            tol=tol,
+            max_time=max_time,
+            progress=progress and (lambda done, _, nu=nu: progress(nu * number + done, len(reductions) * number)),
+        )
+        xi[nu][:, reduction.active] = np.abs(runs.reduced["overlaps"])
+        photons[nu][:, reduction.active] = runs.reduced["occupations"]
+        told["fluctuation"].append(runs.reduced["fluctuations"][:, int(np.searchsorted(reduction.active, nu))])
         told["status"].append(status_codes(runs.status))
-        for name in names[2:]:
-            told[name].append(np.asarray(getattr(runs, name)))
+        told["num_steps"].append(runs.num_steps)
+        for name in ("residual", "time"):
+            told[name].append(runs.reduced[name])
     return {name: np.stack(rows) for name, rows in told.items()}, xi, photons
 
 
-@eqx.filter_jit
-def _run_chunk(
-    model: DickeModel,
-    state: MeanFieldState,
-    couplings: Float[Array, " rows"],
-    tol: float | None,
-    max_time: float,
-) -> SteadyState:
-    def run(g0: Array) -> SteadyState:
-        return steadystate(dataclasses.replace(model, g0=g0), state, tol=tol, max_time=max_time)
-
-    return jax.vmap(run)(couplings)
+def _told(end: SteadyState) -> dict[str, Array]:
+    names = "overlaps", "occupations", "fluctuations", "residual", "time"
+    return {name: getattr(end, name) for name in names}
 
 
 @eqx.filter_jit
 def _theory(limit: DickeModel, values: Float[Array, " G"]) -> tuple[Float[Array, "M G"], Float[Array, "M G"]]:
-    def at(g0: Array, pattern: int) -> tuple[Array, Array]:
-        at_coupling = dataclasses.replace(limit, g0=g0)
-        photons = occupations(retrieval_state(at_coupling, pattern).alpha)
-        return retrieval_overlap(at_coupling, pattern), photons[pattern]
+    def at(g0: Array) -> tuple[Array, Array]:
+        model = dataclasses.replace(limit, g0=g0)
+        xi = jnp.stack([retrieval_overlap(model, nu) for nu in range(limit.num_modes)])
+        return xi, (g0 * xi) ** 2 / (limit.omega_mode**2 + limit.kappa**2 / 4)
 
-    rows = [jax.vmap(lambda g0, nu=nu: at(g0, nu))(values) for nu in range(limit.num_modes)]
-    return jnp.stack([row[0] for row in rows]), jnp.stack([row[1] for row in rows])
+    return jax.vmap(at, out_axes=1)(values)
