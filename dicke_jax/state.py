@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float, PRNGKeyArray
+from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray
 
 from ._checks import as_float, as_pattern_index, as_probability, check_all, check_finite, check_shape, refuse
 from ._typing import ArrayLike, RealState, SubsetReals
@@ -50,15 +50,19 @@ class MeanFieldState(eqx.Module):
         return cls(m, jax.lax.complex(re, im))
 
 
+@eqx.filter_jit
 def _without_photons(model: DickeModel, x: SubsetReals, y: SubsetReals, z: SubsetReals) -> MeanFieldState:
     return MeanFieldState(jnp.stack([x, y, z]), jnp.zeros(model.num_modes, model.dtype))
 
 
 def pattern_signs(model: DickeModel, pattern: ArrayLike) -> SubsetReals:
     """G[nu, k], one row of the couplings. `pattern` may be traced, to `jax.vmap` over patterns."""
-    index = as_pattern_index(pattern, model.num_modes)
-    row = jnp.arange(model.num_modes) == index
-    return model.spins.field(row.astype(model.dtype))
+    return _row(model, as_pattern_index(pattern, model.num_modes))
+
+
+@eqx.filter_jit
+def _row(model: DickeModel, index: Int[Array, ""]) -> SubsetReals:
+    return model.spins.field((jnp.arange(model.num_modes) == index).astype(model.dtype))
 
 
 def stored_pattern(model: DickeModel, pattern: ArrayLike = 0) -> MeanFieldState:

@@ -112,6 +112,8 @@ class LargeSpins(eqx.Module):
         """G as a dense matrix. A view to look at: the equations use `project` and `field`."""
         if isinstance(self.operator, DenseCouplings):
             return self.operator.matrix
+        if isinstance(self.operator, HypercubeCouplings):
+            return jnp.asarray(self.operator.signs)
         return jax.vmap(self.operator.field)(jnp.eye(self.num_modes)).astype(jnp.int8)
 
     @property

@@ -6,7 +6,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
@@ -125,7 +124,9 @@ def solve_ensemble(
     each = unit * math.ceil(min(each, share) / unit)
     run = _Run(times, save, options, together, model_of is not None)
     mesh = Mesh(np.array(devices), ("row",)) if len(devices) > 1 else None
-    flat_model, flat_states = _flat(model, model.spins.weights.ndim - 1), _flat(states, states.m.ndim - 2)
+    # rows are picked on the host: on a device each shape of an array would be compiled for
+    flat_model = model if model_of is None else _flat(model, model.spins.weights.ndim - 1)
+    flat_states = _flat(states, states.m.ndim - 2)
 
     in_turn = np.arange(each).reshape(-1, len(devices)).T.ravel()  # neighbours take about as long: one for each device
 
@@ -136,11 +137,11 @@ def solve_ensemble(
         own = model if model_of is None else jax.tree.map(lambda x: x[which], flat_model)
         starts = jax.tree.map(lambda x: x[state_of[rows]], flat_states)
         # past the last row NaN, which is put to rest
-        starts = jax.tree.map(lambda x: jnp.where(_beside(numbers < total, x), x, jnp.nan), starts)
-        if mesh is not None:
-            starts = jax.device_put(starts, NamedSharding(mesh, PartitionSpec("row")))
-        elif devices[0] != jax.local_devices()[0]:
-            starts, own = jax.device_put((starts, own), devices[0])
+        starts = jax.tree.map(lambda x: np.where(_beside(numbers < total, x), x, np.nan).astype(x.dtype), starts)
+        place = devices[0] if mesh is None else NamedSharding(mesh, PartitionSpec("row"))
+        starts = jax.device_put(starts, place)
+        if mesh is None or run.own_models:
+            own = jax.device_put(own, place)
         return jax.tree.map(lambda x: np.asarray(x)[np.argsort(in_turn)], _run_chunk(run, own, starts, mesh))
 
     kept: Any = None
@@ -246,4 +247,4 @@ def _beside(which: np.ndarray, x: Array) -> np.ndarray:
 
 def _flat(tree: Any, axes: int) -> Any:
     """All leading axes as one."""
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[axes:]), tree)
+    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[axes:]), tree)

@@ -190,9 +190,8 @@ def _run_rows(
     }
     xi, photons = np.zeros((2, len(reductions), number, len(reductions)))
     for nu, reduction in enumerate(reductions):
-        models = jax.vmap(lambda g0, model=reduction.model: dataclasses.replace(model, g0=g0))(values)
         runs = solve_ensemble(
-            models,
+            _with_couplings(reduction.model, values),
             reduction.state,
             save=_told,
             chunk=CHUNK,
@@ -208,6 +207,11 @@ def _run_rows(
         for name in ("residual", "time"):
             told[name].append(runs.reduced[name])
     return {name: np.stack(rows) for name, rows in told.items()}, xi, photons
+
+
+@eqx.filter_jit
+def _with_couplings(model: DickeModel, values: Float[Array, " G"]) -> DickeModel:
+    return jax.vmap(lambda g0: dataclasses.replace(model, g0=g0))(values)
 
 
 def _told(end: SteadyState) -> dict[str, Array]:
