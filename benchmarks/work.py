@@ -1,5 +1,6 @@
 """The work that is timed, its reference, and how times are taken."""
 
+import os
 import platform
 import statistics
 import time
@@ -114,6 +115,8 @@ def machine(size: Size) -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
+    if flags := os.environ.get("XLA_FLAGS"):
+        versions["XLA_FLAGS"] = flags
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

@@ -179,6 +179,7 @@ def _add_output(command: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 if all went well, 2 for arguments that do not fit, 130 if interrupted."""
     options = build_parser().parse_args(arguments)
+    options.own_process = arguments is None
     try:
         return options.run(options)
     except ValueError as error:

@@ -161,14 +161,14 @@ def _check_scan(name: str, low: float, high: float, points: int) -> None:
 
 
 def _set_up_jax(options: argparse.Namespace) -> None:
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_backend_extra_options" not in flags:  # loops over a few spins then stay loops, which vectors can take
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_extra_options=xla_cpu_disable_loop_unrolling".strip()
     import jax
 
     jax.config.update("jax_enable_x64", options.precision == "float64")
-    if jax.config.jax_num_cpu_devices < 1 and "device_count" not in flags:  # pyright: ignore[reportAttributeAccessIssue]
-        with contextlib.suppress(RuntimeError):  # too late where JAX runs already
+    if options.own_process:
+        flags = os.environ.get("XLA_FLAGS", "")
+        if "xla_backend_extra_options" not in flags:  # loops over a few spins then stay loops, which vectors can take
+            os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_extra_options=xla_cpu_disable_loop_unrolling".strip()
+        if jax.config.jax_num_cpu_devices < 1 and "device_count" not in flags:  # pyright: ignore[reportAttributeAccessIssue]
             jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
         folder = _compilation_cache()

@@ -105,6 +105,9 @@ def test_one_free_rate_is_then_determined_and_its_error_is_right():
     stated = float(found.standard_errors[0] * found.rates[0])
     assert 0.7 < np.std(estimates) / stated < 1.3
     assert abs(np.mean(estimates) - 0.49 * 2 * 1.5 / 2.5) < 4 * stated / np.sqrt(60)
+    understated = dj.fit(START, dj.StationaryCurve(G0[8:], noisy(clean, 59), NOISE / 10), free=("omega_spin",))
+    np.testing.assert_allclose(understated.reduced_chi_square, 100 * found.reduced_chi_square, rtol=1e-3)
+    assert "more than noise explains" in repr(understated) and "more than noise explains" not in repr(found)
 
 
 def test_points_at_the_threshold_neither_stop_a_fit_nor_make_it_overconfident():

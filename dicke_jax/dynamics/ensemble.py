@@ -240,7 +240,7 @@ def _rows(
     return shape, math.prod(shape), index(of_model) if of_model else None, index(of_states)
 
 
-def _beside(which: np.ndarray, x: Array) -> np.ndarray:
+def _beside(which: np.ndarray, x: np.ndarray) -> np.ndarray:
     """`which` rows, of as many axes as x."""
     return which.reshape(-1, *[1] * (x.ndim - 1))
 
