@@ -31,6 +31,8 @@ from ..schedules import PiecewiseLinear, is_schedule
 from .kernels import as_one_kernel
 from .whole_run import OneKernel, parts_of
 
+SMALL = 128  # subsets up to which XLA's CPU backend sums over a state itself: a library, beyond, cannot enter a kernel
+
 _Coefficients: TypeAlias = tuple[list[Array], ...]
 
 
@@ -146,6 +148,7 @@ def in_one_kernel(
     """`adjoint`, with the run itself as one kernel where all parts of its loop are known to fit into one."""
     inner = controller.controller if isinstance(controller, dfx.ClipStepSizeController) else controller
     fits = isinstance(inner, dfx.PIDController | dfx.ConstantStepSize) and model.spins.operator.elementwise
+    fits &= model.num_subsets <= SMALL
     plain = isinstance(adjoint, dfx.ForwardMode | dfx.RecursiveCheckpointAdjoint)
     if not (isinstance(solver, BilinearTaylor) and fits and plain):
         return adjoint
