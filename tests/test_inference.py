@@ -271,6 +271,23 @@ def test_the_slope_of_the_basin_proxy_against_differences():
     np.testing.assert_allclose(jax.jacfwd(objective)(vector), differences(objective, vector, 1e-3), rtol=1e-2)
 
 
+@pytest.mark.slow
+def test_the_widest_basin_by_the_proxy_is_wider_for_new_cues_followed_to_the_end():
+    """The harder of two patterns keeps 42 % of its cues; after the design all of 128 that the design has not seen."""
+    model, angle = paper(1.0, 2), 0.9
+    cues = jax.vmap(lambda key: dj.tilted_pattern(key, model, 1, angle))(jax.random.split(jax.random.key(1), 48))
+    bounds = {"omega_mode": (0.5, 4.0)}
+    found = dj.design(
+        lambda m: dj.basin_proxy(m, cues, 1, time=5.0), model, free=("omega_mode",), bounds=bounds, num_steps=40
+    )
+    assert found.objective > found.history[0] + 0.1
+    before, after = (
+        dj.retrieval_probability(m, jax.random.key(7), 1, strength=angle, num_samples=128).probability
+        for m in (model, found.model)
+    )
+    assert before < 0.6 and after > 0.95
+
+
 def test_design_converges_is_interrupted_and_told_what_is_not_finite():
     def bump(model):
         return -jnp.sum(jnp.log(model.kappa / 0.7) ** 2)
