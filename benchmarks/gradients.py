@@ -29,6 +29,7 @@ def measure(size: Size) -> list[dict[str, Any]]:
         Mode("jvp, BilinearTaylor, ForwardMode", lambda: tangent(*work, adjoint=forward)),
         Mode("jvp, Dopri8, ForwardMode", lambda: judge),
         Mode("grad, BilinearTaylor, RecursiveCheckpointAdjoint", lambda: cotangent(*work)),
+        Mode("grad, BilinearTaylor, ReplayAdjoint", lambda: cotangent(*work, adjoint=dj.ReplayAdjoint())),
         Mode("grad, Dopri8, RecursiveCheckpointAdjoint", lambda: cotangent(*work, **dopri8)),
         Mode("grad, Dopri8, BacksolveAdjoint", lambda: cotangent(*work, adjoint=dfx.BacksolveAdjoint(), **dopri8)),
         Mode("grad, gradsolve vern7_replay, steps recorded before", lambda: replay(*work)),
