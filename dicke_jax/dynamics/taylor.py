@@ -21,6 +21,7 @@ import diffrax as dfx
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
+from optimistix import rms_norm
 
 from .._checks import check_count, refuse
 from .._typing import ModeReals, RealState, SubsetReals
@@ -148,7 +149,7 @@ def in_one_kernel(
     """`adjoint`, with the run itself as one kernel where all parts of its loop are known to fit into one."""
     inner = controller.controller if isinstance(controller, dfx.ClipStepSizeController) else controller
     fits = isinstance(inner, dfx.PIDController | dfx.ConstantStepSize) and model.spins.operator.elementwise
-    fits &= model.num_subsets <= SMALL
+    fits &= model.num_subsets <= SMALL and getattr(inner, "norm", rms_norm) is rms_norm  # a norm may hold anything
     plain = isinstance(adjoint, dfx.ForwardMode | dfx.RecursiveCheckpointAdjoint)
     if not (isinstance(solver, BilinearTaylor) and fits and plain):
         return adjoint
