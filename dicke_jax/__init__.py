@@ -21,20 +21,20 @@ from .couplings import pattern_overlaps as pattern_overlaps
 from .couplings import random_patterns as random_patterns
 
 # The physics
-from .schedules import PiecewiseLinear as PiecewiseLinear
-from .dissipation import LocalDissipation as LocalDissipation
-from .model import DickeModel as DickeModel
-from .state import MeanFieldState as MeanFieldState
-from .state import corrupted_pattern as corrupted_pattern
-from .state import random_state as random_state
-from .state import stored_pattern as stored_pattern
-from .state import tilted_pattern as tilted_pattern
-from .symmetry import SymmetryReduction as SymmetryReduction
-from .symmetry import reduce_symmetry as reduce_symmetry
-from .equations import mean_field_equations as mean_field_equations
-from .observables import occupations as occupations
-from .observables import overlaps as overlaps
-from .observables import spin_lengths as spin_lengths
+from .mean_field import PiecewiseLinear as PiecewiseLinear
+from .mean_field import LocalDissipation as LocalDissipation
+from .mean_field import DickeModel as DickeModel
+from .mean_field import MeanFieldState as MeanFieldState
+from .mean_field import corrupted_pattern as corrupted_pattern
+from .mean_field import random_state as random_state
+from .mean_field import stored_pattern as stored_pattern
+from .mean_field import tilted_pattern as tilted_pattern
+from .mean_field import SymmetryReduction as SymmetryReduction
+from .mean_field import reduce_symmetry as reduce_symmetry
+from .mean_field import mean_field_equations as mean_field_equations
+from .mean_field import occupations as occupations
+from .mean_field import overlaps as overlaps
+from .mean_field import spin_lengths as spin_lengths
 
 # Its course in time
 from .dynamics import BilinearTaylor as BilinearTaylor

@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 from scipy.stats import binomtest
 
 import dicke_jax as dj
-from dicke_jax.phases.ends import ENDS, name_end, wilson_interval
+from dicke_jax.phases.cue_outcome import ENDS, name_end, wilson_interval
 
 KEY = jax.random.key(11)
 WEAK_DECAY = dj.LocalDissipation([("decay_x", 0.1)])

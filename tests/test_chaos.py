@@ -10,8 +10,8 @@ from problems import rates_of
 from scipy.integrate import solve_ivp
 
 import dicke_jax as dj
-from dicke_jax.dynamics.attractors import name_kind
-from dicke_jax.dynamics.chaos import _first_tangent
+from dicke_jax.dynamics.attractor_kind import name_kind
+from dicke_jax.dynamics.lyapunov import _first_tangent
 
 
 def two_modes(g0=0.8, omega_mode=(1.0, -1.0)):

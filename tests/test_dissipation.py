@@ -9,7 +9,7 @@ import pytest
 from problems import differences, generic_state, max_rate_of_change, paper, rates_of, uneven
 
 import dicke_jax as dj
-from dicke_jax.dissipation import JUMPS
+from dicke_jax.mean_field.dissipation import JUMPS
 
 TIMES = np.linspace(0.0, 5.0, 6)
 TIGHT = dict(rtol=1e-12, atol=1e-12)

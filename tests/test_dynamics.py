@@ -324,7 +324,7 @@ def test_prints_as_a_short_summary():
 
 
 def test_is_traced_once_for_many_calls(monkeypatch):
-    import dicke_jax.dynamics.solve as solve
+    import dicke_jax.dynamics.trajectory as solve
 
     traces = []
     monkeypatch.setattr(solve, "without_nan", lambda *args, real=solve.without_nan: traces.append(1) or real(*args))

@@ -12,9 +12,9 @@ from problems import differences, paper, uneven
 from scipy.optimize import minimize
 
 import dicke_jax as dj
-from dicke_jax.inference.held import defect
-from dicke_jax.inference.invert import Wish
-from dicke_jax.inference.runs import end_of_run
+from dicke_jax.inference.held_overlap import defect
+from dicke_jax.inference.relaxed_overlap import end_of_run
+from dicke_jax.inference.threshold_inversion import Wish
 
 KEY = jax.random.key(0)
 

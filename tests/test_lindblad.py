@@ -13,7 +13,7 @@ import qutip
 from problems import generic_state, paper, uneven
 
 import dicke_jax as dj
-from dicke_jax.finite_size.cut_off import with_enough_levels
+from dicke_jax.finite_size.photon_cutoff import with_enough_levels
 
 TIMES = np.array([0.0, 0.4, 1.1])
 

@@ -10,9 +10,9 @@ import pytest
 from problems import generic_state, paper, uneven
 
 import dicke_jax as dj
-from dicke_jax.finite_size.large_spin_space import LargeSpinSpace, product_state
-from dicke_jax.finite_size.lindblad import _frobenius, _master_equation
+from dicke_jax.finite_size.master_equation import _frobenius, _master_equation
 from dicke_jax.finite_size.moments import ravel
+from dicke_jax.finite_size.spin_space import LargeSpinSpace, product_state
 from dicke_jax.finite_size.wigner import sample_start
 
 KEY = jax.random.key(5)

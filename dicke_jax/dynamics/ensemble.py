@@ -12,10 +12,10 @@ from jaxtyping import Array, Float, Int
 
 from .._checks import as_float, check_choice, check_count, check_finite, known, refuse
 from .._typing import ArrayLike
-from ..model import DickeModel, check_model
-from ..state import MeanFieldState
-from .solve import mfsolve
-from .steady import steadystate
+from ..mean_field.model import DickeModel, check_model
+from ..mean_field.state import MeanFieldState
+from .steady_state import steadystate
+from .trajectory import mfsolve
 
 CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
 CHUNK_ELSEWHERE = 65_536

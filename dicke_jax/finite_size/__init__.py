@@ -1,17 +1,17 @@
 """Where finite N differs: theorem, exact master equation, quantum trajectories, Gaussian and sampled fluctuations."""
 
-from .cut_off import MasterStatus as MasterStatus
-from .fluctuations import gaussian_moments as gaussian_moments
-from .lindblad import MasterSolution as MasterSolution
-from .lindblad import mesolve as mesolve
+from .gaussian import gaussian_moments as gaussian_moments
+from .master_equation import MasterSolution as MasterSolution
+from .master_equation import mesolve as mesolve
 from .moments import Moments as Moments
 from .moments import commutators as commutators
 from .moments import product_covariance as product_covariance
-from .stationary_fluctuations import CovarianceStatus as CovarianceStatus
-from .stationary_fluctuations import OutputSpectrum as OutputSpectrum
-from .stationary_fluctuations import StationaryCovariance as StationaryCovariance
-from .stationary_fluctuations import output_spectrum as output_spectrum
-from .stationary_fluctuations import stationary_covariance as stationary_covariance
+from .photon_cutoff import MasterStatus as MasterStatus
+from .stationary_gaussian import CovarianceStatus as CovarianceStatus
+from .stationary_gaussian import OutputSpectrum as OutputSpectrum
+from .stationary_gaussian import StationaryCovariance as StationaryCovariance
+from .stationary_gaussian import output_spectrum as output_spectrum
+from .stationary_gaussian import stationary_covariance as stationary_covariance
 from .theorem import TheoremCheck as TheoremCheck
 from .theorem import TheoremConstants as TheoremConstants
 from .theorem import check_theorem as check_theorem

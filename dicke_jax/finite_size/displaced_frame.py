@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._typing import Quadratures, RealState
-from ..equations import mean_field_equations
-from ..model import DickeModel
-from .large_spin_space import LargeSpinSpace
+from ..mean_field.equations import mean_field_equations
+from ..mean_field.model import DickeModel
+from .spin_space import LargeSpinSpace
 
 PATH_STEPS = 2**14
 

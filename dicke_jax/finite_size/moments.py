@@ -8,8 +8,8 @@ from jaxtyping import Array, Complex, Float
 
 from .._checks import check_count, known, refuse
 from .._typing import RealState, SpinVectors
-from ..model import DickeModel, check_model
-from ..state import MeanFieldState
+from ..mean_field.model import DickeModel, check_model
+from ..mean_field.state import MeanFieldState
 
 
 class Moments(eqx.Module):

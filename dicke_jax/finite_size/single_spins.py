@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._typing import SpinVectors
-from ..dissipation import SIGMA_X, SIGMA_Y, SIGMA_Z, LocalDissipation
-from .large_spin_space import LargeSpinSpace
+from ..mean_field.dissipation import SIGMA_X, SIGMA_Y, SIGMA_Z, LocalDissipation
+from .spin_space import LargeSpinSpace
 
 PAULI = np.stack([SIGMA_X, SIGMA_Y, SIGMA_Z])
 

@@ -8,8 +8,8 @@ from jaxtyping import Array, Float
 from .._checks import check_all, check_choice, known, refuse
 from .._typing import SpinVectors
 from ..dynamics import MFSolution
-from ..model import DickeModel
-from ..state import MeanFieldState
+from ..mean_field.model import DickeModel
+from ..mean_field.state import MeanFieldState
 from .moments import Moments, product_covariance, real_start
 
 EQUAL = 1e-6  # relative difference up to which weights count as equal

@@ -18,13 +18,13 @@ from jaxtyping import Array, Complex, Float, Key, PRNGKeyArray
 
 from .._checks import as_float, check_all, check_count, check_finite, known, refuse
 from .._typing import ArrayLike, RealState
-from ..model import DickeModel
-from ..state import MeanFieldState
-from .cut_off import MOST_GIGABYTES, MasterStatus, as_levels, check_fits, fits, with_enough_levels
+from ..mean_field.model import DickeModel
+from ..mean_field.state import MeanFieldState
 from .displaced_frame import hamiltonian, loss, mean_field_path
-from .large_spin_space import LargeSpinSpace, product_ket, site_operators
-from .lindblad import PURE
+from .master_equation import PURE
 from .moments import Moments, real_start, subset_sizes
+from .photon_cutoff import MOST_GIGABYTES, MasterStatus, as_levels, check_fits, fits, with_enough_levels
+from .spin_space import LargeSpinSpace, product_ket, site_operators
 
 COPIES = 12  # state vectors that a solver holds at a time for each trajectory
 MOST_JUMPS = 10_000  # of one trajectory

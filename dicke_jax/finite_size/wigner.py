@@ -25,10 +25,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from .._checks import as_float, as_pattern_index, check_all, check_count, check_finite, known, refuse
 from .._typing import ArrayLike, RealState, RealStates, SpinVectors, SubsetReals
 from ..dynamics import mfsolve
-from ..equations import mean_field_equations
-from ..model import DickeModel
-from ..observables import overlaps
-from ..state import MeanFieldState
+from ..mean_field.equations import mean_field_equations
+from ..mean_field.model import DickeModel
+from ..mean_field.observables import overlaps
+from ..mean_field.state import MeanFieldState
 from .moments import Moments, frames, ravel, real_start, subset_sizes, unravel
 
 EXACT_SUMS = 100  # spins per subset up to which every +-1 is drawn, normal numbers above

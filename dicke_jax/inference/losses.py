@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from ..model import DickeModel
+from ..mean_field.model import DickeModel
 from .measurements import Measurements
 
 Residuals: TypeAlias = Float[Array, " D"]

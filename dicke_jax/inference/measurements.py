@@ -13,12 +13,12 @@ from jaxtyping import Array, Bool, Float
 
 from .._checks import as_pattern_index, check_all, check_choice, check_shape, refuse
 from .._typing import ArrayLike
-from ..dynamics.solve import check_model_and_state, mfsolve
-from ..model import DickeModel
-from ..observables import occupations, overlaps
-from ..phases.retrieval import closed_form_obstacle, threshold_squared
-from ..phases.stationary import stationary_state
-from ..state import MeanFieldState
+from ..dynamics.trajectory import check_model_and_state, mfsolve
+from ..mean_field.model import DickeModel
+from ..mean_field.observables import occupations, overlaps
+from ..mean_field.state import MeanFieldState
+from ..phases.closed_form import closed_form_obstacle, threshold_squared
+from ..phases.stationary_search import stationary_state
 
 QUANTITIES = ("overlap", "photons")
 MOST_STEPS = 1024  # of an integration; rates that ask for more are far off

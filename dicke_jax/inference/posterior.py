@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._checks import check_count, known, refuse
-from .descent import value_and_slope
+from .fit_parameters import Unknowns
+from .fit_result import FitResult
+from .free_parameters import Vector
 from .losses import chi_square, residuals
-from .parameters import Vector
-from .result import FitResult
-from .unknowns import Unknowns
+from .optimise import value_and_slope
 
 MIXED = 1.01  # R-hat above which chains do not tell the same
 

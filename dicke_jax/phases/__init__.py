@@ -1,17 +1,17 @@
 """The phases of the memory: which states exist, which are stable, from which coupling on."""
 
 from .basins import retrieval_probability as retrieval_probability
-from .continuation import Branch as Branch
-from .continuation import SpecialPoint as SpecialPoint
-from .continuation import continuation as continuation
-from .critical import critical_coupling as critical_coupling
-from .ends import CueEnd as CueEnd
-from .ends import RetrievalEnds as RetrievalEnds
-from .retrieval import retrieval_overlap as retrieval_overlap
-from .retrieval import retrieval_state as retrieval_state
-from .stability import Stability as Stability
-from .stability import stability as stability
-from .stationary import StateKind as StateKind
-from .stationary import StationaryStates as StationaryStates
-from .stationary import stationary_state as stationary_state
-from .stationary import stationary_states as stationary_states
+from .branches import Branch as Branch
+from .branches import SpecialPoint as SpecialPoint
+from .branches import continuation as continuation
+from .closed_form import retrieval_overlap as retrieval_overlap
+from .closed_form import retrieval_state as retrieval_state
+from .critical_couplings import critical_coupling as critical_coupling
+from .cue_outcome import CueEnd as CueEnd
+from .cue_outcome import RetrievalEnds as RetrievalEnds
+from .stability_spectrum import Stability as Stability
+from .stability_spectrum import stability as stability
+from .stationary_search import StateKind as StateKind
+from .stationary_search import StationaryStates as StationaryStates
+from .stationary_search import stationary_state as stationary_state
+from .stationary_search import stationary_states as stationary_states

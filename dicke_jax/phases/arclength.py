@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._typing import SubsetReals
-from ..model import DickeModel
-from ..self_consistency import self_consistency, state_of_overlaps
-from .linearised import jacobian, largest_rate, tangent_basis
-from .spectrum import eigensystem
-from .stability import shares_of
+from ..mean_field.model import DickeModel
+from ..mean_field.stationary_equations import self_consistency, state_of_overlaps
+from .eigenvalues import eigensystem
+from .linearisation import jacobian, largest_rate, tangent_basis
+from .stability_spectrum import shares_of
 
 NEWTON_STEPS = 12
 GROWS = 1e-9  # real part that counts as growing, in units of the largest rate

@@ -22,10 +22,10 @@ from .._checks import (
     refuse,
 )
 from ..dynamics import check_reaches_steady, steadystate
-from ..model import DickeModel, check_model
-from ..observables import overlaps
-from ..state import MeanFieldState, corrupted_pattern, random_state, tilted_pattern
-from .ends import RetrievalEnds, name_end, overlap_reach
+from ..mean_field.model import DickeModel, check_model
+from ..mean_field.observables import overlaps
+from ..mean_field.state import MeanFieldState, corrupted_pattern, random_state, tilted_pattern
+from .cue_outcome import RetrievalEnds, name_end, overlap_reach
 
 BATCH = 16  # cues of one compiled batch, whatever the chunk: so its size changes no bit of a result
 

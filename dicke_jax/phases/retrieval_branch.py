@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._typing import ModeReals, SubsetReals
-from ..model import DickeModel
-from ..self_consistency import field_per_overlap, stationary_spins, trusted
+from ..mean_field.model import DickeModel
+from ..mean_field.stationary_equations import field_per_overlap, stationary_spins, trusted
 
 STRONGEST, WEAKEST = 1e3, 1e-7  # a, in units of the spins' splitting
 LONGEST_STEP, SHORTEST_STEP = 0.7, 1e-7  # in log a

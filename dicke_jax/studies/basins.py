@@ -14,13 +14,13 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from .._checks import check_all, check_count, refuse
 from .._typing import ArrayLike
 from ..couplings import LargeSpins, random_patterns
-from ..dissipation import LocalDissipation
 from ..dynamics import check_reaches_steady
-from ..model import DickeModel, check_model
+from ..mean_field.dissipation import LocalDissipation
+from ..mean_field.model import DickeModel, check_model
+from ..mean_field.state import MeanFieldState
 from ..phases import RetrievalEnds, retrieval_probability
 from ..phases.basins import StoredCues, as_strength, run_cues
-from ..phases.ends import ENDS
-from ..state import MeanFieldState
+from ..phases.cue_outcome import ENDS
 from .results import provenance
 
 

@@ -13,10 +13,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_count, refuse
 from .._typing import ArrayLike
-from ..model import DickeModel, check_model
+from ..mean_field.model import DickeModel, check_model
 from ..phases import Branch, SpecialPoint, StateKind, continuation, stationary_states
 from ..phases.arclength import with_parameter
-from ..phases.continuation import KINDS, parameter_of
+from ..phases.branches import KINDS, parameter_of
 from .results import provenance
 
 Parameter = str | tuple[str, int]

@@ -20,8 +20,8 @@ from ..finite_size import (
     theorem_constants,
     wigner_moments,
 )
-from ..model import DickeModel, check_model
-from ..state import MeanFieldState
+from ..mean_field.model import DickeModel, check_model
+from ..mean_field.state import MeanFieldState
 from .results import provenance
 
 MASTER_STATUSES = ("successful", "cut_off", "failed")  # the codes 0 to 2 in stored results

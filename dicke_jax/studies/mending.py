@@ -10,10 +10,10 @@ from jaxtyping import PRNGKeyArray
 from .._checks import as_pattern_index, refuse
 from .._typing import ArrayLike
 from ..couplings import flip_spins, map_to_large_spins
-from ..dissipation import LocalDissipation
 from ..dynamics import mfsolve
-from ..model import DickeModel, check_model
-from ..state import MeanFieldState
+from ..mean_field.dissipation import LocalDissipation
+from ..mean_field.model import DickeModel, check_model
+from ..mean_field.state import MeanFieldState
 from .results import provenance
 
 

@@ -10,10 +10,10 @@ import xarray as xr
 from .._checks import check_all, check_count, refuse
 from .._typing import ArrayLike
 from ..dynamics import mfsolve
-from ..model import DickeModel, check_model
+from ..mean_field.model import DickeModel, check_model
+from ..mean_field.rates import PiecewiseLinear
+from ..mean_field.state import MeanFieldState, pattern_signs
 from ..phases import critical_coupling, retrieval_overlap, retrieval_state
-from ..schedules import PiecewiseLinear
-from ..state import MeanFieldState, pattern_signs
 from .results import provenance
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ..dynamics import SteadyStatus
-from ..model import DickeModel
+from ..mean_field.model import DickeModel
 
 STATUSES = ("converged", "oscillating", "not_converged", "failed")  # the codes 0 to 3 in stored results
 NETCDF: Final = "h5netcdf"

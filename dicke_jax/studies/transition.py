@@ -14,10 +14,10 @@ from .._checks import as_float, check_finite, refuse
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
 from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
-from ..model import DickeModel, check_model
+from ..mean_field.model import DickeModel, check_model
+from ..mean_field.state import stored_pattern
+from ..mean_field.symmetry import SymmetryReduction, reduce_symmetry
 from ..phases import critical_coupling, retrieval_overlap
-from ..state import stored_pattern
-from ..symmetry import SymmetryReduction, reduce_symmetry
 from .results import provenance, status_attributes, status_codes
 
 RETRIEVED = 0.05  # |xi| from which on a simulated point counts as retrieved

@@ -1,0 +1,3 @@
+"""The command `dicke-jax`."""
+
+from .main import main as main

@@ -1,0 +1,1 @@
+"""What only XLA's CPU backend needs to know."""
