@@ -56,6 +56,22 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
         refuse(name, f"a whole number of at least {least}", repr(value))
 
 
+def as_times(value: ArrayLike, dtype: Any = None, name: str = "tsave") -> Array:
+    """At least two increasing times. Traced ones are checked by whoever runs with them."""
+    times = as_float(value)
+    if dtype is not None:
+        times = times.astype(dtype)
+    if times.ndim != 1 or times.size < 2:
+        refuse(name, "a one-dimensional array of at least two increasing times", f"shape {times.shape}")
+    check_finite(name, times)
+    if known(times):
+        numbers = np.asarray(times)
+        if not np.all(np.diff(numbers) > 0):
+            at = int(np.argmin(np.diff(numbers) > 0))
+            refuse(name, f"strictly increasing in {times.dtype}", f"{numbers[at]} before {numbers[at + 1]}")
+    return times
+
+
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         refuse(name, "one of " + ", ".join(repr(c) for c in choices), repr(value))

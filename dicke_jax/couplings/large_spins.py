@@ -10,6 +10,8 @@ from .._checks import as_float, check_all, check_count, check_finite, check_shap
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from .operators import AbstractCouplings, DenseCouplings, HypercubeCouplings
 
+ORTHOGONAL = 1e-6  # the largest overlap of two patterns that counts as none
+MOST_ENTRIES = 2**22  # of G for which overlaps of patterns are looked at; larger samples are not orthogonal
 MOST_GIGABYTES = 4  # of couplings and weights that are made from a number of patterns
 
 
@@ -18,6 +20,36 @@ def _check_fits(formula: str, num_subsets: int, numbers_each: int) -> None:
     if gigabytes > MOST_GIGABYTES:
         must_be = f"so small that the subsets fit into {MOST_GIGABYTES} GB"
         refuse("num_patterns", must_be, f"{formula} = {num_subsets} subsets, {gigabytes:.3g} GB")
+
+
+def _orthogonal(operator: AbstractCouplings, weights: ArrayLike) -> tuple[bool, ...]:
+    """For every pattern whether it consists of +-1 and is orthogonal to all others, as far as is known."""
+    nothing_known = (False,) * operator.num_modes
+    leaves = jax.tree.leaves(eqx.filter(operator, eqx.is_array))
+    if not all(known(leaf) for leaf in (*leaves, *jax.tree.leaves(weights))):
+        return nothing_known
+    w = np.asarray(weights, dtype=float)
+    if w.shape != (operator.num_subsets,):
+        return nothing_known
+    if isinstance(operator, HypercubeCouplings) and np.all(w == w[0]):
+        return (True,) * operator.num_modes
+    if operator.num_modes * operator.num_subsets > MOST_ENTRIES:
+        return nothing_known
+    with jax.ensure_compile_time_eval():
+        G = np.asarray(dense(operator), dtype=float)
+    overlaps = np.abs(G @ (w * G).T)
+    np.fill_diagonal(overlaps, 0)
+    signs = np.all(np.abs(np.abs(G) - 1) < ORTHOGONAL, axis=1)
+    return tuple(bool(good) for good in signs & (overlaps.max(axis=1) < ORTHOGONAL))
+
+
+def dense(operator: AbstractCouplings) -> Num[Array, "M K"]:
+    """G as a dense matrix."""
+    if isinstance(operator, DenseCouplings):
+        return operator.matrix
+    if isinstance(operator, HypercubeCouplings):
+        return jnp.asarray(operator.signs)
+    return jax.vmap(operator.field)(jnp.eye(operator.num_modes))
 
 
 class LargeSpins(eqx.Module):
@@ -35,14 +67,31 @@ class LargeSpins(eqx.Module):
 
     - `num_spins`: N_sp, or None in the thermodynamic limit, where fluctuations of order 1/sqrt(N_sp) vanish.
     - `gauged`: whether spins were rotated by pi about x to make the first pattern uniform.
+    - `orthogonal`: for every pattern whether it consists of +-1 and sum_k w_k G[nu, k] G[mu, k] = 0 for all others,
+      which closed forms ask for. Found out where couplings and weights are known; false where they are traced. It is a
+      static fact, and the same inside and outside of `jax.jit`.
 
     Usually made by `hypercube`, `from_distribution`, `individual` or `map_to_large_spins`.
     """
 
     operator: AbstractCouplings
-    weights: Float[Array, " K"] = eqx.field(converter=as_float)
-    num_spins: int | None = eqx.field(static=True, default=None)
-    gauged: bool = eqx.field(static=True, default=False)
+    weights: Float[Array, " K"]
+    num_spins: int | None = eqx.field(static=True)
+    gauged: bool = eqx.field(static=True)
+    orthogonal: tuple[bool, ...] = eqx.field(static=True, init=False)
+
+    def __init__(
+        self,
+        operator: AbstractCouplings,
+        weights: ArrayLike,
+        num_spins: int | None = None,
+        gauged: bool = False,
+    ) -> None:
+        self.operator = operator
+        self.weights = as_float(weights)
+        self.num_spins = num_spins
+        self.gauged = gauged
+        self.orthogonal = _orthogonal(operator, weights)  # as they were given: on entry a trace may take them
 
     def __check_init__(self) -> None:
         check_shape("weights", self.weights, (self.num_subsets,), "one share for each subset")
@@ -60,7 +109,8 @@ class LargeSpins(eqx.Module):
         """N_sp -> infinity of random patterns: equal subsets, 2^(M-1) with the gauge, 2^M without (paper, Eq. 3)."""
         operator = HypercubeCouplings(num_patterns, gauge)
         _check_fits(f"2^{num_patterns - gauge}", operator.num_subsets, 1)
-        return cls(operator, jnp.full(operator.num_subsets, 1.0 / operator.num_subsets), gauged=gauge)
+        weights = np.full(operator.num_subsets, 1.0 / operator.num_subsets)
+        return cls(operator, weights, gauged=gauge)
 
     @classmethod
     def from_distribution(cls, values: ArrayLike, probabilities: ArrayLike, num_patterns: int) -> "LargeSpins":
@@ -110,11 +160,7 @@ class LargeSpins(eqx.Module):
     @property
     def couplings(self) -> Num[Array, "M K"]:
         """G as a dense matrix. A view to look at: the equations use `project` and `field`."""
-        if isinstance(self.operator, DenseCouplings):
-            return self.operator.matrix
-        if isinstance(self.operator, HypercubeCouplings):
-            return jnp.asarray(self.operator.signs)
-        return jax.vmap(self.operator.field)(jnp.eye(self.num_modes)).astype(jnp.int8)
+        return dense(self.operator)
 
     @property
     def subset_sizes(self) -> Float[Array, " K"]:

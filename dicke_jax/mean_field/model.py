@@ -1,5 +1,6 @@
 """The model: what is stored, and the rates."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .._checks import check_all, check_finite, refuse
+from .._checks import check_all, check_choice, check_finite, refuse
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
 from .dissipation import LocalDissipation
@@ -37,7 +38,7 @@ class DickeModel(eqx.Module):
     of the number. The paper's theorem covers that too.
 
     Their common precision is the model's, and that of every run with it: one float32 array among Python numbers makes
-    a float32 model. To vary a rate, `dataclasses.replace(model, g0=...)`, also inside `jax.vmap` and `jax.grad`.
+    a float32 model. To vary a rate, `model.replace(g0=...)`, also inside `jax.vmap` and `jax.grad`.
     """
 
     spins: LargeSpins
@@ -99,6 +100,13 @@ class DickeModel(eqx.Module):
         jumps = () if self.dissipation is None else self.dissipation.rates
         return [times for rate in (*self.rates.values(), *jumps) for times in kinks(rate)]
 
+    def replace(self, **changes: Any) -> "DickeModel":
+        """The model with some arguments changed, as `model.replace(g0=1.5)`."""
+        names = [field.name for field in dataclasses.fields(self) if field.init]
+        for name in changes:
+            check_choice("name of a change", name, tuple(names))
+        return dataclasses.replace(self, **changes)
+
     def at(self, t: ArrayLike) -> "DickeModel":
         """The model with the values that its rates have at time t."""
         if not self.is_time_dependent:
@@ -111,6 +119,14 @@ def check_model(model: Any, name: str = "model") -> None:
     """Refuse what is not a `DickeModel`."""
     if not isinstance(model, DickeModel):
         refuse(name, "a DickeModel", type(model).__name__)
+
+
+def check_constant_rates(model: DickeModel, purpose: str = "") -> None:
+    """Refuse a model with a rate that depends on time, for a purpose such as "for a stationary state"."""
+    check_model(model)
+    if model.is_time_dependent:
+        must_be = " ".join(["one with constant rates", purpose]).strip() + " (model.at(t) has those of time t)"
+        refuse("model", must_be, "one with rates that change")
 
 
 def _check_dissipation(dissipation: LocalDissipation, spins: LargeSpins) -> None:

@@ -1,0 +1,54 @@
+"""How a computation ended: one vocabulary for every result.
+
+It is diffrax's, with those of optimistix and lineax that are part of it, and what this package has to say besides.
+"""
+
+from typing import Any
+
+import diffrax as dfx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+
+class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
+    """How a computation ended; `Status[status]` is its text, which is empty where all is well."""
+
+    successful = ""
+    oscillating = "oscillating: still moving at the end, without a trend over the last half of the run"
+    not_converged = "not converged: the tolerance was not met; a longer run or more steps may"
+    failed = "failed: the computation broke down or met numbers that are not finite"
+    interrupted = "interrupted: the best so far"
+    cut_off = "cut off: the highest photon level kept is populated; use more levels"
+    non_unique = "not unique: some fluctuations never decay and remember their start"
+    unstable = "unstable: some fluctuations grow"
+    moving = "moving: the state is not stationary"
+
+
+NAMES = tuple(Status._name_to_item)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def name_of(status: Any) -> str:
+    """The name of one status, as `Status.oscillating` is spelt."""
+    return next(name for name in NAMES if bool(status == getattr(Status, name)))
+
+
+def text_of(status: Any) -> str:
+    """The text of one status."""
+    return Status[status] or "successful"
+
+
+def is_successful(status: Any) -> Array:
+    """Whether all is well; one answer for each row of a batch."""
+    return jnp.asarray(status == Status.successful)
+
+
+def counts(status: Any) -> dict[str, int]:
+    """How many rows of a batch ended in each way that occurs."""
+    found = {name: int(np.sum(np.asarray(status == getattr(Status, name)))) for name in NAMES}
+    return {name: number for name, number in found.items() if number}
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """`a` where the condition holds, else `b`."""
+    return Status.where(condition, a, b)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,59 @@
+"""How results print: a heading, and a row for each thing worth a look."""
+
+import abc
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from ._checks import known
+from ._status import Status, counts, is_successful, text_of
+
+Rows: TypeAlias = Iterable[tuple[str, Any]]
+
+
+class AbstractResult(eqx.Module):
+    """What a computation gave, with how it ended; under `jax.vmap` every array has leading batch axes."""
+
+    status: eqx.AbstractVar[Any]  # a `Status`
+
+    @property
+    def successful(self) -> Array:
+        """Whether all is well; one answer for each row of a batch."""
+        return is_successful(self.status)
+
+    @abc.abstractmethod
+    def _heading(self) -> str:
+        """The first line of the summary."""
+
+    @abc.abstractmethod
+    def _rows(self) -> Rows:
+        """Labels and values of the lines below, after the status."""
+
+    def __repr__(self) -> str:
+        if not all(known(leaf) for leaf in jax.tree.leaves(self)):
+            return eqx.tree_pformat(self)
+        return summary(self._heading(), [("status", self.status), *self._rows()])
+
+
+def summary(heading: str, rows: Rows) -> str:
+    """The heading, and below it labels and values in two columns."""
+    shown = [(label, _shown(value)) for label, value in rows]
+    width = max((len(label) for label, _ in shown), default=0)
+    return "\n".join([heading, *(f"  {label:{width}}  {value}".rstrip() for label, value in shown)])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Status):
+        if not np.ndim(value._value):
+            return text_of(value)
+        return ", ".join(f"{number} {name}" for name, number in counts(value).items())
+    numbers = np.asarray(value)
+    if numbers.ndim == 0:
+        return f"{numbers.item():.6g}" if np.issubdtype(numbers.dtype, np.inexact) else f"{numbers.item()}"
+    return np.array2string(numbers, precision=4, suppress_small=True, threshold=8, separator=", ")

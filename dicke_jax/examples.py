@@ -1,0 +1,42 @@
+"""Models and states that tests, benchmarks, notebooks and commands share."""
+
+from typing import Any
+
+import jax
+from jaxtyping import PRNGKeyArray
+
+from ._typing import ArrayLike
+from .couplings import LargeSpins
+from .mean_field import DickeModel, MeanFieldState, random_state
+
+
+def paper_model(g0: ArrayLike = 1.0, num_patterns: int = 4, **rates: Any) -> DickeModel:
+    """The rates of the paper's Fig. 3, Omega = 1/2, Omega_mu = (mu + 2) / 2 and kappa = 1, for any number of patterns.
+
+    `rates`, also `dissipation` and `spins`, take the place of the paper's.
+    """
+    spins = rates.pop("spins", None)
+    spins = LargeSpins.hypercube(num_patterns) if spins is None else spins
+    own = dict(omega_spin=0.5, omega_mode=[0.5 * (mu + 3) for mu in range(spins.num_modes)], kappa=1.0, g0=g0)
+    return DickeModel(spins, **(own | rates))
+
+
+def uneven_model(num_patterns: int = 3, spins: LargeSpins | None = None) -> DickeModel:
+    """Rates that are all different and of no special value, a negative mode frequency among them."""
+    spins = LargeSpins.hypercube(num_patterns) if spins is None else spins
+    mu = range(spins.num_modes)
+    omega_mode = [1.3 + 0.37 * nu - 3.1 * (nu == 2) for nu in mu]
+    return DickeModel(spins, omega_spin=0.43, omega_mode=omega_mode, kappa=[0.6 + 0.21 * nu for nu in mu], g0=0.83)
+
+
+def generic_state(key: PRNGKeyArray, model: DickeModel) -> MeanFieldState:
+    """Random directions, spin lengths from 0.4 to 1, photons in every mode: a state that nothing is special about."""
+    directions, lengths = jax.random.split(key)
+    state = random_state(directions, model, amplitude=0.3)
+    size = jax.random.uniform(lengths, (1, model.num_subsets), model.dtype, minval=0.4, maxval=1.0)
+    return MeanFieldState(state.m * size, state.alpha)
+
+
+def random_states(key: PRNGKeyArray, model: DickeModel, number: int) -> MeanFieldState:
+    """Pure states of random directions, one a row, without photons."""
+    return jax.vmap(lambda own: random_state(own, model))(jax.random.split(key, number))
