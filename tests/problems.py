@@ -23,6 +23,13 @@ def uneven(num_modes: int, spins: dj.LargeSpins | None = None) -> dj.DickeModel:
     )
 
 
+def sampled(num_patterns=3, num_spins=1000, g0=1.2, **rates):
+    """Subsets of unequal sizes: patterns that are not quite orthogonal."""
+    spins = dj.map_to_large_spins(dj.random_patterns(jax.random.key(5), num_patterns, num_spins)).spins
+    mu = np.arange(num_patterns)
+    return dj.DickeModel(spins, **dict(omega_spin=0.5, omega_mode=1.5 + 0.5 * mu, kappa=0.7 + 0.3 * mu, g0=g0) | rates)
+
+
 def generic_state(model: dj.DickeModel, seed: int = 0) -> dj.MeanFieldState:
     """Random directions, spin lengths below 1, photons in every mode."""
     key, other = jax.random.split(jax.random.key(seed))

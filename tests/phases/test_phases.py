@@ -7,19 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import max_rate_of_change, paper, rates_of
+from problems import max_rate_of_change, paper, rates_of, sampled
 from scipy.optimize import brentq, fsolve
 
 import dicke_jax as dj
 
 KEY = jax.random.key(0)
-
-
-def sampled(num_patterns=3, num_spins=1000, g0=1.2, **rates):
-    """Subsets of unequal sizes: patterns that are not quite orthogonal."""
-    spins = dj.map_to_large_spins(dj.random_patterns(jax.random.key(5), num_patterns, num_spins)).spins
-    mu = np.arange(num_patterns)
-    return dj.DickeModel(spins, **dict(omega_spin=0.5, omega_mode=1.5 + 0.5 * mu, kappa=0.7 + 0.3 * mu, g0=g0) | rates)
 
 
 def written_out_jacobian(model, m, alpha, damping=None):

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from problems import paper
-from test_phases import sampled
+from problems import paper, sampled
 
 import dicke_jax as dj
 from dicke_jax import cli
