@@ -8,131 +8,183 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from . import _renamed
+
+# fmt: off
 # What is stored
-from .couplings import AbstractCouplings as AbstractCouplings
-from .couplings import DenseCouplings as DenseCouplings
-from .couplings import HypercubeCouplings as HypercubeCouplings
-from .couplings import LargeSpins as LargeSpins
-from .couplings import SpinMapping as SpinMapping
-from .couplings import flip_spins as flip_spins
-from .couplings import image_patterns as image_patterns
-from .couplings import map_to_large_spins as map_to_large_spins
-from .couplings import pattern_overlaps as pattern_overlaps
-from .couplings import random_patterns as random_patterns
-
+from .couplings import LargeSpins, SpinMapping, flip_spins, image_patterns, map_to_large_spins
+from .couplings import AbstractCouplings, DenseCouplings, HypercubeCouplings, pattern_overlaps, random_patterns
 # The physics
-from .mean_field import PiecewiseLinear as PiecewiseLinear
-from .mean_field import LocalDissipation as LocalDissipation
-from .mean_field import DickeModel as DickeModel
-from .mean_field import MeanFieldState as MeanFieldState
-from .mean_field import corrupted_pattern as corrupted_pattern
-from .mean_field import random_state as random_state
-from .mean_field import stored_pattern as stored_pattern
-from .mean_field import tilted_pattern as tilted_pattern
-from .mean_field import SymmetryReduction as SymmetryReduction
-from .mean_field import reduce_symmetry as reduce_symmetry
-from .mean_field import mean_field_equations as mean_field_equations
-from .mean_field import occupations as occupations
-from .mean_field import overlaps as overlaps
-from .mean_field import spin_lengths as spin_lengths
-
+from .mean_field import DickeModel, LocalDissipation, MeanFieldState, PiecewiseLinear, SymmetryReduction
+from .mean_field import corrupted_pattern, random_state, stored_pattern, tilted_pattern
+from .mean_field import mean_field_equations, occupations, overlaps, reduce_symmetry, spin_lengths
+from . import examples
+# How a computation ended, and what ran it
+from ._status import Status
+from ._versions import show_versions
 # Its course in time
-from .dynamics import BilinearTaylor as BilinearTaylor
-from .dynamics import ReplayAdjoint as ReplayAdjoint
-from .dynamics import MFSolution as MFSolution
-from .dynamics import SteadyState as SteadyState
-from .dynamics import SteadyStatus as SteadyStatus
-from .dynamics import mfsolve as mfsolve
-from .dynamics import steadystate as steadystate
-from .dynamics import EnsembleSolution as EnsembleSolution
-from .dynamics import solve_ensemble as solve_ensemble
-from .dynamics import LyapunovExponent as LyapunovExponent
-from .dynamics import lyapunov_exponent as lyapunov_exponent
-from .dynamics import Attractor as Attractor
-from .dynamics import AttractorKind as AttractorKind
-from .dynamics import attractor as attractor
-
+from .dynamics import BilinearTaylor, MFSolution, ReplayAdjoint, SteadyState, mfsolve, steadystate
+from .dynamics import EnsembleSolution, LyapunovExponent, lyapunov_exponent, solve_ensemble
+from .dynamics import Attractor, AttractorKind, attractor
 # Its phases
-from .phases import retrieval_overlap as retrieval_overlap
-from .phases import retrieval_state as retrieval_state
-from .phases import StateKind as StateKind
-from .phases import StationaryStates as StationaryStates
-from .phases import stationary_state as stationary_state
-from .phases import stationary_states as stationary_states
-from .phases import Stability as Stability
-from .phases import stability as stability
-from .phases import critical_coupling as critical_coupling
-from .phases import Branch as Branch
-from .phases import SpecialPoint as SpecialPoint
-from .phases import continuation as continuation
-from .phases import CueEnd as CueEnd
-from .phases import RetrievalEnds as RetrievalEnds
-from .phases import retrieval_probability as retrieval_probability
+from .phases import StateKind, StationaryStates, stationary_state, stationary_states
+from .phases import Branch, SpecialPoint, Stability, continuation, critical_coupling, stability
+from .phases import CueEnd as CueOutcome, RetrievalEnds as CueOutcomes
+from .phases import retrieval_overlap, retrieval_probability, retrieval_state
 
-if _TYPE_CHECKING:  # these rooms, with what they need, are loaded when one of their names is first asked for
+if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
+    from . import finite_size, inference, plotting, studies
+
+    __version__: str
     # What can be inferred
-    from .inference import FreeRates as FreeRates
-    from .inference import free_rates as free_rates
-    from .inference import InferenceStatus as InferenceStatus
-    from .inference import Inversion as Inversion
-    from .inference import invert_critical_coupling as invert_critical_coupling
-    from .inference import LocatedCoupling as LocatedCoupling
-    from .inference import locate_critical_coupling as locate_critical_coupling
-    from .inference import Measurements as Measurements
-    from .inference import StationaryCurve as StationaryCurve
-    from .inference import TimeTrace as TimeTrace
-    from .inference import FitResult as FitResult
-    from .inference import fit as fit
-    from .inference import PosteriorSamples as PosteriorSamples
-    from .inference import sample_posterior as sample_posterior
-    from .inference import DesignResult as DesignResult
-    from .inference import design as design
-    from .inference import stability_margin as stability_margin
-    from .inference import basin_proxy as basin_proxy
-
+    from .inference import FreeRates, Inversion, LocatedCoupling, Measurements, StationaryCurve, TimeTrace
+    from .inference import free_rates, invert_critical_coupling, locate_critical_coupling
+    from .inference import DesignResult, FitResult, PosteriorSamples, design, fit, sample_posterior
+    from .inference import basin_proxy, stability_margin
     # Where finite N differs
-    from .finite_size import Moments as Moments
-    from .finite_size import MasterSolution as MasterSolution
-    from .finite_size import MasterStatus as MasterStatus
-    from .finite_size import mesolve as mesolve
-    from .finite_size import TrajectorySolution as TrajectorySolution
-    from .finite_size import mcsolve as mcsolve
-    from .finite_size import TheoremCheck as TheoremCheck
-    from .finite_size import TheoremConstants as TheoremConstants
-    from .finite_size import check_theorem as check_theorem
-    from .finite_size import initial_error as initial_error
-    from .finite_size import scaled_error as scaled_error
-    from .finite_size import theorem_constants as theorem_constants
-    from .finite_size import CovarianceStatus as CovarianceStatus
-    from .finite_size import OutputSpectrum as OutputSpectrum
-    from .finite_size import StationaryCovariance as StationaryCovariance
-    from .finite_size import gaussian_moments as gaussian_moments
-    from .finite_size import output_spectrum as output_spectrum
-    from .finite_size import stationary_covariance as stationary_covariance
-    from .finite_size import WignerSolution as WignerSolution
-    from .finite_size import wigner_moments as wigner_moments
-    from .finite_size import commutators as commutators
-    from .finite_size import product_covariance as product_covariance
+    from .finite_size import MasterSolution, Moments, TrajectorySolution, mcsolve, mesolve
+    from .finite_size import TheoremCheck, TheoremConstants, check_theorem, theorem_constants
+    from .finite_size import initial_error, scaled_error
+    from .finite_size import OutputSpectrum, StationaryCovariance, output_spectrum, stationary_covariance
+    from .finite_size import WignerSolution, commutators, gaussian_moments, product_covariance, wigner_moments
 
+_LATE = {
+    "inference": (
+        "FreeRates", "Inversion", "LocatedCoupling", "Measurements", "StationaryCurve", "TimeTrace",
+        "free_rates", "invert_critical_coupling", "locate_critical_coupling",
+        "DesignResult", "FitResult", "PosteriorSamples", "design", "fit", "sample_posterior",
+        "basin_proxy", "stability_margin",
+    ),
+    "finite_size": (
+        "MasterSolution", "Moments", "TrajectorySolution", "mcsolve", "mesolve",
+        "TheoremCheck", "TheoremConstants", "check_theorem", "theorem_constants", "initial_error", "scaled_error",
+        "OutputSpectrum", "StationaryCovariance", "output_spectrum", "stationary_covariance",
+        "WignerSolution", "commutators", "gaussian_moments", "product_covariance", "wigner_moments",
+    ),
+    "studies": (),  # these two load xarray and matplotlib
+    "plotting": (),
+}
+_ROOM_OF = {name: room for room, names in _LATE.items() for name in names}
 
-_ROOMS = ("inference", "finite_size")
-_FOLDERS = ("studies", "plotting")  # these load xarray and matplotlib
+__all__ = [
+    "AbstractCouplings",
+    "Attractor",
+    "AttractorKind",
+    "BilinearTaylor",
+    "Branch",
+    "CueOutcome",
+    "CueOutcomes",
+    "DenseCouplings",
+    "DesignResult",
+    "DickeModel",
+    "EnsembleSolution",
+    "FitResult",
+    "FreeRates",
+    "HypercubeCouplings",
+    "Inversion",
+    "LargeSpins",
+    "LocalDissipation",
+    "LocatedCoupling",
+    "LyapunovExponent",
+    "MFSolution",
+    "MasterSolution",
+    "MeanFieldState",
+    "Measurements",
+    "Moments",
+    "OutputSpectrum",
+    "PiecewiseLinear",
+    "PosteriorSamples",
+    "ReplayAdjoint",
+    "SpecialPoint",
+    "SpinMapping",
+    "Stability",
+    "StateKind",
+    "StationaryCovariance",
+    "StationaryCurve",
+    "StationaryStates",
+    "Status",
+    "SteadyState",
+    "SymmetryReduction",
+    "TheoremCheck",
+    "TheoremConstants",
+    "TimeTrace",
+    "TrajectorySolution",
+    "WignerSolution",
+    "__version__",
+    "attractor",
+    "basin_proxy",
+    "check_theorem",
+    "commutators",
+    "continuation",
+    "corrupted_pattern",
+    "critical_coupling",
+    "design",
+    "examples",
+    "finite_size",
+    "fit",
+    "flip_spins",
+    "free_rates",
+    "gaussian_moments",
+    "image_patterns",
+    "inference",
+    "initial_error",
+    "invert_critical_coupling",
+    "locate_critical_coupling",
+    "lyapunov_exponent",
+    "map_to_large_spins",
+    "mcsolve",
+    "mean_field_equations",
+    "mesolve",
+    "mfsolve",
+    "occupations",
+    "output_spectrum",
+    "overlaps",
+    "pattern_overlaps",
+    "plotting",
+    "product_covariance",
+    "random_patterns",
+    "random_state",
+    "reduce_symmetry",
+    "retrieval_overlap",
+    "retrieval_probability",
+    "retrieval_state",
+    "sample_posterior",
+    "scaled_error",
+    "show_versions",
+    "solve_ensemble",
+    "spin_lengths",
+    "stability",
+    "stability_margin",
+    "stationary_covariance",
+    "stationary_state",
+    "stationary_states",
+    "steadystate",
+    "stored_pattern",
+    "studies",
+    "theorem_constants",
+    "tilted_pattern",
+    "wigner_moments",
+]
+# fmt: on
 
 
 def __getattr__(name: str) -> _Any:
+    if name in _LATE:
+        return _import_module(f".{name}", __name__)
+    if name in _ROOM_OF:
+        return getattr(_import_module(f".{_ROOM_OF[name]}", __name__), name)
+    if name in _renamed.RENAMED:
+        return _renamed.found(__name__, name)
     if name == "__version__":
         from importlib.metadata import version
 
         return version("dicke-jax")
-    if name in (*_ROOMS, *_FOLDERS):
-        return _import_module(f".{name}", __name__)
-    if not name.startswith("_"):
-        for room in _ROOMS:
-            if hasattr(module := _import_module(f".{room}", __name__), name):
-                return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, __all__, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:
-    later = [name for room in _ROOMS for name in vars(_import_module(f".{room}", __name__)) if not name.startswith("_")]
-    return sorted({*globals(), *later, *_FOLDERS, "__version__"})
+    return sorted(__all__)

@@ -17,7 +17,9 @@ def paper_model(g0: ArrayLike = 1.0, num_patterns: int = 4, **rates: Any) -> Dic
     """
     spins = rates.pop("spins", None)
     spins = LargeSpins.hypercube(num_patterns) if spins is None else spins
-    own = dict(omega_spin=0.5, omega_mode=[0.5 * (mu + 3) for mu in range(spins.num_modes)], kappa=1.0, g0=g0)
+    own: dict[str, Any] = dict(
+        omega_spin=0.5, omega_mode=[0.5 * (mu + 3) for mu in range(spins.num_modes)], kappa=1.0, g0=g0
+    )
     return DickeModel(spins, **(own | rates))
 
 

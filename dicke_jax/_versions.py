@@ -1,0 +1,29 @@
+"""What runs here: versions, devices, precision and switches, for a report or a note in a notebook."""
+
+import platform
+from importlib.metadata import version
+
+import jax
+
+from ._summary import summary
+
+PACKAGES = ("dicke-jax", "jax", "jaxlib", "diffrax", "equinox", "optimistix", "lineax", "numpy")
+
+
+def show_versions() -> None:
+    """Print what a report of a fault should hold: versions, platform, devices, precision, and the CPU kernel's switch."""
+    try:
+        from .dynamics._cpu import kernel_state
+    except ImportError:  # until merged
+        kernel_state = lambda: "unknown"  # noqa: E731
+
+    enabled = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+    rows = [(name, version(name)) for name in PACKAGES]
+    rows += [
+        ("python", platform.python_version()),
+        ("platform", platform.platform()),
+        ("devices", ", ".join(f"{device.platform} {device.device_kind}" for device in jax.devices())),
+        ("precision", "float64" if enabled else "float32 (jax_enable_x64 is off)"),
+        ("CPU kernel", kernel_state()),
+    ]
+    print(summary("dicke_jax", rows))
