@@ -11,7 +11,7 @@ PACKAGES = ("dicke-jax", "jax", "jaxlib", "diffrax", "equinox", "optimistix", "l
 
 
 def show_versions() -> None:
-    """Print what a report of a fault should hold: versions, platform, devices, precision, and the CPU kernel's switch."""
+    """Print what a bug report should hold: versions, platform, devices, precision, and the CPU kernel's switch."""
     try:
         from .dynamics._cpu import kernel_state
     except ImportError:  # until merged
