@@ -1,3 +1,1 @@
-"""The command `dicke-jax`."""
-
-from .main import main as main
+"""The command `dicke-jax`: arguments in, studies run, tables, pictures and data out."""

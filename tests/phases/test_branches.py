@@ -10,7 +10,6 @@ import pytest
 from problems import paper, sampled
 
 import dicke_jax as dj
-from dicke_jax import cli
 
 KEY = jax.random.key(0)
 
@@ -139,26 +138,3 @@ def test_phases_over_two_parameters(tmp_path):
     axis = dj.plotting.plot_phases(data)
     assert axis.get_ylabel().startswith(r"$\Omega_1$")
     plt.close("all")
-
-
-def test_command_critical_prints_the_thresholds(capsys):
-    assert cli.main(["critical", "--patterns", "2"]) == 0
-    printed = capsys.readouterr().out
-    for nu in range(2):
-        for kind in ("existence", "stability"):
-            assert f"{float(dj.critical_coupling(paper(1.0, 2), nu, kind=kind)):.8f}" in printed
-    assert cli.main(["critical", "--omega-mode", "1.5", "-2"]) == 0
-    assert "never" in capsys.readouterr().out
-
-
-def test_command_phases_writes_a_picture_and_its_data(tmp_path, capsys):
-    options = ["phases", "--patterns", "2", "--points", "3", "--quiet", "--out", str(tmp_path)]
-    assert cli.main(options) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["phases.nc", "phases.png"]
-    assert "9 points, 0 of them" in capsys.readouterr().out
-    for wrong, told in (
-        (["--mode", "3"], "--mode must be from 1 to 2"),
-        (["--g0-max", "0.1"], "--g0-min must be below"),
-    ):
-        assert cli.main([*options, *wrong]) == 2
-        assert told in capsys.readouterr().err

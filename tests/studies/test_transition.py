@@ -1,8 +1,4 @@
-"""The study of Fig. 3, its files and its command."""
-
-import re
-import subprocess
-import sys
+"""The study of Fig. 3, its files and its picture."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +8,6 @@ import pytest
 from problems import paper
 
 import dicke_jax as dj
-from dicke_jax import cli
 
 GRID = np.linspace(0.35, 1.25, 8)
 
@@ -86,65 +81,6 @@ def test_picture_shows_both_panels(results):
     np.testing.assert_allclose(np.sort(photons), np.sort(4 * results.occupation.values.ravel()))  # per subset: 2^(M-1)
     assert all("g_0" in axis.get_xlabel() and "kappa" in axis.get_xlabel() for axis in (top, bottom))
     plt.close("all")
-
-
-def test_command_in_a_process_of_its_own(tmp_path):
-    """As a user would: exit code, table on stdout, bar on stderr, two files."""
-    command = [sys.executable, "-m", "dicke_jax", "transition", "--points", "6", "--g0-max", "1.2", "--patterns", "2"]
-    run = subprocess.run(
-        [*command, "--out", str(tmp_path / "new" / "folder")], capture_output=True, text=True, timeout=120
-    )
-    assert run.returncode == 0, run.stderr
-    rows = re.findall(
-        r"^\s+(\d) +([\d.]+) +([\d.]+) +([\d.]+) \.\. ([\d.]+) +([\d.e+-]+) +(\d+) of 6", run.stdout, re.M
-    )
-    assert [row[0] for row in rows] == ["1", "2"]
-    assert float(rows[0][1]) == pytest.approx(np.sqrt(5 / 12), abs=1e-6)
-    assert all(float(row[5]) < 1e-6 and row[6] == "0" for row in rows)
-    assert "12/12" in run.stderr and "12/12" not in run.stdout
-    files = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())
-    assert files == ["transition.nc", "transition.png"]
-    data = dj.studies.open_results(tmp_path / "new" / "folder" / "transition.nc")
-    assert data.attrs["precision"] == "float64"
-
-
-def refused(capsys, *arguments):
-    assert cli.main(["transition", "--quiet", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    return error
-
-
-def test_command_refuses_bad_arguments_in_one_line(capsys, tmp_path):
-    out = ("--out", str(tmp_path))
-    assert "kappa must be not negative" in refused(capsys, *out, "--kappa", "-1")
-    assert "kappa must be positive" in refused(capsys, *out, "--kappa", "0")
-    assert "omega_mode must be" in refused(capsys, *out, "--patterns", "3", "--omega-mode", "1", "2")
-    assert "--points must be" in refused(capsys, *out, "--points", "0")
-    assert "--g0-min must be" in refused(capsys, *out, "--g0-min", "3")
-    assert "num_patterns must be" in refused(capsys, *out, "--patterns", "0")
-    assert "tol must be" in refused(capsys, *out, "--tol", "-1")
-    assert not list(tmp_path.iterdir())
-
-
-def test_command_finds_out_before_the_work_that_it_cannot_write(capsys, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(dj.studies, "retrieval_transition", lambda *_, **__: pytest.fail("worked first"))
-    error = refused(capsys, "--out", str(tmp_path / "file" / "folder"))
-    assert "--out must be a folder that can be written" in error
-
-
-def test_help_teaches_and_version_is_told(capsys):
-    for arguments, words in (
-        (["--version"], ["dicke-jax 0"]),
-        (["--help"], ["transition"]),
-        (["transition", "--help"], ["critical", "--num-spins", "examples", "transition.nc"]),
-    ):
-        with pytest.raises(SystemExit) as stop:
-            cli.main(arguments)
-        assert stop.value.code == 0
-        text = capsys.readouterr().out
-        assert all(word in text for word in words)
 
 
 @pytest.mark.slow
