@@ -2,12 +2,15 @@
 
 Sections, each in a process of its own:
 
+- first_answer  what a user waits for: first calls in new processes, against diffrax alone
 - one_core   every mode of this package and every peer, pinned to one core
 - devices    one and all CPU devices, against a heyoka.py process on each core
 - cold       imports and the command of the paper's Fig. 3 in new processes
 - roofline   one step against operations and bytes, M = 4 to 16, pinned to one core
 - gradients  derivatives of an end-time overlap, pinned to one core
 - scaling    time against the size of a batch; on a CPU, and again on a GPU where JAX has one
+- phases     thresholds, stationary states, stability: first and later calls
+- inference  thresholds located, rates fitted
 - memory     peak memory
 
 It prints tables and writes OUT/benchmarks.json and OUT/benchmarks.png. Peers: `pip install ".[benchmarks]"`; those that
@@ -22,11 +25,13 @@ import sys
 import time
 from pathlib import Path
 
-from . import child, report
-from .bars import bars
+from . import report, runner
 from .sizes import QUICK, Size
+from .targets import targets
 
-SECTIONS = ("one_core", "devices", "cold", "roofline", "gradients", "scaling", "memory")
+SECTIONS = (
+    "first_answer", "one_core", "devices", "cold", "roofline", "gradients", "scaling", "phases", "inference", "memory"
+)  # fmt: skip
 PINNED = ("one_core", "gradients", "roofline")
 
 
@@ -39,17 +44,18 @@ def main() -> None:
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS, help="only these")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for JSON and picture (default out)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the page")
+    parser.add_argument("--before", metavar="FOLDER", help="an older copy of this repository, for first_answer")
     options = parser.parse_args()
     size = QUICK if options.quick else Size()
     if options.rounds is not None:
         size = dataclasses.replace(size, rounds=options.rounds)
     options.out.mkdir(parents=True, exist_ok=True)
 
-    begin, cores = time.perf_counter(), child.all_cores()
+    begin, cores = time.perf_counter(), runner.all_cores()
     results = dict(
         command=" ".join(["python -m benchmarks", *sys.argv[1:]]),
         date=time.strftime("%Y-%m-%d"),
-        machine=child.run("work", "machine", size, anywhere=True),
+        machine=runner.run("machine", "machine", size, anywhere=True),
         cores=len(cores) or "unknown",
         pinned="pinned to one core" if cores else "not pinned, which this platform cannot",
         size=dataclasses.asdict(size),
@@ -58,22 +64,22 @@ def main() -> None:
     )
     sections, platform = results["sections"], results["machine"]["platform"]
     facts = dict(results["size"], pinned=results["pinned"], platform=platform)
-    runs = [(name, name, {}) for name in options.sections]
+    runs = [(name, name, dict(before=options.before) if name == "first_answer" else {}) for name in options.sections]
     if platform != "cpu" and "scaling" in options.sections:
         runs.append(("scaling_elsewhere", "scaling", dict(anywhere=True)))
     for name, module, where in runs:
         pin = cores[-1:] if name in PINNED else ()
-        sections[name] = child.run(module, "measure", size, cores=pin, **where)
+        sections[name] = runner.run(module, "measure", size, cores=pin, **where)
         judged = {} if not options.quick else dict(met=None)  # tiny sizes tell nothing of speed
         results["load"] += os.getloadavg()[:1] if hasattr(os, "getloadavg") else ()
-        results["bars"] = [row | judged for row in bars(sections)]
+        results["targets"] = [row | judged for row in targets(sections)]
         results["seconds"] = time.perf_counter() - begin
         print(report.section(name, sections[name], facts), end="\n\n", flush=True)
         (options.out / "benchmarks.json").write_text(json.dumps(results, indent=1))
         if options.markdown:  # after every section: a run that is broken off leaves what it measured
             options.markdown.write_text(report.page(results))
     report.picture(results, options.out / "benchmarks.png")
-    print("## Bars", report.bars_table(results["bars"]), sep="\n\n")
+    print("## Targets", report.targets_table(results["targets"]), sep="\n\n")
     print(
         f"\nwrote {options.out / 'benchmarks.json'} and {options.out / 'benchmarks.png'} in {results['seconds']:.0f} s"
     )

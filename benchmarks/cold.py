@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from .sizes import Size
-from .work import spread
+from .timing import spread
 
 STARTS = {
     "import jax, diffrax": ["-c", "import jax, diffrax"],

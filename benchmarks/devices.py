@@ -11,19 +11,20 @@ import jax
 import numpy as np
 
 import dicke_jax as dj
+from dicke_jax import examples
 
 from . import peers
-from .child import all_cores
 from .modes import ensemble, traced
+from .runner import all_cores
 from .sizes import Size
-from .work import Mode, Outcome, compare, paper, random_states
+from .timing import Mode, Outcome, compare
 
 
 def measure(size: Size) -> list[dict[str, Any]]:
     cores = all_cores() or list(range(os.cpu_count() or 1))
     jax.config.update("jax_num_cpu_devices", len(cores))
-    model = paper(size.patterns[0])
-    states = random_states(model, size.batch)
+    model = examples.paper_model(num_patterns=size.patterns[0])
+    states = examples.random_states(jax.random.key(0), model, size.batch)
     exact = peers.reference(model, states, size.end, size.checked)
     work = model, states, size.end
     one = jax.local_devices()[:1]
@@ -81,7 +82,8 @@ def _member(pipe: Any, barrier: Any, core: int, m: np.ndarray, alpha: np.ndarray
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, [core])
     jax.config.update("jax_enable_x64", True)
-    run = peers.heyoka("", paper(alpha.shape[1]), dj.MeanFieldState(m, alpha), end, 1e-9).prepare()
+    model = examples.paper_model(num_patterns=alpha.shape[1])
+    run = peers.heyoka("", model, dj.MeanFieldState(m, alpha), end, 1e-9).prepare()
     pipe.send("built")
     while True:
         barrier.wait()

@@ -1,7 +1,6 @@
 """d xi_0(T) / d g0 of every trajectory, in every way there is, against the value alone."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import diffrax as dfx
@@ -10,17 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 
 import dicke_jax as dj
+from dicke_jax import examples
 
 from .peers import as_numpy, as_vectors
 from .sizes import Size
-from .work import Mode, difference, in_turn, paper, random_states, spread, start
+from .timing import Mode, difference, in_turn, spread, start
 
 TOGETHER = 16 if jax.default_backend() == "cpu" else None  # trajectories of a batch, as solve_ensemble has them
 
 
 def measure(size: Size) -> list[dict[str, Any]]:
-    model = paper(size.patterns[0])
-    states = random_states(model, size.gradient_batch)
+    model = examples.paper_model(num_patterns=size.patterns[0])
+    states = examples.random_states(jax.random.key(0), model, size.gradient_batch)
     work = model, states, size.gradient_end
     forward, dopri8 = dfx.ForwardMode(), dict(solver=dfx.Dopri8())
     judge = tangent(*work, adjoint=forward, **dopri8)
@@ -53,7 +53,7 @@ def overlaps_at(
 
     def one(row: Any) -> jax.Array:
         state, g0 = row
-        return dj.mfsolve(replace(model, g0=g0), state, times, throw=False, **options).overlaps[-1, 0]
+        return dj.mfsolve(model.replace(g0=g0), state, times, throw=False, **options).overlaps[-1, 0]
 
     return lambda g0: jax.lax.map(one, (states, g0), batch_size=TOGETHER or g0.size)
 

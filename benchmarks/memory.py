@@ -5,10 +5,11 @@ from typing import Any
 import diffrax as dfx
 import jax
 
-from . import child, gradients
+from dicke_jax import examples
+
+from . import gradients, runner
 from .modes import ensemble, vmapped
 from .sizes import Size
-from .work import paper, random_states
 
 
 def measure(size: Size) -> list[dict[str, Any]]:
@@ -20,14 +21,14 @@ def measure(size: Size) -> list[dict[str, Any]]:
         if any(part in name for part in size.leave_out):
             rows.append(dict(mode=name, batch=batch, skipped="left out by --quick"))
             continue
-        held = child.run("memory", "one", size, name=name, batch=batch)
+        held = runner.run("memory", "one", size, name=name, batch=batch)
         rows.append(dict(mode=name, batch=batch) | held)
     return rows
 
 
 def one(size: Size, name: str, batch: int) -> dict[str, Any]:
-    model, end = paper(size.patterns[0]), size.gradient_end
-    states = random_states(model, batch)
+    model, end = examples.paper_model(num_patterns=size.patterns[0]), size.gradient_end
+    states = examples.random_states(jax.random.key(0), model, batch)
     before = most_held()
     if before is None:
         return dict(skipped="no /proc/self/status on this platform")

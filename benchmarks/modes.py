@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 import dicke_jax as dj
 
-from .work import Mode, Outcome
+from .timing import Mode, Outcome
 
 
 def ensemble(name: str, model: dj.DickeModel, states: dj.MeanFieldState, end: float, **options: Any) -> Mode:

@@ -4,15 +4,17 @@ from typing import Any
 
 import jax
 
+from dicke_jax import examples
+
 from . import peers
 from .modes import jax_modes
 from .sizes import Size
-from .work import compare, paper, random_states
+from .timing import compare
 
 
 def measure(size: Size) -> list[dict[str, Any]]:
-    model = paper(size.patterns[0])
-    states = random_states(model, size.batch)
+    model = examples.paper_model(num_patterns=size.patterns[0])
+    states = examples.random_states(jax.random.key(0), model, size.batch)
     few = jax.tree.map(lambda x: x[: size.few], states)
     exact = peers.reference(model, states, size.end, size.checked)
     others = [

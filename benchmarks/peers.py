@@ -7,7 +7,7 @@ import numpy as np
 
 import dicke_jax as dj
 
-from .work import Mode, Outcome
+from .timing import Mode, Outcome
 
 
 def as_numpy(model: dj.DickeModel) -> SimpleNamespace:

@@ -53,7 +53,23 @@ STEPS: Columns = {
     "time / stream in cache": lambda row: f"{row['ms']['median'] / row['stream_ms']:.1f}",
     "time / stream in memory": lambda row: f"{row['ms']['median'] / row['memory_ms']:.1f}",
 }
+CALLS: Columns = {
+    "first call s": lambda row: f"{row['first_s']:.2f}",
+    **_times("later ms"),
+    **ERRORS,
+}
+FIRST: Columns = {
+    **_times("s", 1e-3),
+    "rounds": lambda row: str(row["ms"]["rounds"]),
+    "figure": lambda row: f"{row['found']:.2g}" if "found" in row else "",
+    "at most": lambda row: f"{row['limit']:g}" if "limit" in row else "",
+    "of": lambda row: row.get("unit", ""),
+}
 TITLES = {
+    "first_answer": ("First answer", FIRST, "M = 4, two patterns for the fit; a new process for each figure, in turn. "
+                     "No compiled program is kept, except for what is done again."),
+    "phases": ("Thresholds, stationary states, stability", CALLS, "One process."),
+    "inference": ("Inference", CALLS, "One process."),
     "one_core": ("One core", SPEED, "One process {pinned}; every mode has its turn in every round."),
     "devices": ("All cores", SPEED, "heyoka.py in a process for each core, all at once. Compile: with their start."),
     "scaling": ("Batch, CPU", BATCH, "All cores may be used."),
@@ -99,12 +115,12 @@ def section(name: str, found: Any, facts: Row) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def bars_table(rows: list[Row]) -> str:
-    lines = ["| bar | measured | met | how |", "| --- | ---: | --- | --- |"]
+def targets_table(rows: list[Row]) -> str:
+    lines = ["| target | measured | met | how |", "| --- | ---: | --- | --- |"]
     words = {True: "yes", False: "**no**", None: ""}
     for row in rows:
         found = f"{row['found']:.3g}" if "found" in row else ""
-        lines.append(f"| {row['bar']} | {found} | {words[row['met']]} | {row['how']} |")
+        lines.append(f"| {row['target']} | {found} | {words[row['met']]} | {row['how']} |")
     return "\n".join(lines)
 
 
@@ -122,8 +138,8 @@ def page(results: Row) -> str:
         "random spin directions. Times are of one trajectory, medians with least and most over the rounds. Errors: "
         f"of the final spins against SciPy DOP853 at 1e-13, the largest over the spins; of the first "
         f"{size['checked']} trajectories the median and the largest.",
-        "## Bars",
-        bars_table(results["bars"]),
+        "## Targets",
+        targets_table(results["targets"]),
     ]
     if "--quick" in results["command"]:
         head.insert(1, "**Tiny sizes: the page shows what is measured, not how fast anything is.**")

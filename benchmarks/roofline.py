@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import dicke_jax as dj
+from dicke_jax import examples
 
 from .sizes import Size
-from .work import in_turn, paper, random_states, spread, timed
+from .timing import in_turn, spread, timed
 
 ORDER = dj.BilinearTaylor().series_order
 
@@ -79,8 +80,8 @@ def measure(size: Size) -> dict[str, Any]:
 
 def single(patterns: int, size: Size) -> dict[str, Any]:
     """A run so long that what is done once hardly counts."""
-    model = paper(patterns)
-    state = jax.tree.map(lambda x: x[0], random_states(model, 1))
+    model = examples.paper_model(num_patterns=patterns)
+    state = jax.tree.map(lambda x: x[0], examples.random_states(jax.random.key(0), model, 1))
     times = jnp.array([0.0, 20.0 if patterns > 8 else 100.0])
 
     @jax.jit
@@ -94,8 +95,8 @@ def single(patterns: int, size: Size) -> dict[str, Any]:
 
 
 def batched(patterns: int, size: Size) -> dict[str, Any]:
-    model = paper(patterns)
-    states = random_states(model, size.batch)
+    model = examples.paper_model(num_patterns=patterns)
+    states = examples.random_states(jax.random.key(0), model, size.batch)
     device = jax.local_devices()[:1]
 
     def solve() -> int:

@@ -4,17 +4,19 @@ from typing import Any
 
 import jax
 
+from dicke_jax import examples
+
 from . import peers
 from .modes import jax_modes
 from .sizes import Size
-from .work import difference, in_turn, paper, random_states, spread, timed
+from .timing import difference, in_turn, spread, timed
 
 
 def measure(size: Size) -> list[dict[str, Any]]:
     """A row for each mode and batch. What would take too long is said to be left out, going by the batch before."""
     batches = size.batches if jax.default_backend() == "cpu" else size.batches_elsewhere
-    model = paper(size.patterns[0])
-    states = random_states(model, batches[-1])
+    model = examples.paper_model(num_patterns=size.patterns[0])
+    states = examples.random_states(jax.random.key(0), model, batches[-1])
     exact = peers.reference(model, states, size.end, min(size.checked, batches[0]))
     rows, each = [], {}
     for batch in batches:

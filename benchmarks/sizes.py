@@ -18,6 +18,8 @@ class Size:
     gradient_batch: int = 64
     gradient_end: float = 20.0
     memory_batches: tuple[int, ...] = (512, 10_240)
+    stability_patterns: int = 12
+    restarts: int = 64  # of a fit
     stream: int = 2**25  # numbers in an array that no cache holds
     leave_out: tuple[str, ...] = ()  # modes whose name holds one of these
 
@@ -34,6 +36,8 @@ QUICK = Size(
     gradient_batch=4,
     gradient_end=2.0,
     memory_batches=(16,),
+    stability_patterns=4,
+    restarts=2,
     stream=2**22,
     leave_out=(
         "1e-11",
@@ -46,5 +50,12 @@ QUICK = Size(
         "vmap(mfsolve), 1e-10",
         "vmapped",
         "jvp, ForwardMode",
+        "jax.",
+        "mfsolve, ForwardMode",
+        "steadystate",
+        "states, M",
+        "time traces",
+        "located",
+        "warm",
     ),
 )

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-SOME = ("one_core",)
-ALL = (*SOME, "gradients", "devices", "scaling", "memory", "roofline", "cold")
+SOME = ("one_core", "first_answer")
+ALL = (*SOME, "phases", "inference", "gradients", "devices", "scaling", "memory", "roofline", "cold")
 
 
 @pytest.fixture(scope="module", params=[SOME, pytest.param(ALL, marks=pytest.mark.slow)], ids=["some", "all"])
@@ -24,7 +24,7 @@ def results(request, tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert (out / "benchmarks.png").stat().st_size > 10_000
     page = (out / "page.md").read_text()
-    for title in ("## Bars", "## One core", *(("## One step", "## Peak memory") if request.param == ALL else ())):
+    for title in ("## Targets", "## One core", *(("## One step", "## Peak memory") if request.param == ALL else ())):
         assert title in page and (title in done.stdout)
     found = json.loads((out / "benchmarks.json").read_text())
     assert set(found["sections"]) == set(request.param)
@@ -57,9 +57,9 @@ def test_every_program_finds_the_same_trajectories(results):
     assert [row["failed"] for row in rows_of(results, "one_core") if "failed" in row].count(0) >= 3
 
 
-def test_bars_take_only_rows_that_are_as_accurate():
-    bars = runpy.run_path(str(ROOT / "benchmarks" / "bars.py"))["bars"]
-    bars_table = runpy.run_path(str(ROOT / "benchmarks" / "report.py"))["bars_table"]
+def test_targets_take_only_rows_that_are_as_accurate():
+    targets = runpy.run_path(str(ROOT / "benchmarks" / "targets.py"))["targets"]
+    targets_table = runpy.run_path(str(ROOT / "benchmarks" / "report.py"))["targets_table"]
 
     def row(mode, ms, error):
         return dict(mode=mode, ms=dict(median=ms), error=dict(median=error, max=error))
@@ -71,9 +71,12 @@ def test_bars_take_only_rows_that_are_as_accurate():
         row("heyoka.py, 1e-9", 1.0, 1e-10),
         dict(mode="vmap(mfsolve), 1e-10", skipped="for a reason"),
     ]
-    found = {bar["bar"].split(",")[0]: bar for bar in bars({"one_core": rows, "cold": {"failed": "it broke"}})}
+    first = [dict(mode="mfsolve", found=1.1, limit=1.2, unit="times diffrax"), dict(mode="diffrax", ms={})]
+    sections = {"one_core": rows, "cold": {"failed": "it broke"}, "first_answer": first}
+    found = {row["target"].split(",")[0]: row for row in targets(sections)}
     dopri8, heyoka, *_ = found.values()
     assert dopri8["found"] == pytest.approx(30) and dopri8["met"]
     assert heyoka["found"] == pytest.approx(2) and not heyoka["met"]
     assert "it broke" in found["the command of Fig. 3"]["how"] and found["the command of Fig. 3"]["met"] is None
-    assert "**no**" in bars_table(list(found.values()))
+    assert found["mfsolve: at most 1.2"]["met"] and found["mfsolve: at most 1.2"]["how"] == "times diffrax"
+    assert "**no**" in targets_table(list(found.values()))

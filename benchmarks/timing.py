@@ -1,23 +1,15 @@
-"""The work that is timed, its reference, and how times are taken."""
+"""How times are taken: in turn, whatever the machine does meanwhile, with the error beside them."""
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-
-import dicke_jax as dj
 
 from .sizes import Size
 
-PROGRAMS = ("jax", "jaxlib", "diffrax", "equinox", "numpy", "scipy", "heyoka", "torch", "torchdiffeq", "gradsolve")
 LONG = 3.0  # seconds; what takes longer has its turn in the first three rounds only
 
 
@@ -34,17 +26,6 @@ class Mode(NamedTuple):
 
     name: str
     prepare: Callable[[], Callable[[], Outcome]]
-
-
-def paper(num_patterns: int) -> dj.DickeModel:
-    """The paper's rates."""
-    spins = dj.LargeSpins.hypercube(num_patterns)
-    omega_mode = 0.5 * (jnp.arange(float(num_patterns)) + 3)
-    return dj.DickeModel(spins, omega_spin=0.5, omega_mode=omega_mode, kappa=1.0, g0=1.0)
-
-
-def random_states(model: dj.DickeModel, batch: int) -> dj.MeanFieldState:
-    return jax.vmap(lambda key: dj.random_state(key, model))(jax.random.split(jax.random.key(0), batch))
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -107,21 +88,7 @@ def compare(modes: list[Mode], exact: np.ndarray, size: Size) -> list[dict[str, 
     return list(rows.values())
 
 
-def machine(size: Size) -> dict[str, Any]:
-    """Device and versions."""
-    versions = {"python": platform.python_version(), "dicke-jax": dj.__version__}
-    for name in PROGRAMS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    if flags := os.environ.get("XLA_FLAGS"):
-        versions["XLA_FLAGS"] = flags
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-        vectors = [name for name in ("avx512f", "avx2") if any(name in line for line in lines)][:1]
-    except (OSError, StopIteration):
-        cpu, vectors = platform.processor(), []
-    devices = [device.device_kind for device in jax.local_devices()]
-    return dict(platform=jax.default_backend(), devices=devices, cpu=" ".join([cpu, *vectors]), versions=versions)
+def called(name: str, job: Callable[[], Any], rounds: int) -> dict[str, Any]:
+    """A row for a call: seconds of the first, and milliseconds of later ones."""
+    first, _ = timed(job)
+    return dict(mode=name, first_s=first, ms=spread(in_turn({"": job}, rounds)[""]))

@@ -1,4 +1,4 @@
-"""One section in a process of its own: `python -m benchmarks.child MODULE FUNCTION ARGUMENTS`, arguments in JSON.
+"""One section in a process of its own: `python -m benchmarks.runner MODULE FUNCTION ARGUMENTS`, arguments in JSON.
 
 Prints what the function returns, as JSON, on its last line.
 """
@@ -20,7 +20,9 @@ def run(module: str, function: str, size: Size, *, cores: Sequence[int] = (), **
     pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
     arguments["size"] = asdict(size)
     environment = dict(os.environ, **{} if arguments.pop("anywhere", False) else {"JAX_PLATFORMS": "cpu"})
-    command = [sys.executable, "-m", "benchmarks.child", module, function, json.dumps(arguments)]
+    if not arguments.pop("keep_programs", True):
+        environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    command = [sys.executable, "-m", "benchmarks.runner", module, function, json.dumps(arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, preexec_fn=pin, env=environment)
     if done.returncode:
         return dict(failed=f"{module}.{function} ended with code {done.returncode}; what it said stands above")
@@ -35,6 +37,8 @@ def all_cores() -> list[int]:
 def main() -> None:
     module, function, arguments = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
     size = Size(**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.pop("size").items()})
+    if path := arguments.pop("path", None):  # of another copy of the package
+        sys.path.insert(0, path)
     import jax
 
     jax.config.update("jax_enable_x64", True)
