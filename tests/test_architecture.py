@@ -86,6 +86,40 @@ def test_the_check_sees_imports_inside_functions(tmp_path, monkeypatch):
     assert imports(tmp_path / "dynamics" / "solve.py", {"studies.results", "cli"}) == {"studies.results", "cli"}
 
 
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=module_name)
+def test_no_module_is_hidden_by_a_name_of_its_package(path):
+    """`room.fit` is a function or a module, not whichever was imported last."""
+    modules = {module_name(file).rpartition(".")[2] for file in path.parent.iterdir() if file.suffix == ".py"}
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.module]
+    hidden = modules & {alias.asname or alias.name for node in nodes for alias in node.names}
+    assert not hidden, f"{sorted(hidden)} are modules of {path.parent.name} and names in it"
+
+
+def test_one_door_integrates_the_mean_field_equations():
+    rooms = ("dynamics", "phases", "inference", "studies")
+    callers = {
+        module_name(path) for path in FILES if room_of(module_name(path)) in rooms and names(path) & {"diffeqsolve"}
+    }
+    assert callers == {"dynamics.integrate"}
+
+
+def test_one_folder_knows_of_xla_and_public_classes_carry_no_flag_for_it():
+    knowing = {module_name(path) for path in FILES if names(path) & {"xla_metadata", "set_xla_metadata", "elementwise"}}
+    assert knowing and all(name.startswith("dynamics._cpu") for name in knowing)
+
+
+def names(path: Path) -> set[str]:
+    """Every identifier in a file: names, attributes, imports, parts of modules' names."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name | ast.Attribute):
+            found.add(node.id if isinstance(node, ast.Name) else node.attr)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {part for alias in node.names for part in alias.name.split(".")}
+            found |= set((getattr(node, "module", None) or "").split("."))
+    return found
+
+
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_files_are_short(path):
     assert len(path.read_text().splitlines()) <= (80 if path.name == "equations.py" else 310)
