@@ -1,19 +1,23 @@
 """Fits: data, the fitted model, residuals."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ..inference import FitResult, StationaryCurve, TimeTrace
 from .style import pattern_style
 
+if TYPE_CHECKING:
+    from ..inference import FitResult
 
-def plot_fit(result: FitResult, axes: Any = None) -> Any:
+
+def plot_fit(result: "FitResult", axes: Any = None) -> Any:
     """Measurements with their noise, the fit at the same points, and below the residuals in units of the noise.
 
     A column for each set of measurements; `axes`: two rows of as many.
     """
+    from ..inference import StationaryCurve, TimeTrace  # here, for they load much that no other picture needs
+
     sets = result.data
     if axes is None:
         size = (4.6 * len(sets), 4.6)
