@@ -24,13 +24,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     group.add_argument("--angle", type=real, default=0.4, help="of the tilted cue, in radians (default 0.4)")
     group.add_argument("--end", type=positive, default=4.0, metavar="TIME", help="of the run (default 4)")
     group.add_argument(
-        "--exact", type=whole(1, 10_000), nargs="+", default=[4, 8, 16, 32], metavar="N", help="for the master equation"
+        "--exact", type=whole(1, 256), nargs="+", default=[4, 8, 16, 32], metavar="N", help="for the master equation"
     )
     group.add_argument(
-        "--samples", type=whole(1, 10**8), default=20_000, help="of the Wigner ensembles (default 20,000)"
+        "--samples", type=whole(1, 10**7), default=20_000, help="of the Wigner ensembles (default 20,000)"
     )
     group.add_argument(
-        "--levels", type=whole(1, 10_000), default=None, help="photon levels kept (default: as many as it takes)"
+        "--levels", type=whole(1, 1000), default=None, help="photon levels kept (default: as many as it takes)"
     )
     add_output(command)
 

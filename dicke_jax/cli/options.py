@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .. import DickeModel
 
 LARGEST_SAMPLE = 4 * 10**9  # signs of patterns, a byte each
-MOST_PATTERNS = 24  # the hypercube has 2^23 subsets then
+MOST_PATTERNS = 18  # 2^17 subsets: 32 runs at a time of the hypercube then take 2 GB
 MOST_POINTS = 100_000
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
@@ -48,18 +47,14 @@ class Output:
         matplotlib.use("agg")
         import matplotlib.pyplot as plt
 
-        from ..studies import save_results
+        from ..studies.results import save_results, whole_file
 
         self.written.append(save_results(results, self.data))
         draw(results)
-        unfinished = self.picture.with_name(f".{self.picture.name}.{secrets.token_hex(4)}")
-        try:
-            with unfinished.open("xb") as file:
-                plt.savefig(file, format="png", dpi=160)
-            self.written.append(unfinished.replace(self.picture))
-        finally:
-            unfinished.unlink(missing_ok=True)
-            plt.close("all")
+        with whole_file(self.picture) as file:
+            plt.savefig(file, format="png", dpi=160)
+        plt.close("all")
+        self.written.append(self.picture)
 
     def tell(self) -> None:
         print(f"wrote {' and '.join(str(path) for path in reversed(self.written))}")

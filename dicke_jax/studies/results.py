@@ -1,10 +1,14 @@
 """Labelled results: arrays with named dimensions that say where they come from."""
 
+import io
 import os
 import platform
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import jax
 import numpy as np
@@ -47,10 +51,24 @@ def provenance(model: DickeModel) -> dict[str, Any]:
 
 def save_results(results: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     """Write results to a netCDF file, whole or not at all."""
+    data = io.BytesIO()  # HDF5 itself ends the process where a disk is full
+    results.to_netcdf(data, engine=NETCDF)
+    with whole_file(path) as file:
+        file.write(data.getbuffer())
+    return Path(path)
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write, which gets its name when it is whole, and is gone where something goes wrong before."""
     path = Path(path)
-    unfinished = path.with_name(path.name + ".part")
-    results.to_netcdf(unfinished, engine=NETCDF)
-    return unfinished.replace(path)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # nobody else's, and made anew
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def open_results(path: str | os.PathLike[str]) -> xr.Dataset:

@@ -101,3 +101,17 @@ def test_smaller_models_on_request_give_the_same_points_and_are_told(results):
     for name in ("overlap", "occupation"):
         np.testing.assert_allclose(reduced[name], results[name], atol=1e-7)
     assert float(reduced.other_overlap.max()) == 0 and (reduced.status == 0).all()
+
+
+def test_files_are_whole_or_not_there(results, tmp_path, monkeypatch):
+    """Whoever writes in between, and whatever lies where an unfinished file might have stood."""
+    target, other = tmp_path / "transition.nc", tmp_path / "other"
+    other.write_text("untouched")
+    (tmp_path / "transition.nc.part").symlink_to(other)
+    dj.studies.save_results(results, target)
+    before = target.read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        dj.studies.save_results(results.isel(pattern=0), target)
+    assert other.read_text() == "untouched" and target.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "transition.nc", "transition.nc.part"]
