@@ -22,6 +22,7 @@ from . import examples
 # How a computation ended, and what ran it
 from ._status import Status
 from ._versions import show_versions
+from .dynamics._loop import use_cpu_kernel
 # Its course in time
 from .dynamics import BilinearTaylor, MFSolution, ReplayAdjoint, SteadyState, mfsolve, steadystate
 from .dynamics import EnsembleSolution, LyapunovExponent, lyapunov_exponent, solve_ensemble
@@ -72,7 +73,7 @@ __all__ = [
     "DickeModel", "LocalDissipation", "MeanFieldState", "PiecewiseLinear", "SymmetryReduction", "corrupted_pattern",
     "random_state", "stored_pattern", "tilted_pattern", "mean_field_equations", "occupations", "overlaps",
     "reduce_symmetry", "spin_lengths", "examples",
-    "Status", "show_versions", "__version__",
+    "Status", "show_versions", "use_cpu_kernel", "__version__",
     "BilinearTaylor", "MFSolution", "ReplayAdjoint", "SteadyState", "mfsolve", "steadystate",
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",
     "Attractor", "AttractorKind", "attractor",

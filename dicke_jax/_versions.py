@@ -6,17 +6,13 @@ from importlib.metadata import version
 import jax
 
 from ._summary import summary
+from .dynamics._loop import kernel_state
 
 PACKAGES = ("dicke-jax", "jax", "jaxlib", "diffrax", "equinox", "optimistix", "lineax", "numpy")
 
 
 def show_versions() -> None:
     """Print what a bug report should hold: versions, platform, devices, precision, and the CPU kernel's switch."""
-    try:
-        from .dynamics._cpu import kernel_state
-    except ImportError:  # until merged
-        kernel_state = lambda: "unknown"  # noqa: E731
-
     enabled = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
     rows = [(name, version(name)) for name in PACKAGES]
     rows += [

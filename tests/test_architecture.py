@@ -105,7 +105,7 @@ def test_one_door_integrates_the_mean_field_equations():
 
 def test_one_folder_knows_of_xla_and_public_classes_carry_no_flag_for_it():
     knowing = {module_name(path) for path in FILES if names(path) & {"xla_metadata", "set_xla_metadata", "elementwise"}}
-    assert knowing and all(name.startswith("dynamics._cpu") for name in knowing)
+    assert knowing and all(name.startswith("dynamics._loop") for name in knowing)
 
 
 def names(path: Path) -> set[str]:
