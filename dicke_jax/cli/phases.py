@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
     x = "g0", np.linspace(options.g0_min, options.g0_max, options.points)
     y = ("omega_mode", options.mode - 1), np.linspace(options.omega_min, options.omega_max, options.points)
     with progress_bar(options.quiet) as progress:
-        results = phase_diagram(model, jax.random.key(options.seed), x, y, progress=progress)
+        results = phase_diagram(key=jax.random.key(options.seed), model=model, x=x, y=y, progress=progress)
     from ..plotting import plot_phases
 
     options.output.save(results, plot_phases)
