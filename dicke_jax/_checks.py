@@ -83,9 +83,9 @@ def as_pattern_index(pattern: ArrayLike, num_modes: int) -> Int[Array, ""]:
     index = jnp.asarray(pattern)
     if not jnp.issubdtype(index.dtype, jnp.integer) or index.ndim != 0:
         refuse("pattern", must_be, repr(pattern))
-    if known(pattern):  # looked at before it is an array: inside `jax.jit` that is a tracer, whatever it is made of
-        if not 0 <= (number := int(np.asarray(pattern))) < num_modes:
-            refuse("pattern", must_be, number)
+    if known(pattern):
+        if not 0 <= int(np.asarray(pattern)) < num_modes:
+            refuse("pattern", must_be, int(np.asarray(pattern)))
         return index
     return eqx.error_if(index, (index < 0) | (index >= num_modes), f"pattern must be {must_be}.")
 
