@@ -22,15 +22,16 @@ def measure(size: Size) -> list[dict[str, Any]]:
     model = examples.paper_model(num_patterns=size.patterns[0])
     states = examples.random_states(jax.random.key(0), model, size.gradient_batch)
     work = model, states, size.gradient_end
-    forward, dopri8 = dfx.ForwardMode(), dict(solver=dfx.Dopri8())
+    forward, checkpoints = dfx.ForwardMode(), dfx.RecursiveCheckpointAdjoint()
+    dopri8 = dict(solver=dfx.Dopri8())
     judge = tangent(*work, adjoint=forward, **dopri8)
     modes = [
         Mode("value", lambda: value(*work, adjoint=forward)),
         Mode("jvp, BilinearTaylor, ForwardMode", lambda: tangent(*work, adjoint=forward)),
         Mode("jvp, Dopri8, ForwardMode", lambda: judge),
-        Mode("grad, BilinearTaylor, RecursiveCheckpointAdjoint", lambda: cotangent(*work)),
+        Mode("grad, BilinearTaylor, RecursiveCheckpointAdjoint", lambda: cotangent(*work, adjoint=checkpoints)),
         Mode("grad, BilinearTaylor, ReplayAdjoint", lambda: cotangent(*work, adjoint=dj.ReplayAdjoint())),
-        Mode("grad, Dopri8, RecursiveCheckpointAdjoint", lambda: cotangent(*work, **dopri8)),
+        Mode("grad, Dopri8, RecursiveCheckpointAdjoint", lambda: cotangent(*work, adjoint=checkpoints, **dopri8)),
         Mode("grad, Dopri8, BacksolveAdjoint", lambda: cotangent(*work, adjoint=dfx.BacksolveAdjoint(), **dopri8)),
         Mode("grad, gradsolve vern7_replay, steps recorded before", lambda: replay(*work)),
     ]

@@ -42,7 +42,7 @@ def one(size: Size, name: str, batch: int) -> dict[str, Any]:
     elif "jvp" in name:
         jax.block_until_ready(gradients.tangent(*work, adjoint=dfx.ForwardMode())())
     else:
-        jax.block_until_ready(gradients.cotangent(*work)())
+        jax.block_until_ready(gradients.cotangent(*work, adjoint=dfx.RecursiveCheckpointAdjoint())())
     states_mb = sum(x.nbytes for x in jax.tree.leaves(states)) / 1e6
     return dict(mb=most_held() - before, before_mb=before, states_mb=states_mb)
 
