@@ -83,7 +83,7 @@ def test_all_stationary_states_agree_with_an_independent_search(model):
     M = model.num_modes
     grid = np.linspace(-1, 1, 21 if M == 2 else 11)
     expected = self_consistent_roots(model, itertools.product(grid[grid >= 0], *[grid] * (M - 1)))
-    states = dj.stationary_states(model, KEY)
+    states = dj.stationary_states(KEY, model)
     assert states.looks_complete and int(states.index_sum) == 1
     assert len(states) == len(expected) == int(states.num_found)
     for row in np.asarray(states.overlaps):
@@ -97,7 +97,7 @@ def test_all_stationary_states_agree_with_an_independent_search(model):
 
 def test_the_states_of_four_patterns():
     """Above the last stability threshold the four patterns are stable and no mixture is; at large g0 some are."""
-    states = dj.stationary_states(paper(1.2), KEY)
+    states = dj.stationary_states(KEY, paper(1.2))
     assert states.looks_complete
     pure = np.asarray(states.kind == dj.StateKind.pure)
     np.testing.assert_array_equal(states.is_stable, pure)
@@ -105,7 +105,7 @@ def test_the_states_of_four_patterns():
     np.testing.assert_allclose(np.diag(np.asarray(states.overlaps)[pure]), expected, atol=1e-12)
     assert "15 up to signs, 4 stable" in repr(states) and "grows at 0.976 towards pattern 1" in repr(states)
 
-    strong = dj.stationary_states(paper(2.5), KEY)
+    strong = dj.stationary_states(KEY, paper(2.5))
     assert int(strong.index_sum) == 1
     stable_mixtures = np.asarray(strong.is_stable & (strong.kind == dj.StateKind.mixed))
     assert stable_mixtures.sum() == 2
@@ -116,7 +116,7 @@ def test_the_states_of_four_patterns():
 def test_states_with_decay_are_rest_positions_of_damped_spins():
     """Where jumps act the equations are others: the full ones stand still there, and integration ends there."""
     model = paper(1.2, 3, dissipation=dj.LocalDissipation([("decay_x", 0.2)]))
-    states = dj.stationary_states(model, KEY)
+    states = dj.stationary_states(KEY, model)
     assert states.looks_complete
     for i in range(len(states)):
         rates = dj.mean_field_equations(0.0, states.state(i).to_real(model), model)
@@ -130,7 +130,7 @@ def test_states_with_decay_are_rest_positions_of_damped_spins():
 
 def test_search_in_a_batch_is_filled_up_and_says_so():
     g0 = jnp.array([0.5, 0.7, 0.9])
-    batch = jax.vmap(lambda g: dj.stationary_states(paper(g, 2), KEY, max_states=3))(g0)
+    batch = jax.vmap(lambda g: dj.stationary_states(KEY, paper(g, 2), max_states=3))(g0)
     np.testing.assert_array_equal(batch.num_found, [1, 2, 4])
     np.testing.assert_array_equal(batch.found, [[1, 0, 0], [1, 1, 0], [1, 1, 1]])
     np.testing.assert_array_equal(batch.looks_complete, [True, True, False])
@@ -164,7 +164,7 @@ def test_spectrum_of_a_pattern_against_numpy_and_the_quartic(g0, nu):
 def test_the_subspace_of_the_modes_has_the_whole_spectrum():
     """The matrix-free route against the matrix, where it ends early, where it does not, and with dissipation."""
     decay = dj.LocalDissipation([("decay_x", 0.1)])
-    mixed = dj.stationary_states(paper(1.2, 3), KEY)
+    mixed = dj.stationary_states(KEY, paper(1.2, 3))
     cases = [
         (paper(0.95), dj.retrieval_state(paper(0.95), 3)),
         (paper(1.2, 3), mixed.state(len(mixed) - 1)),
@@ -362,7 +362,7 @@ def test_mixed_signs_leave_nothing_stable():
     for method in ("closed form", "root finding"):
         assert float(dj.critical_coupling(model, 0, kind="stability", method=method)) == np.inf
     for side, nu in ((1, 0), (-1, 1)):
-        states = dj.stationary_states(model, KEY, side=side)
+        states = dj.stationary_states(KEY, model, spin_alignment=side)
         assert not states.is_stable.any()
         assert np.argmax(np.abs(states.overlaps[-1])) == nu
     negative = dj.DickeModel(dj.LargeSpins.hypercube(2), 0.5, jnp.array([-1.5, -2.0]), 1.0, 1.3)
@@ -385,7 +385,7 @@ def test_shorter_spins_need_more_coupling():
 def test_float32_finds_the_same_to_its_accuracy():
     """States and thresholds by root finding, none of them by a closed form; a wrong sign of anything would show."""
     single = paper(1.0, 3, omega_mode=np.array([1.5, 2.0, 2.5], np.float32))
-    states, double = dj.stationary_states(single, KEY), dj.stationary_states(paper(1.0, 3), KEY)
+    states, double = dj.stationary_states(KEY, single), dj.stationary_states(KEY, paper(1.0, 3))
     assert single.dtype == jnp.float32 and states.looks_complete
     np.testing.assert_allclose(np.abs(states.overlaps), np.abs(double.overlaps), atol=1e-5)
     np.testing.assert_array_equal(states.num_growing, double.num_growing)
