@@ -89,6 +89,14 @@ def key_first(key: Any, model: Any, name: str) -> tuple[Any, Any]:
     return model, key
 
 
+def renamed(name: str, value: Any, old_name: str, old_value: Any) -> Any:
+    """An argument that may still be given by its old name."""
+    if old_value is None:
+        return value
+    warnings.warn(f"{old_name} is called {name} now", DeprecationWarning, stacklevel=3)
+    return old_value
+
+
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         refuse(name, "one of " + ", ".join(repr(c) for c in choices), repr(value))

@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Array
 
 from .._checks import as_array, check_count, check_finite, check_shape, refuse
+from .._summary import summary
 from .._typing import ArrayLike
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import MeanFieldState
-from .arclength import Point, Problem, first_point, known_point, next_point, other_direction, state_at
+from .arclength import Numbers, Point, Problem, first_point, known_point, next_point, other_direction, state_at
 from .stability_spectrum import DENSE, num_rows, stability
 from .stationary_search import signed_spin_lengths
 
@@ -66,13 +67,17 @@ class Branch(eqx.Module):
         """(P,), whether nothing grows."""
         return self.num_growing == 0
 
+    @property
+    def successful(self) -> bool:
+        """Whether the branch was followed to where it was to end."""
+        return self.ended != "lost"
+
     def __repr__(self) -> str:
         low, high, ends = self.parameter.min(), self.parameter.max(), self.overlaps[[0, -1]].round(4) + 0.0
-        rows = [f"Branch: {self.parameter.size} states, {self.name} from {low:.6g} to {high:.6g}, ended: {self.ended}"]
-        rows.append(f"  stable        {int(self.is_stable.sum())} of {self.parameter.size}")
-        rows.append(f"  overlaps      {ends[0].tolist()} -> {ends[1].tolist()}")
-        rows += [f"  {point.kind:12}  {self.name} = {point.parameter:.10g}" for point in self.special]
-        return "\n".join(rows)
+        heading = f"Branch: {self.parameter.size} states, {self.name} from {low:.6g} to {high:.6g}, ended: {self.ended}"
+        rows = [("stable", f"{int(self.is_stable.sum())} of {self.parameter.size}")]
+        rows.append(("overlaps", f"{ends[0].tolist()} -> {ends[1].tolist()}"))
+        return summary(heading, rows + [(p.kind, f"{self.name} = {p.parameter:.10g}") for p in self.special])
 
 
 def continuation(
@@ -203,8 +208,8 @@ def _follow(problem: Problem, points: list[Point], limits: np.ndarray, longest: 
     return Branch(name, u[:, -1] * float(problem.scale), u[:, :-1], growth, growing, tuple(special), ended)
 
 
-def _step(problem: Problem, u: np.ndarray, tangent: np.ndarray, ds: float) -> Point:
-    """The next point, with its numbers on the host, where it is decided how to go on."""
+def _step(problem: Problem, u: Numbers, tangent: Numbers, ds: float) -> Point:
+    """The next point, with its numbers on the host."""
     return jax.device_get(next_point(problem, u, tangent, np.asarray(ds, u.dtype)))
 
 

@@ -106,9 +106,8 @@ def closed_form(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""],
 @eqx.filter_jit
 def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: Float[Array, "..."], kind: str) -> Float[Array, ""]:
     """Existence and stability along the retrieval branch."""
-    lengths = jnp.broadcast_to(lengths, (model.num_subsets,)) * jnp.sign(
-        model.omega_mode[nu]
-    )  # the side of the field on which this pattern's states are
+    alignment = jnp.sign(model.omega_mode[nu])  # with which spins stand to their field in this pattern's states
+    lengths = jnp.broadcast_to(alignment * lengths, (model.num_subsets,))
     fixed = jax.lax.stop_gradient((model, lengths))
     branch = follow_branch(fixed[0], nu, fixed[1])
     last, s, u = _first_turn(branch, fixed, nu)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._checks import as_array
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
@@ -63,7 +64,7 @@ def _push(model: DickeModel, state: MeanFieldState, block: np.ndarray) -> tuple[
     """A times each column, and each one's overlaps, by one program for all widths."""
     rows = np.zeros((2 * model.num_modes, len(block)), model.dtype)
     rows[: block.shape[1]] = block.T
-    pushed, overlaps = _push_rows(model, state, rows)
+    pushed, overlaps = _push_rows(model, state, as_array(rows))
     width = slice(block.shape[1])
     return np.asarray(pushed, dtype=float)[width].T, np.asarray(overlaps, dtype=float)[width].T
 

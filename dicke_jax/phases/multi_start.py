@@ -62,7 +62,7 @@ def search_roots(model: DickeModel, lengths: SubsetReals, key: PRNGKeyArray, num
     new = good & jnp.append(jnp.array([True]), jnp.max(jnp.abs(jnp.diff(xi, axis=0)), axis=1) > close)
     label = jnp.cumsum(new) - 1
     hits = jnp.zeros(num_starts, int).at[label].add(good.astype(int))
-    first = jnp.nonzero(new, size=num_starts, fill_value=num_starts - 1)[0]
+    first = jnp.full(num_starts, num_starts - 1).at[label].min(jnp.arange(num_starts))
     finite = jnp.abs(xi[first]) > close
     alone, together = finite & reversible[None, :], finite & ~reversible[None, :]
     images = 2 ** jnp.sum(alone, axis=1) * jnp.where(mirror & jnp.any(together, axis=1), 2, 1)

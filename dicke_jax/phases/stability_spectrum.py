@@ -54,8 +54,10 @@ class Stability(AbstractResult):
 
     def _heading(self) -> str:
         if self.growth_rate.ndim:
-            return f"Stability: {int(np.sum(self.is_stable))} of {self.growth_rate.size} states stable"
-        return f"Stability: {'stable' if self.is_stable else 'unstable'}, growth rate {float(self.growth_rate):.6g}"
+            return f"Stability: {np.sum(np.asarray(self.num_growing) == 0)} of {self.growth_rate.size} states stable"
+        return (
+            f"Stability: {'unstable' if int(self.num_growing) else 'stable'}, growth rate {float(self.growth_rate):.6g}"
+        )
 
     def _rows(self) -> Rows:
         if self.growth_rate.ndim:
@@ -63,19 +65,19 @@ class Stability(AbstractResult):
             return
         counts = f"{int(self.num_growing)} growing, {int(self.num_neutral)} neutral, {int(self.num_decaying)} decaying"
         yield "eigenvalues", counts + ("" if self.complete else " (of a reduced spectrum)")
-        for i in range(min(int(self.num_growing), len(self.directions))):
-            yield "grows", f"at {complex(self.eigenvalues[i]):.4g} towards {towards(self.directions[i])}"
+        values, directions = np.asarray(self.eigenvalues), np.asarray(self.directions)
+        for i in range(min(int(self.num_growing), len(directions))):
+            yield "grows", f"at {values[i]:.4g} towards {towards(directions[i])}"
 
 
-def towards(shares: Float[Array, " M"]) -> str:
+def towards(shares: Float[np.ndarray, " M"]) -> str:
     """The patterns of a direction, counted from 1: "pattern 1" or "patterns 1 (0.71), 3 (0.29)"."""
-    parts = np.asarray(shares)
-    if parts.max() == 0:
+    if shares.max() == 0:
         return "no pattern"
-    seen = [nu for nu in np.argsort(-parts, kind="stable") if parts[nu] > 0.02]
+    seen = [nu for nu in np.argsort(-shares, kind="stable") if shares[nu] > 0.02]
     if len(seen) == 1:
         return f"pattern {seen[0] + 1}"
-    return "patterns " + ", ".join(f"{nu + 1} ({parts[nu]:.2f})" for nu in seen)
+    return "patterns " + ", ".join(f"{nu + 1} ({shares[nu]:.2f})" for nu in seen)
 
 
 def stability(
@@ -179,7 +181,7 @@ def _krylov(model: DickeModel, state: MeanFieldState, tol: float) -> Stability:
     scale, rest, status = _at_rest(model, state, tol)
     tolerance = tol * float(scale)
     values, directions, dark, slowest, complete = bright_spectrum(model, state, tolerance)
-    rates = values.real
+    rates = np.real(values)
     growing = as_array(np.sum(rates > tolerance))
     neutral = as_array(dark[0] + np.sum(np.abs(rates) <= tolerance))
     decaying = as_array(dark[1] + np.sum(rates < -tolerance))

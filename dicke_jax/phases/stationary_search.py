@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray
 
-from .._checks import as_array, check_count, check_shape, key_first, known, refuse
+from .._checks import as_array, check_count, check_shape, key_first, known, refuse, renamed
 from .._summary import summary
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from ..mean_field.model import DickeModel, check_constant_rates
@@ -110,16 +110,16 @@ class StationaryStates(eqx.Module):
     def __repr__(self) -> str:
         if not known(self.growth_rate) or self.growth_rate.ndim != 1:
             return eqx.tree_pformat(self)
-        rows = [
-            ("search", f"{self.num_starts} starts, {self.num_failed} failed, index sum {self.index_sum} (complete: 1)")
-        ]
+        here = jax.tree.map(np.asarray, self)  # to print compiles nothing
+        total = np.sum(here.found * here.index * here.multiplicity)
+        rows = [("search", f"{self.num_starts} starts, {self.num_failed} failed, index sum {total} (complete: 1)")]
         for i in range(len(self)):
-            kind = next(name for name in KINDS if (self.kind == getattr(StateKind, name))[i])
-            values = ", ".join(f"{v:.4f}" for v in np.asarray(self.overlaps)[i] + 0.0)
-            rate = f"grows at {float(self.growth_rate[i]):.3g} towards {towards(self.directions[i])}"
-            fate = "stable" if self.is_stable[i] else rate
-            rows.append((kind, f"[{values}] x{int(self.multiplicity[i])}, {int(self.hits[i])} hits, {fate}"))
-        return summary(f"StationaryStates: {len(self)} up to signs, {jnp.sum(self.is_stable)} stable", rows)
+            kind = next(name for name in KINDS if (here.kind == getattr(StateKind, name))[i])
+            values = ", ".join(f"{v:.4f}" for v in here.overlaps[i] + 0.0)
+            rate = f"grows at {here.growth_rate[i]:.3g} towards {towards(here.directions[i])}"
+            fate = "stable" if here.is_stable[i] else rate
+            rows.append((kind, f"[{values}] x{here.multiplicity[i]}, {here.hits[i]} hits, {fate}"))
+        return summary(f"StationaryStates: {len(self)} up to signs, {np.sum(here.is_stable)} stable", rows)
 
 
 def stationary_states(
@@ -130,6 +130,7 @@ def stationary_states(
     spin_alignment: int | None = None,
     num_starts: int | None = None,
     max_states: int | None = None,
+    side: int | None = None,
 ) -> StationaryStates:
     """All roots that Newton's method finds from many starts, each checked on the full equations.
 
@@ -152,6 +153,7 @@ def stationary_states(
       of that, 2^K combinations, are not looked for.
     - `num_starts`: 128 * 2^M by default, at least 1024 and at most 65,536.
     - `max_states`: rows under `jax.jit` and `jax.vmap`, 64 by default; otherwise all that are found are kept.
+    - `side`: what `spin_alignment` was called.
 
     **Returns** `StationaryStates`, differentiable in the model by implicit differentiation. `index_sum` and `hits` tell
     how far to trust that they are all.
@@ -159,6 +161,7 @@ def stationary_states(
     **Raises** ValueError for arguments that do not fit, or for rates that depend on time.
     """
     key, model = key_first(key, model, "stationary_states")
+    spin_alignment = renamed("spin_alignment", spin_alignment, "side", side)
     lengths = signed_spin_lengths(model, spin_length, spin_alignment)
     M = model.num_modes
     num_starts = min(max(1024, 128 * 2**M), 65536) if num_starts is None else num_starts
@@ -183,7 +186,12 @@ def stationary_states(
 
 
 def stationary_state(
-    model: DickeModel, guess: ArrayLike, *, spin_length: ArrayLike = 1.0, spin_alignment: int | None = None
+    model: DickeModel,
+    guess: ArrayLike,
+    *,
+    spin_length: ArrayLike = 1.0,
+    spin_alignment: int | None = None,
+    side: int | None = None,
 ) -> tuple[MeanFieldState, Bool[Array, ""]]:
     """The stationary state near overlaps `guess`, of shape (M,), and whether Newton's method found one.
 
@@ -192,6 +200,7 @@ def stationary_state(
     Differentiable in the model by implicit differentiation, and made for `jax.vmap`: to follow a known state through
     parameters. Arguments as in `stationary_states`; NaN where there is none.
     """
+    spin_alignment = renamed("spin_alignment", spin_alignment, "side", side)
     lengths = signed_spin_lengths(model, spin_length, spin_alignment)
     start = as_array(guess, model.dtype)
     check_shape("guess", start, (model.num_modes,), "an overlap for each pattern")

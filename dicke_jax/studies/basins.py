@@ -163,8 +163,8 @@ def retrieval_load(
     for model in models:
         draw = _RandomPatterns(num_spins, model.num_modes, model.rates, dissipation, cue, quality)
         folded, counted = jax.random.fold_in(key, model.num_modes), _shifted(progress, done, total)
-        cues = draw_cues(draw, folded, first, num_samples)
-        runs.append(run_cues(*cues, first, limit, tol, chunk, counted))
+        drawn, states = draw_cues(draw, folded, first, num_samples)
+        runs.append(run_cues(drawn, states, first, limit, tol, chunk, counted))
         done += num_samples
     numbers = np.array([model.num_modes for model in models])
 

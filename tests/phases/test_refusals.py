@@ -155,7 +155,9 @@ def test_a_traced_model_is_refused_as_a_known_one_is():
     assert "by_root_finding" in str(alike(slanted)) and "by_root_finding" not in str(alike(even))
 
 
-def test_the_old_order_of_arguments_is_deprecated():
+def test_the_old_order_and_name_of_arguments_are_deprecated():
     with pytest.warns(DeprecationWarning, match="stationary_states.key, .... takes the key first"):
         states = dj.stationary_states(MODEL, KEY)
     np.testing.assert_array_equal(states.overlaps, dj.stationary_states(KEY, MODEL).overlaps)
+    with pytest.warns(DeprecationWarning, match="side is called spin_alignment now"):
+        dj.stationary_state(MODEL, [0.9, 0.0], side=1)
