@@ -30,8 +30,7 @@ from .dynamics import Attractor, AttractorKind, attractor
 # Its phases
 from .phases import StateKind, StationaryStates, stationary_state, stationary_states
 from .phases import Branch, SpecialPoint, Stability, continuation, critical_coupling, stability
-from .phases import CueEnd as CueOutcome, RetrievalEnds as CueOutcomes
-from .phases import retrieval_overlap, retrieval_probability, retrieval_state
+from .phases import CueOutcome, CueOutcomes, retrieval_overlap, retrieval_probability, retrieval_state
 
 if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
     from . import finite_size, inference, plotting, studies

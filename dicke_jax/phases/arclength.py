@@ -1,20 +1,24 @@
 """One step of pseudo-arclength continuation, and what a point of a branch knows about special points near it."""
 
-import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from .._typing import SubsetReals
+from .._typing import ModeReals, SubsetReals
 from ..mean_field.model import DickeModel
-from ..mean_field.stationary_equations import self_consistency, state_of_overlaps
+from ..mean_field.observables import overlaps
+from ..mean_field.state import MeanFieldState
+from ..mean_field.stationary_equations import self_consistency, signed_lengths, state_of_overlaps
 from .eigenvalues import eigensystem
 from .linearisation import jacobian, largest_rate, tangent_basis
+from .multi_start import newton
 from .stability_spectrum import shares_of
 
+Numbers: TypeAlias = Array | np.ndarray  # on the host between steps, where it is decided how to go on
 NEWTON_STEPS = 12
 GROWS = 1e-9  # real part that counts as growing, in units of the largest rate
 
@@ -24,9 +28,9 @@ def with_parameter(model: DickeModel, parameter: Any, value: Array) -> Any:
     if callable(parameter):
         return parameter(value)
     if isinstance(parameter, str):
-        return dataclasses.replace(model, **{parameter: value})
+        return model.replace(**{parameter: value})
     name, mode = parameter
-    return dataclasses.replace(model, **{name: getattr(model, name).at[mode].set(value)})
+    return model.replace(**{name: getattr(model, name).at[mode].set(value)})
 
 
 class Problem(eqx.Module):
@@ -38,44 +42,54 @@ class Problem(eqx.Module):
     parameter: Any = eqx.field(static=True)
     spectral: bool = eqx.field(static=True)
 
-    def model_at(self, u: Array) -> DickeModel:
+    def model_at(self, u: Numbers) -> DickeModel:
         """The model with the parameter's value at u."""
         return with_parameter(self.model, self.parameter, u[-1] * self.scale)
 
-    def __call__(self, u: Array) -> Array:
-        return self_consistency(u[:-1], (self.model_at(u), self.lengths))
+    def __call__(self, u: Numbers) -> Array:
+        return self_consistency(jnp.asarray(u)[:-1], (self.model_at(u), self.lengths))
 
 
 class Point(NamedTuple):
     """A solution, its tangent, and functions whose signs change at special points."""
 
-    u: Array
-    tangent: Array
-    good: Array
-    crossing: Array  # the determinant of the equations and the tangent: zero where another branch crosses
-    singular: Array  # the smallest singular value of that matrix against its largest
-    growth: Array  # the largest real part among deviations that modes see
-    swing: Array  # the largest real part among those that oscillate
-    num_growing: Array
+    u: Numbers
+    tangent: Numbers
+    good: Numbers
+    crossing: Numbers  # the determinant of the equations and the tangent: zero where another branch crosses
+    singular: Numbers  # the smallest singular value of that matrix against its largest
+    growth: Numbers  # the largest real part among deviations that modes see
+    swing: Numbers  # the largest real part among those that oscillate
+    num_growing: Numbers
 
 
 @eqx.filter_jit
-def first_point(problem: Problem, u: Array, direction: Array) -> Point:
-    """The solution at u, with the tangent that goes along `direction`."""
-    equations = jax.jacfwd(problem)(u)
-    tangent = jnp.linalg.svd(equations)[2][-1]
-    tangent = tangent * jnp.where(jnp.sum(tangent * direction) < 0, -1, 1)
-    return _describe(problem, u, tangent, jnp.array(True))
+def first_point(
+    problem: Problem, start: MeanFieldState | ModeReals, value: Numbers, direction: Numbers
+) -> tuple[Problem, Point]:
+    """The solution near a state or overlaps at this parameter, with the tangent along which the parameter changes.
+
+    A state brings its own spin lengths, which the problem then has.
+    """
+    here = problem.model_at(value[None])
+    if isinstance(start, MeanFieldState):
+        problem = eqx.tree_at(lambda p: p.lengths, problem, signed_lengths(here, start))
+        start = overlaps(here, start.m)
+    xi, good = newton(start.astype(value.dtype), (here, problem.lengths))
+    u = jnp.append(xi, value)
+    tangent = jnp.linalg.svd(jax.jacfwd(problem)(u))[2][-1]
+    tangent = tangent * jnp.where(tangent[-1] * direction < 0, -1, 1)
+    return problem, _describe(problem, u, tangent, good)
 
 
 @eqx.filter_jit
-def known_point(problem: Problem, u: Array, tangent: Array) -> Point:
+def known_point(problem: Problem, u: Numbers, tangent: Numbers) -> Point:
     """A solution with a tangent, both given."""
     return _describe(problem, u, tangent, jnp.array(True))
 
 
 @eqx.filter_jit
-def next_point(problem: Problem, u0: Array, tangent: Array, ds: Array) -> Point:
+def next_point(problem: Problem, u0: Numbers, tangent: Numbers, ds: Numbers) -> Point:
     """Newton's method on xi = P(xi; p) and t . (u - u_0) = ds."""
     tol = 1e3 * float(jnp.finfo(u0.dtype).eps)
 
@@ -89,7 +103,7 @@ def next_point(problem: Problem, u0: Array, tangent: Array, ds: Array) -> Point:
     def unfinished(carry: tuple[Array, Array, Array]) -> Array:
         return (carry[1] > tol) & (carry[2] < NEWTON_STEPS)
 
-    start = u0 + ds * tangent, jnp.full_like(ds, jnp.inf), jnp.zeros((), int)
+    start = jnp.asarray(u0 + ds * tangent), jnp.full_like(ds, jnp.inf), jnp.zeros((), int)
     u, size, _ = jax.lax.while_loop(unfinished, improve, start)
     matrix = jnp.concatenate([jax.jacfwd(problem)(u), tangent[None, :]])
     ahead = jnp.linalg.solve(matrix, jnp.zeros_like(u).at[-1].set(1))
@@ -98,7 +112,8 @@ def next_point(problem: Problem, u0: Array, tangent: Array, ds: Array) -> Point:
     return _describe(problem, jnp.where(good, u, u0), ahead / jnp.linalg.norm(ahead), good)
 
 
-def other_direction(problem: Problem, u: Array, tangent: Array) -> Array:
+@eqx.filter_jit
+def other_direction(problem: Problem, u: Numbers, tangent: Numbers) -> Array:
     """At a branch point: the direction of the branch that crosses, orthogonal to the tangent of this one."""
     null = jnp.linalg.svd(jax.jacfwd(problem)(u))[2][-2:]
     along = null @ tangent
@@ -107,14 +122,20 @@ def other_direction(problem: Problem, u: Array, tangent: Array) -> Array:
     return across * jnp.sign(across[jnp.argmax(jnp.abs(across))])
 
 
-def _describe(problem: Problem, u: Array, tangent: Array, good: Array) -> Point:
+@eqx.filter_jit
+def state_at(problem: Problem, u: Numbers) -> tuple[DickeModel, MeanFieldState]:
+    """The model and the state of a point."""
+    model = problem.model_at(u)
+    return model, state_of_overlaps(model, jnp.asarray(u)[:-1], problem.lengths)
+
+
+def _describe(problem: Problem, u: Numbers, tangent: Numbers, good: Numbers) -> Point:
     matrix = jnp.concatenate([jax.jacfwd(problem)(u), tangent[None, :]])
     sizes = jnp.linalg.svd(matrix, compute_uv=False)
     growth = swing = jnp.full_like(u[0], jnp.nan)
     growing = jnp.array(-1)
     if problem.spectral:
-        model = problem.model_at(u)
-        state = state_of_overlaps(model, u[:-1], problem.lengths)
+        model, state = state_at(problem, u)
         values, vectors = eigensystem(jacobian(model, state))
         K = model.num_subsets
         z = jnp.matmul(tangent_basis(model, state)[2 * K : 3 * K].astype(vectors.dtype), vectors, precision="highest")

@@ -33,10 +33,10 @@ def tangent_basis(model: DickeModel, state: MeanFieldState) -> Float[Array, "ful
         return jnp.eye(3 * K + 2 * M, dtype=model.dtype)
     b = model.g0 * model.spins.field(2 * state.alpha.real.astype(model.dtype))
     strength = jnp.hypot(model.omega_spin, b)
-    each = jnp.eye(K, dtype=model.dtype)
-    none = jnp.zeros_like(each)
+    one = jnp.eye(K, dtype=model.dtype)
+    none = jnp.zeros_like(one)
     tilt = jnp.concatenate([jnp.diag(b / strength), none, jnp.diag(-model.omega_spin / strength)])
-    spins = jnp.concatenate([jnp.concatenate([none, each, none]), tilt], axis=1)
+    spins = jnp.concatenate([jnp.concatenate([none, one, none]), tilt], axis=1)
     modes = jnp.eye(2 * M, dtype=model.dtype)
     return jnp.concatenate([jnp.pad(spins, ((0, 2 * M), (0, 0))), jnp.pad(modes, ((3 * K, 0), (0, 0)))], axis=1)
 
