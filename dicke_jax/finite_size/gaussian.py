@@ -18,16 +18,15 @@ import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import as_float, check_finite, check_shape, known, refuse
+from .._checks import as_float, as_times, check_finite, check_shape
 from .._typing import ArrayLike, RealState, SpinVectors
 from ..dynamics.trajectory import check_tolerance
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
-from .moments import Moments, product_covariance, ravel, real_start, unravel
+from .moments import Moments, onto_saved_times, product_covariance, ravel, real_start, unravel
 
 
 def gaussian_moments(
@@ -64,51 +63,44 @@ def gaussian_moments(
     **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down.
     """
     y0 = real_start(model, state)
-    times = as_float(tsave).astype(model.dtype)
-    check_finite("tsave", times)
-    if times.ndim != 1 or times.size < 2 or (known(times) and not np.all(np.diff(np.asarray(times)) > 0)):
-        refuse("tsave", "at least two increasing times", f"shape {times.shape}" if times.ndim != 1 else "others")
+    times = as_times(tsave, model.dtype)
     size = 3 * model.num_subsets + 2 * model.num_modes
-    if covariance is None:
-        start = product_covariance(model, y0[0])
-    else:
+    start = None
+    if covariance is not None:
         start = as_float(covariance).astype(model.dtype)
         check_shape("covariance", start, (size, size), "3 K spin components and 2 M quadratures")
         check_finite("covariance", start)
     tolerance = 1e-9 if model.dtype == jnp.float64 else 1e-6
-    controller: dfx.AbstractStepSizeController = dfx.PIDController(
-        dtmin=jnp.finfo(model.dtype).eps * (times[-1] - times[0]),  # NaN is then soon given up
-        rtol=check_tolerance("rtol", tolerance if rtol is None else rtol, model.dtype),
-        atol=check_tolerance("atol", tolerance if atol is None else atol, model.dtype),
-    )
-    # onto every saved time: the solver's interpolation is less accurate than its steps
-    stops = jnp.sort(jnp.concatenate([times, *(kinks.astype(model.dtype) for kinks in model.kinks)]))
-    controller = dfx.ClipStepSizeController(controller, step_ts=stops)
+    rtol = check_tolerance("rtol", tolerance if rtol is None else rtol, model.dtype)
+    atol = check_tolerance("atol", tolerance if atol is None else atol, model.dtype)
+    tolerances = jnp.asarray([rtol, atol], model.dtype)
     adjoint = dfx.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
-    return _integrate(model, y0, start, times, controller, solver or dfx.Dopri8(), adjoint, max_steps)
+    return _integrate(model, y0, start, times, tolerances, solver or dfx.Dopri8(), adjoint, max_steps)
 
 
 @eqx.filter_jit
 def _integrate(
     model: DickeModel,
     y0: RealState,
-    start: Float[Array, "D D"],
+    start: Float[Array, "D D"] | None,
     times: Float[Array, " T"],
-    controller: dfx.AbstractStepSizeController,
+    tolerances: Float[Array, " 2"],
     solver: dfx.AbstractSolver,
     adjoint: dfx.AbstractAdjoint,
     max_steps: int,
 ) -> Moments:
+    least = jnp.finfo(model.dtype).eps * (times[-1] - times[0])  # NaN is then soon given up
+    controller = dfx.PIDController(tolerances[0], tolerances[1], dtmin=least)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(_with_covariance),
         solver,
         times[0],
         times[-1],
         None,
-        (y0, start),
+        (y0, product_covariance(model, y0[0]) if start is None else start),
         args=model,
         saveat=dfx.SaveAt(ts=times),
-        stepsize_controller=controller,
+        stepsize_controller=onto_saved_times(controller, model, times),
         max_steps=max_steps,
         adjoint=adjoint,
         throw=False,

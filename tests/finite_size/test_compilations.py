@@ -1,0 +1,61 @@
+"""How many programs a first call of each route compiles: a handful; and a second one with other numbers: none."""
+
+import contextlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import dicke_jax as dj
+from dicke_jax.examples import paper_model
+
+STARTED = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **__: event == "/jax/core/compile/backend_compile_duration" and STARTED.append(event)
+)
+
+
+@contextlib.contextmanager
+def compilations():
+    """A function that says how many programs were compiled since."""
+    before = len(STARTED)
+    yield lambda: len(STARTED) - before
+
+
+def problem(number):
+    """One of two problems of the same shapes, with other numbers in them: model, state, times, key, moments."""
+    model = paper_model([0.4, 0.5][number], num_patterns=1)
+    state, times = dj.tilted_pattern(jax.random.key(number), model, angle=0.4), np.array([0.0, 0.3, 0.6 + 0.1 * number])
+    reference = dj.MeanFieldState(np.zeros((3, 3, 1)) + times[:, None, None], np.zeros((3, 1)))
+    covariance = np.broadcast_to(np.eye(5), (3, 5, 5)) + times[:, None, None]
+    moments = dj.Moments(jnp.asarray(times), reference.m, reference.alpha, jnp.asarray(covariance), 4)
+    return model, state, times, jax.random.key(number), moments
+
+
+ROUTES = {
+    "mesolve": (8, lambda model, state, times, key, moments: dj.mesolve(model, state, times, 2, levels=5)),
+    "wigner_moments": (
+        12,  # most of them are those of `mfsolve`
+        lambda model, state, times, key, moments: dj.wigner_moments(
+            key, model, state, times, 4, num_samples=20, dt=0.1
+        ),
+    ),
+    "gaussian_moments": (8, lambda model, state, times, key, moments: dj.gaussian_moments(model, state, times)),
+    "stationary_covariance": (4, lambda model, state, times, key, moments: dj.stationary_covariance(model, state)),
+    "output_spectrum": (6, lambda model, state, times, key, moments: dj.output_spectrum(model, state, times)),
+    "check_theorem": (9, lambda model, state, times, key, moments: dj.check_theorem(model, moments, moments)),
+}
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_a_first_call_compiles_a_handful_and_a_second_nothing(name):
+    most, call = ROUTES[name]
+    first, second = problem(0), problem(1)
+    jax.clear_caches()
+    with compilations() as number:
+        jax.block_until_ready(call(*first))
+    assert 1 <= number() <= most
+    with compilations() as number:
+        jax.block_until_ready(call(*second))
+    assert number() == 0
