@@ -24,27 +24,28 @@ def compilations():
 
 
 def problem(number):
-    """One of two problems of the same shapes, with other numbers in them: model, state, times, key, moments."""
+    """One of two problems of the same shapes, with other numbers in them: model, state, times, key, moments, reference."""
     model = paper_model([0.4, 0.5][number], num_patterns=1)
     state, times = dj.tilted_pattern(jax.random.key(number), model, angle=0.4), np.array([0.0, 0.3, 0.6 + 0.1 * number])
     reference = dj.MeanFieldState(np.zeros((3, 3, 1)) + times[:, None, None], np.zeros((3, 1)))
     covariance = np.broadcast_to(np.eye(5), (3, 5, 5)) + times[:, None, None]
     moments = dj.Moments(jnp.asarray(times), reference.m, reference.alpha, jnp.asarray(covariance), 4)
-    return model, state, times, jax.random.key(number), moments
+    return model, state, times, jax.random.key(number), moments, reference
 
 
 ROUTES = {
-    "mesolve": (8, lambda model, state, times, key, moments: dj.mesolve(model, state, times, 2, levels=5)),
+    "mesolve": (8, lambda model, state, times, key, *_: dj.mesolve(model, state, times, 2, levels=5)),
     "wigner_moments": (
         12,  # most of them are those of `mfsolve`
-        lambda model, state, times, key, moments: dj.wigner_moments(
-            key, model, state, times, 4, num_samples=20, dt=0.1
-        ),
+        lambda model, state, times, key, *_: dj.wigner_moments(key, model, state, times, 4, num_samples=20, dt=0.1),
     ),
-    "gaussian_moments": (8, lambda model, state, times, key, moments: dj.gaussian_moments(model, state, times)),
-    "stationary_covariance": (4, lambda model, state, times, key, moments: dj.stationary_covariance(model, state)),
-    "output_spectrum": (6, lambda model, state, times, key, moments: dj.output_spectrum(model, state, times)),
-    "check_theorem": (9, lambda model, state, times, key, moments: dj.check_theorem(model, moments, moments)),
+    "gaussian_moments": (8, lambda model, state, times, key, *_: dj.gaussian_moments(model, state, times)),
+    "stationary_covariance": (4, lambda model, state, times, key, *_: dj.stationary_covariance(model, state)),
+    "output_spectrum": (6, lambda model, state, times, key, *_: dj.output_spectrum(model, state, times)),
+    "check_theorem": (
+        9,
+        lambda model, state, times, key, moments, reference: dj.check_theorem(model, moments, reference),
+    ),
 }
 
 
