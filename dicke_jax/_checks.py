@@ -4,9 +4,11 @@ Every refusal is one line that names the argument, what it must be and what it w
 they are known: inside `jax.jit`, `jax.vmap` and `jax.grad` an array is a tracer, and only its shape is checked.
 """
 
+import warnings
 from typing import Any, NoReturn
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -70,6 +72,14 @@ def as_times(value: ArrayLike, dtype: Any = None, name: str = "tsave") -> Array:
             at = int(np.argmin(np.diff(numbers) > 0))
             refuse(name, f"strictly increasing in {times.dtype}", f"{numbers[at]} before {numbers[at + 1]}")
     return times
+
+
+def key_first(key: Any, model: Any, name: str) -> tuple[Any, Any]:
+    """The first two arguments of a function that draws at random; the order of before is told to be deprecated."""
+    if not hasattr(model, "dtype") or not jnp.issubdtype(model.dtype, jax.dtypes.prng_key):
+        return key, model
+    warnings.warn(f"{name}(key, ...) takes the key first", DeprecationWarning, stacklevel=3)
+    return model, key
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

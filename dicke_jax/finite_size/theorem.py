@@ -167,11 +167,14 @@ def check_theorem(
 
     **Arguments** as in `scaled_error` and `theorem_constants`. The first time counts as t = 0.
     """
-    constants = theorem_constants(model, MeanFieldState(reference.m[0], reference.alpha[0]), d0=d0)
+    constants = theorem_constants(model, MeanFieldState(*_first(reference.m, reference.alpha)), d0=d0)
     deviations = _deviations(model, moments, reference)
     scaled, log_bound, deviation = _check(model, moments.t, moments.covariance, constants.C, *deviations)
     N = None if moments.num_spins is None else moments.num_spins / model.num_subsets
     return TheoremCheck(moments.t, scaled, log_bound, deviation, constants, N)
+
+
+_first = eqx.filter_jit(lambda m, alpha: (m[0], alpha[0]))  # one program
 
 
 @eqx.filter_jit

@@ -1,6 +1,5 @@
 """How well a memory retrieves: against coupling and cue quality, and against its load with patterns."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from .._checks import check_all, check_count, refuse
+from .._checks import check_all, check_count, key_first, refuse
 from .._typing import ArrayLike
 from ..couplings import LargeSpins, random_patterns
 from ..dynamics import check_reaches_steady
@@ -21,12 +20,13 @@ from ..mean_field.state import MeanFieldState
 from ..phases import RetrievalEnds, retrieval_probability
 from ..phases.basins import StoredCues, as_strength, run_cues
 from ..phases.cue_outcome import ENDS
+from .progress import Progress, part_of
 from .results import provenance
 
 
 def retrieval_basins(
-    model: DickeModel | Callable[[float], DickeModel],
     key: PRNGKeyArray,
+    model: DickeModel | Callable[[float], DickeModel],
     *,
     g0: ArrayLike,
     strength: Sequence[float],
@@ -36,7 +36,7 @@ def retrieval_basins(
     max_time: float | None = None,
     tol: float | None = None,
     chunk: int = 64,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """The chance of retrieval against the coupling, for cues of several qualities.
 
@@ -45,8 +45,8 @@ def retrieval_basins(
 
     **Main arguments**
 
-    - `model`: rates and couplings, its own g0 not used; or a function of g0 that makes the model.
     - `key`: decides the cues.
+    - `model`: rates and couplings, its own g0 not used; or a function of g0 that makes the model.
     - `g0`: (G,), the couplings.
     - `strength`: the angles of tilts, or the probabilities of flips.
 
@@ -55,11 +55,12 @@ def retrieval_basins(
     **Returns** a dataset with dimensions g0, strength (and end, sample, pattern): `counts` of each end, `probability`
     with `lower` and `upper` of its 95 % Wilson interval, and `end_code`, `overlap`, `fluctuation` of every single cue.
     """
+    key, model = key_first(key, model, "retrieval_basins")
     couplings, strengths = _grid("g0", g0), _grid("strength", strength)
     if cue not in ("tilt", "flip"):
         refuse("cue", "'tilt' or 'flip', which have a strength", repr(cue))
     check_count("num_samples", num_samples)
-    make = model if callable(model) else lambda g: dataclasses.replace(model, g0=g)
+    make = model if callable(model) else lambda g: model.replace(g0=g)
     if not callable(model):
         check_model(model)
     first = make(float(couplings[0]))
@@ -78,7 +79,7 @@ def retrieval_basins(
                 max_time=max_time,
                 tol=tol,
                 chunk=chunk,
-                progress=_shifted(progress, done, total),
+                progress=part_of(progress, done, total),
             )
             grid.append(ends)
             done += num_samples
@@ -126,7 +127,7 @@ def retrieval_load(
     max_time: float | None = None,
     tol: float | None = None,
     chunk: int = 64,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """The chance of retrieval against the load M / N_sp, with random patterns.
 
@@ -161,7 +162,7 @@ def retrieval_load(
     total, done, runs = len(models) * num_samples, 0, []
     for model in models:
         draw = _RandomPatterns(num_spins, model.num_modes, model.rates, dissipation, cue, quality)
-        folded, counted = jax.random.fold_in(key, model.num_modes), _shifted(progress, done, total)
+        folded, counted = jax.random.fold_in(key, model.num_modes), part_of(progress, done, total)
         runs.append(run_cues(draw, folded, jnp.asarray(0), num_samples, limit, tol, chunk, counted))
         done += num_samples
     numbers = np.array([model.num_modes for model in models])
@@ -242,7 +243,3 @@ def _origin(model: DickeModel, key: PRNGKeyArray, max_time: float | None) -> dic
         "rates_of_jumps": "none" if not jumps else str([np.asarray(rate).tolist() for rate in jumps]),
         **provenance(model),
     }
-
-
-def _shifted(progress: Callable[[int, int], None] | None, done: int, total: int) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda here, _: progress(done + here, total)

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -10,22 +11,24 @@ import jax
 import numpy as np
 import xarray as xr
 
-from ..dynamics import SteadyStatus
 from ..mean_field.model import DickeModel
 
-STATUSES = ("converged", "oscillating", "not_converged", "failed")  # the codes 0 to 3 in stored results
 NETCDF: Final = "h5netcdf"
 
 
-def status_codes(status: SteadyStatus) -> np.ndarray:
-    """A `SteadyStatus` of any batch shape as small whole numbers, the positions in `STATUSES`."""
-    matches = [np.asarray(status == getattr(SteadyStatus, name)) for name in STATUSES]
-    return np.argmax(matches, axis=0).astype(np.int8)
+def stacked(statuses: Sequence[Any]) -> Any:
+    """Statuses of several runs as one status with a leading axis."""
+    return jax.tree.map(lambda *codes: np.stack([np.asarray(code) for code in codes]), *statuses)
 
 
-def status_attributes() -> dict[str, Any]:
-    """The meaning of the codes, in the words of the CF conventions."""
-    return {"flag_values": np.arange(len(STATUSES), dtype=np.int8), "flag_meanings": " ".join(STATUSES)}
+def with_flags(status: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """A status of any batch shape as small whole numbers, and in the CF conventions' words what those that occur mean.
+
+    The numbers are those of this version's vocabulary: a stored result is read by its meanings.
+    """
+    codes, names = np.asarray(status._value).astype(np.int8), list(status._enumeration._name_to_item)
+    occurring = np.unique(codes)
+    return codes, {"flag_values": occurring, "flag_meanings": " ".join(names[code] for code in occurring)}
 
 
 def provenance(model: DickeModel) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How many programs a first call of each route compiles: a handful; and a second one with other numbers: none."""
 
 import contextlib
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -24,28 +25,25 @@ def compilations():
 
 
 def problem(number):
-    """One of two problems of the same shapes, with other numbers in them: model, state, times, key, moments, reference."""
-    model = paper_model([0.4, 0.5][number], num_patterns=1)
-    state, times = dj.tilted_pattern(jax.random.key(number), model, angle=0.4), np.array([0.0, 0.3, 0.6 + 0.1 * number])
+    """One of two problems of the same shapes, with other numbers in them."""
+    model, times = paper_model([0.4, 0.5][number], num_patterns=1), np.array([0.0, 0.3, 0.6 + 0.1 * number])
+    state = dj.tilted_pattern(jax.random.key(number), model, angle=0.4)
     reference = dj.MeanFieldState(np.zeros((3, 3, 1)) + times[:, None, None], np.zeros((3, 1)))
-    covariance = np.broadcast_to(np.eye(5), (3, 5, 5)) + times[:, None, None]
-    moments = dj.Moments(jnp.asarray(times), reference.m, reference.alpha, jnp.asarray(covariance), 4)
-    return model, state, times, jax.random.key(number), moments, reference
+    covariance = jnp.asarray(np.broadcast_to(np.eye(5), (3, 5, 5)) + times[:, None, None])
+    moments = dj.Moments(jnp.asarray(times), reference.m, reference.alpha, covariance, 4)
+    return SimpleNamespace(**locals(), key=jax.random.key(number))
 
 
 ROUTES = {
-    "mesolve": (8, lambda model, state, times, key, *_: dj.mesolve(model, state, times, 2, levels=5)),
-    "wigner_moments": (
-        12,  # most of them are those of `mfsolve`
-        lambda model, state, times, key, *_: dj.wigner_moments(key, model, state, times, 4, num_samples=20, dt=0.1),
+    "mesolve": (8, lambda p: dj.mesolve(p.model, p.state, p.times, 2, levels=5)),
+    "wigner_moments": (  # most of them are those of `mfsolve`
+        12,
+        lambda p: dj.wigner_moments(p.key, p.model, p.state, p.times, 4, num_samples=20, dt=0.1),
     ),
-    "gaussian_moments": (8, lambda model, state, times, key, *_: dj.gaussian_moments(model, state, times)),
-    "stationary_covariance": (4, lambda model, state, times, key, *_: dj.stationary_covariance(model, state)),
-    "output_spectrum": (6, lambda model, state, times, key, *_: dj.output_spectrum(model, state, times)),
-    "check_theorem": (
-        9,
-        lambda model, state, times, key, moments, reference: dj.check_theorem(model, moments, reference),
-    ),
+    "gaussian_moments": (8, lambda p: dj.gaussian_moments(p.model, p.state, p.times)),
+    "stationary_covariance": (4, lambda p: dj.stationary_covariance(p.model, p.state)),
+    "output_spectrum": (6, lambda p: dj.output_spectrum(p.model, p.state, p.times)),
+    "check_theorem": (8, lambda p: dj.check_theorem(p.model, p.moments, p.reference)),
 }
 
 
@@ -55,8 +53,8 @@ def test_a_first_call_compiles_a_handful_and_a_second_nothing(name):
     first, second = problem(0), problem(1)
     jax.clear_caches()
     with compilations() as number:
-        jax.block_until_ready(call(*first))
+        jax.block_until_ready(call(first))
     assert 1 <= number() <= most
     with compilations() as number:
-        jax.block_until_ready(call(*second))
+        jax.block_until_ready(call(second))
     assert number() == 0
