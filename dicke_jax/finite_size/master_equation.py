@@ -130,7 +130,7 @@ def mesolve(
 
     if levels is not None:
         return run(as_levels(levels, model.num_modes))
-    return with_enough_levels(run, lambda n: fits(space(n), bytes_each, 2), model.num_modes, cutoff_tol)
+    return with_enough_levels(run, lambda n: fits(space(n), bytes_each, 2), model, state, cutoff_tol)
 
 
 @eqx.filter_jit

@@ -4,12 +4,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .._checks import check_count, known, refuse
 from .._status import Status, where
+from ..mean_field.model import DickeModel
+from ..mean_field.state import MeanFieldState
 from .spin_space import LargeSpinSpace
 
 FIRST_LEVELS = 10  # of each mode, where none are asked for
@@ -34,17 +37,18 @@ def cutoff_status(top: Float[Array, "T M"], cutoff_tol: Any, ran: Bool[Array, ""
 def with_enough_levels(
     attempt: Callable[[tuple[int, ...]], Any],
     fits: Callable[[tuple[int, ...]], bool],
-    num_modes: int,
+    model: DickeModel,
+    state: MeanFieldState,
     cutoff_tol: float,
 ) -> Any:
     """The first run whose highest levels are empty within the tolerance; else the last that fits, which says so.
 
     The population falls about like a power of the level's number n: p at n tells where it is below the tolerance.
     """
-    levels = (FIRST_LEVELS,) * num_modes
-    run = attempt(levels)
-    if not known(run.top_population):
+    if not all(known(leaf) for leaf in jax.tree.leaves((model, state))):
         refuse("levels", "given where arguments are traced", "None")
+    levels = (FIRST_LEVELS,) * model.num_modes
+    run = attempt(levels)
     while run.status == Status.cut_off:
         top = np.max(np.asarray(run.top_population, float), axis=0)
         levels = tuple(n if p < cutoff_tol else _more(n, p, cutoff_tol) for n, p in zip(levels, top, strict=True))

@@ -139,7 +139,7 @@ def mcsolve(
 
     if levels is not None:
         return run(as_levels(levels, model.num_modes))
-    return with_enough_levels(run, lambda n: fits(space(n), 16 * chunk * copies, 1), model.num_modes, cutoff_tol)
+    return with_enough_levels(run, lambda n: fits(space(n), 16 * chunk * copies, 1), model, state, cutoff_tol)
 
 
 def _import_dynamiqs() -> ModuleType:

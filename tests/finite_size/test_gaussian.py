@@ -33,7 +33,7 @@ def test_the_exact_error_tends_to_the_gaussian_limit():
     """Below threshold, from 4 and 16 spins alone: within 1 %, and much nearer than those are."""
     model = paper(0.4, num_patterns=1)
     state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
-    exact, limit, errors = extrapolated(model, state, [0.0, 1.5, 3.0], {4: 26, 16: 26})
+    exact, limit, errors = extrapolated(model, state, [0.0, 1.5, 3.0], {4: 14, 16: 14})
     assert abs(errors[0, -1] / limit[-1] - 1) > 0.03 and limit[-1] > 1.1 * limit[0]
     np.testing.assert_allclose(exact, limit, rtol=1e-2 / 3)
 

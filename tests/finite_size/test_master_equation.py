@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import types
 from pathlib import Path
 
@@ -114,15 +115,27 @@ CASES = {
 SLOW = ("M = 1, N = 2", "M = 1, N = 3", "M = 2, N = 2")
 
 
+@functools.cache
+def exact(name):
+    model, size, levels, _ = CASES[name]
+    return dj.mesolve(model, pure_state(model), TIMES, size, levels=26 if model.num_modes == 1 else levels)
+
+
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 def test_moments_against_qutip_in_the_laboratory_frame(name):
     model, size, levels, spin_space = CASES[name]
-    state = pure_state(model)
-    run = dj.mesolve(model, state, TIMES, size, levels=26 if model.num_modes == 1 else levels)
+    state, run = pure_state(model), exact(name)
     assert run.successful
     K = model.num_subsets
     agree(run, *laboratory(model, state, (size,) * K, TIMES, levels, spin_space), K)
     assert np.abs(run.moments.spin_mode_covariance[-1]).max() > 0.05  # there is something that mean field leaves out
+
+
+def test_two_modes_and_two_subsets_are_within_the_bound_of_the_theorem():
+    model, run = CASES["M = 2, N = 1"][0], exact("M = 2, N = 1")
+    check = dj.check_theorem(model, run.moments, dj.mfsolve(model, pure_state(model), TIMES))
+    assert run.successful and check.holds
+    assert float(check.scaled_error[0]) == pytest.approx(6.0, rel=1e-9)
 
 
 ANY_JUMP = np.array([[0.3 + 0.1j, 0.7j], [-0.4, 0.2 - 0.5j]])
@@ -251,7 +264,8 @@ def test_levels_are_as_many_as_it_takes():
         tried.append(levels)
         return types.SimpleNamespace(status=Status.cut_off, top_population=np.array([[1e-3, 1e-9]]))
 
-    with_enough_levels(attempt, lambda levels: levels[0] < 100, 2, 1e-6)
+    two_modes = uneven(2)
+    with_enough_levels(attempt, lambda levels: levels[0] < 100, two_modes, pure_state(two_modes), 1e-6)
     assert tried == [(10, 10), (20, 10), (40, 10), (80, 10)]
 
 

@@ -45,7 +45,7 @@ def compare(size, num_samples):
     model = paper(0.4, num_patterns=1)
     state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
     times = [0.0, 1.5, 3.0]
-    exact = dj.mesolve(model, state, times, size, levels=26)
+    exact = dj.mesolve(model, state, times, size, levels=14)
     sampled = dj.wigner_moments(KEY, model, state, times, size, num_samples=num_samples)
     assert exact.successful and sampled.successful
     error = dj.scaled_error(model, exact.moments, dj.mfsolve(model, state, times))
@@ -134,7 +134,7 @@ def test_a_finite_memory_retrieves_with_a_probability():
     shares = []
     for g0 in (0.4, 0.68, 0.85):
         model = paper(g0, num_patterns=1)
-        run = dj.wigner_moments(KEY, model, cue, [0.0, 20.0, 40.0], 100, num_samples=2000, dt=0.05)
+        run = dj.wigner_moments(KEY, model, cue, [0.0, 10.0, 20.0], 100, num_samples=2000, dt=0.1)
         share, sem = run.retrieval_probability(0, threshold=0.3)
         assert float(sem) == pytest.approx(np.sqrt(share * (1 - share) / 2000))
         shares.append(float(share))

@@ -36,7 +36,7 @@ def results():
         [0.0, 1.5, 3.0],
         exact_sizes=(4, 16),
         sampled_sizes=(10, 30, 100),
-        levels=26,
+        levels=14,
         num_samples=2000,
         progress=lambda done, total: calls.append((done, total)),
     )
