@@ -22,7 +22,8 @@ from jaxtyping import Array, Float
 
 from .._checks import as_float, as_times, check_finite, check_shape
 from .._typing import ArrayLike, RealState, SpinVectors
-from ..dynamics.trajectory import check_tolerance
+from ..dynamics.integrate import integrate
+from ..dynamics.trajectory import check_tolerance, without_nan
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
@@ -89,23 +90,24 @@ def _integrate(
     adjoint: dfx.AbstractAdjoint,
     max_steps: int,
 ) -> Moments:
-    least = jnp.finfo(model.dtype).eps * (times[-1] - times[0])  # NaN is then soon given up
+    finite, model, y0 = without_nan(model, y0)
+    ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
+    span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
+    least = jnp.finfo(model.dtype).eps * (span[-1] - span[0])  # what grows beyond all bounds is soon given up
     controller = dfx.PIDController(tolerances[0], tolerances[1], dtmin=least)
-    sol = dfx.diffeqsolve(
-        dfx.ODETerm(_with_covariance),
-        solver,
-        times[0],
-        times[-1],
-        None,
+    sol = integrate(
+        model,
         (y0, product_covariance(model, y0[0]) if start is None else start),
-        args=model,
-        saveat=dfx.SaveAt(ts=times),
-        stepsize_controller=onto_saved_times(controller, model, times),
+        span[0],
+        span[-1],
+        dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True),
+        solver=solver,
+        stepsize_controller=onto_saved_times(controller, model, span),
         max_steps=max_steps,
         adjoint=adjoint,
-        throw=False,
+        term=WITH_COVARIANCE,
     )
-    (m, quadratures), sigma = sol.ys  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+    (m, quadratures), sigma = jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys)
     return Moments(times, m, jax.lax.complex(quadratures[:, 0], quadratures[:, 1]), sigma, None)
 
 
@@ -128,3 +130,6 @@ def _with_covariance(t: Any, state: Any, model: DickeModel) -> Any:
     v, along = jax.linearize(lambda u: ravel(mean_field_equations(t, unravel(u, model), model)), ravel(y))
     drift = jax.vmap(along, in_axes=1, out_axes=1)(sigma)  # A Sigma, column by column
     return unravel(v, model), drift + drift.T + diffusion(model, y[0])
+
+
+WITH_COVARIANCE = dfx.ODETerm(_with_covariance)

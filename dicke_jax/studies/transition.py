@@ -8,6 +8,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .._checks import as_float, check_finite, refuse
+from .._status import Status
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
 from ..dynamics import EnsembleSolution, SteadyState, check_reaches_steady, solve_ensemble
@@ -22,7 +23,6 @@ RETRIEVED = 0.05  # |xi| from which on a simulated point counts as retrieved
 CURVE_POINTS = 400  # of the theory's lines between the simulated couplings
 CHUNK = 32  # rows between two signs of progress
 OF_MODES = ("overlaps", "occupations", "fluctuations")
-ENDED = ("successful", "converged", "oscillating")  # with an overlap to speak of
 
 
 def retrieval_transition(
@@ -90,9 +90,8 @@ def retrieval_transition(
     grid, patterns = ("pattern", "g0"), np.arange(model.num_modes)
     overlap = all_overlaps[patterns, :, patterns]
     others = np.where(np.eye(model.num_modes, dtype=bool)[:, None, :], 0.0, all_overlaps).max(axis=2)
-    status, flags = with_flags(stacked([run.status for run in runs]))
-    known_ends = [meaning in ENDED for meaning in flags["flag_meanings"].split()]
-    ended = np.isin(status, flags["flag_values"][known_ends])
+    status = stacked([run.status for run in runs])
+    ended = np.asarray((status == Status.successful) | (status == Status.oscillating))
     estimates = np.array(
         [threshold_from_overlaps(np.asarray(values)[ended[nu]], overlap[nu][ended[nu]]) for nu in patterns]
     )
@@ -114,7 +113,7 @@ def retrieval_transition(
                 {"long_name": "standard deviation of the overlap in time, 0 where converged"},
             ),
             "other_overlap": (grid, others, {"long_name": "largest stationary overlap with another pattern"}),
-            "status": (grid, status, flags),
+            "status": (grid, *with_flags(status)),
             "residual": (grid, residual, {"long_name": "max |dy/dt|", "units": "min kappa"}),
             "time": (grid, time, {"long_name": "when the run ended"}),
             "num_steps": (grid, np.stack([run.num_steps for run in runs])),

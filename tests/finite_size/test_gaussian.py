@@ -11,7 +11,6 @@ from problems import differences, generic_state, paper, uneven
 from scipy.linalg import solve_continuous_lyapunov
 
 import dicke_jax as dj
-from dicke_jax._status import Status
 
 SIGMA = [qutip.sigmax(), qutip.sigmay(), qutip.sigmaz()]
 
@@ -92,7 +91,7 @@ def test_nan_is_given_up_and_a_batch_lives():
     ends, status = jax.jit(jax.vmap(run))(g0)
     assert np.isfinite(ends[0]).all() and not np.isfinite(ends[1]).any() and np.isfinite(ends[2]).all()
     for row, name in enumerate(("successful", "moving", "unstable")):
-        assert bool((status == getattr(Status, name))[row])
+        assert bool((status == getattr(dj.Status, name))[row])
 
 
 @pytest.mark.slow
@@ -183,7 +182,7 @@ def test_stationary_fluctuations_of_the_normal_state():
         A, D = by_hand(model, -1.0)
         expected = solve_continuous_lyapunov(A, -D)
         got = np.asarray(end.moments.covariance[0])
-        assert end.status == Status.successful and int(end.num_neutral) == 0
+        assert end.status == dj.Status.successful and int(end.num_neutral) == 0
         np.testing.assert_allclose(got[1:, 1:], expected, rtol=1e-8, atol=1e-10)
         assert np.abs(got[0]).max() < 1e-12  # x is at the end of the sphere
         assert float(end.growth_rate) == pytest.approx(np.linalg.eigvals(A).real.max(), abs=1e-9)
@@ -197,7 +196,7 @@ def test_long_times_end_in_the_stationary_covariance():
     state = dj.retrieval_state(model, 0)
     end = dj.stationary_covariance(model, state)
     moments = dj.gaussian_moments(model, state, [0.0, 400.0])
-    assert end.status == Status.successful
+    assert end.status == dj.Status.successful
     np.testing.assert_allclose(end.moments.covariance[0], moments.covariance[-1], atol=1e-6)
     assert "successful" in repr(end)
 
@@ -211,7 +210,7 @@ def test_where_there_is_no_single_stationary_covariance_it_is_told():
         "moving": dj.stationary_covariance(dark, dj.stored_pattern(dark)),
     }
     for name, end in ends.items():
-        assert end.status == getattr(Status, name)
+        assert end.status == getattr(dj.Status, name)
         assert np.isnan(end.moments.covariance).all()
     assert int(ends["non_unique"].num_neutral) == 2 * (4 - 3)  # K - M pairs
     assert float(ends["unstable"].growth_rate) > 1e-3
@@ -223,7 +222,7 @@ def test_decay_of_single_spins_makes_the_stationary_covariance_unique():
     weak = dataclasses.replace(dark, dissipation=dj.LocalDissipation([("decay_x", 0.1)]))
     relaxed = dj.steadystate(weak, dj.retrieval_state(dark, 0))
     end = dj.stationary_covariance(weak, relaxed.state)
-    assert relaxed.converged and end.status == Status.successful
+    assert relaxed.converged and end.status == dj.Status.successful
     W = dj.commutators(weak, relaxed.state.m)
     assert np.linalg.eigvalsh(np.asarray(end.moments.covariance[0]) + 0.5j * np.asarray(W))[0] > -1e-9
 
@@ -241,9 +240,9 @@ def test_the_light_that_leaves_is_what_the_mode_loses():
     assert 0.0 < np.min(spectrum.squeezing) < 0.6
     matrix = np.asarray(spectrum.quadratures).reshape(-1, 2, 2)
     assert (np.linalg.det(4 * matrix).real > 1 - 1e-6).all()  # no quadrature is squeezed for nothing
-    assert spectrum.status == Status.successful
+    assert spectrum.status == dj.Status.successful
     grown = dj.output_spectrum(paper(0.9, num_patterns=1), normal_state(model), [0.3, 1.5])
-    assert grown.status == Status.unstable and np.isnan(grown.photons).all()
+    assert grown.status == dj.Status.unstable and np.isnan(grown.photons).all()
     dark = dj.output_spectrum(paper(0.0, num_patterns=1), normal_state(model), [0.3, 1.5])
     np.testing.assert_allclose(dark.photons, 0.0, atol=1e-14)
     np.testing.assert_allclose(dark.squeezing, 1.0, atol=1e-12)
@@ -257,7 +256,7 @@ def test_each_of_two_modes_sends_out_what_it_loses():
     end, omega = dj.stationary_covariance(model, state), np.linspace(-80.0, 80.0, 16001)
     photons = np.diagonal(np.einsum("qmqn->mn", end.moments.mode_covariance[0])) - 0.5
     flux = np.trapezoid(dj.output_spectrum(model, state, omega).photons, omega, axis=0) / (2 * np.pi)
-    assert end.status == Status.successful and photons.min() > 1e-3
+    assert end.status == dj.Status.successful and photons.min() > 1e-3
     np.testing.assert_allclose(flux, np.asarray(model.kappa) * photons, rtol=2e-3)
 
 

@@ -14,7 +14,6 @@ import qutip
 from problems import generic_state, paper, uneven
 
 import dicke_jax as dj
-from dicke_jax._status import Status
 from dicke_jax.finite_size.photon_cutoff import with_enough_levels
 
 TIMES = np.array([0.0, 0.4, 1.1])
@@ -240,7 +239,7 @@ def test_a_ramp_is_followed_exactly():
 def test_a_cut_off_that_is_too_low_is_told():
     weak, strong = uneven(1), dataclasses.replace(uneven(1), g0=jnp.array(2.5))
     high, low = (dj.mesolve(model, pure_state(weak), TIMES, 4, levels=26) for model in (weak, strong))
-    assert low.status == Status.cut_off and not low.successful
+    assert low.status == dj.Status.cut_off and not low.successful
     assert "use more levels" in repr(low)
     assert high.successful and float(high.top_population.max()) < 1e-6 < 1e-4 < float(low.top_population.max())
 
@@ -250,7 +249,7 @@ def test_levels_are_as_many_as_it_takes():
     model = dataclasses.replace(uneven(1), g0=jnp.array(2.5))
     run = dj.mesolve(model, pure_state(model), TIMES, 1)
     given = dj.mesolve(model, pure_state(model), TIMES, 1, levels=10)
-    assert run.successful and given.status == Status.cut_off
+    assert run.successful and given.status == dj.Status.cut_off
     enough = dj.mesolve(model, pure_state(model), TIMES, 1, levels=32)
     np.testing.assert_allclose(run.moments.covariance, enough.moments.covariance, atol=1e-4)
     assert np.abs(given.moments.covariance - enough.moments.covariance).max() > 1e-3
@@ -262,7 +261,7 @@ def test_levels_are_as_many_as_it_takes():
 
     def attempt(levels):
         tried.append(levels)
-        return types.SimpleNamespace(status=Status.cut_off, top_population=np.array([[1e-3, 1e-9]]))
+        return types.SimpleNamespace(status=dj.Status.cut_off, top_population=np.array([[1e-3, 1e-9]]))
 
     two_modes = uneven(2)
     with_enough_levels(attempt, lambda levels: levels[0] < 100, two_modes, pure_state(two_modes), 1e-6)
@@ -282,7 +281,7 @@ def test_the_frame_follows_the_mode():
 def test_too_few_steps_are_a_failure():
     model = uneven(1)
     run = dj.mesolve(model, pure_state(model), TIMES, 2, levels=4, max_steps=3)
-    assert run.status == Status.failed and not run.successful
+    assert run.status == dj.Status.failed and not run.successful
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ import pytest
 from problems import paper, uneven
 
 import dicke_jax as dj
-from dicke_jax._status import Status
 
 # found, not imported: that mcsolve leaves the flags as they are, which dynamiqs changes, is seen here
 pytestmark = pytest.mark.skipif(find_spec("dynamiqs") is None, reason="needs dynamiqs")
@@ -73,7 +72,7 @@ def test_four_spins_within_the_sampling_error_of_exact():
     assert (off < WITHIN * early.covariance_sem + 1e-7).all() and (early.covariance_sem < 0.05).all()
 
     low = sample(model, cutoff_tol=1e-15)
-    assert low.status == Status.cut_off and "use more levels" in repr(low)
+    assert low.status == dj.Status.cut_off and "use more levels" in repr(low)
     assert dict(jax.config.values) == flags
 
 
