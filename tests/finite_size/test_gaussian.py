@@ -51,7 +51,7 @@ def test_the_exact_error_of_up_to_32_spins_tends_to_the_gaussian_limit(g0, preci
 @pytest.mark.slow
 def test_two_modes_tend_to_the_gaussian_limit():
     """K = 2 subsets of 1, 2 and 3 spins: all entries of the covariance, extrapolated by a parabola in 1 / N."""
-    model = dataclasses.replace(uneven(2), g0=jnp.array(0.35))
+    model = uneven(2).replace(g0=0.35)
     state = dj.random_state(jax.random.key(0), model, amplitude=0.1)
     times, sizes = [0.0, 0.6], (1, 2, 3)
     runs = [dj.mesolve(model, state, times, size, levels=8) for size in sizes]
@@ -68,10 +68,10 @@ def test_two_modes_tend_to_the_gaussian_limit():
 def test_spins_that_dissipate_tend_to_the_gaussian_limit():
     """Coupled spins that decay and dephase, 2 to 4 of them as sites of their own: what jumps add to N E_N."""
     jumps = dj.LocalDissipation([("decay_x", 0.4), ("dephasing_z", 0.15)])
-    model, times = dataclasses.replace(uneven(1), g0=jnp.array(0.4), dissipation=jumps), [0.0, 1.5, 3.0]
+    model, times = uneven(1).replace(g0=0.4, dissipation=jumps), [0.0, 1.5, 3.0]
     state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
     exact, limit, errors = extrapolated(model, state, times, dict.fromkeys((2, 3, 4), 10))
-    still = dj.gaussian_moments(dataclasses.replace(model, dissipation=None), state, times)
+    still = dj.gaussian_moments(model.replace(dissipation=None), state, times)
     assert abs(float(dj.scaled_error(model, still, state)[1]) / limit[1] - 1) > 0.05
     assert abs(errors[0, -1] / limit[-1] - 1) > 0.02
     np.testing.assert_allclose(exact, limit, rtol=2e-3)
@@ -83,7 +83,7 @@ def test_nan_is_given_up_and_a_batch_lives():
     state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
 
     def run(g0):
-        at = dataclasses.replace(model, g0=g0)
+        at = model.replace(g0=g0)
         moments = dj.gaussian_moments(at, state, [0.0, 1.0])
         return moments.covariance[-1], dj.stationary_covariance(at, normal_state(at)).status
 
@@ -98,7 +98,7 @@ def test_nan_is_given_up_and_a_batch_lives():
 def test_subsets_that_couple_alike_may_be_split():
     """One subset, or two unequal ones with the same couplings: the same modes, the same whole spin."""
     one = uneven(1)
-    two = dataclasses.replace(one, spins=dj.LargeSpins(dj.DenseCouplings([[1.0, 1.0]]), [0.3, 0.7]))
+    two = one.replace(spins=dj.LargeSpins(dj.DenseCouplings([[1.0, 1.0]]), [0.3, 0.7]))
     state = generic_state(one)
     times = [0.0, 1.0, 2.0]
     whole = dj.gaussian_moments(one, state, times)
@@ -141,7 +141,7 @@ TIMES = np.linspace(0.0, 8.0, 33)
 @pytest.mark.parametrize("strength", [0.0, 1.0])
 def test_the_uncertainty_relation_holds_at_all_times(strength):
     """Sigma + (i / 2) W >= 0, from pure spins, where it is saturated at first, and from mixed ones."""
-    model = dataclasses.replace(uneven(2), dissipation=dissipation(strength))
+    model = uneven(2).replace(dissipation=dissipation(strength))
     for state in (dj.random_state(jax.random.key(1), model, amplitude=0.2), generic_state(model)):
         moments = dj.gaussian_moments(model, state, TIMES)
         W = jax.vmap(lambda m: dj.commutators(model, m))(moments.m)
@@ -153,7 +153,7 @@ def test_the_uncertainty_relation_holds_at_all_times(strength):
 
 def test_spins_that_decay_on_their_own_stay_independent():
     """Without coupling the covariance is 1 - m m^T, over the share of the subset, at all times."""
-    model = dataclasses.replace(uneven(2), g0=jnp.array(0.0), dissipation=dissipation(1.0))
+    model = uneven(2).replace(g0=0.0, dissipation=dissipation(1.0))
     moments = dj.gaussian_moments(model, generic_state(model), TIMES)
     for t in (0, 10, 32):
         expected = dj.product_covariance(model, moments.m[t])
@@ -219,7 +219,7 @@ def test_where_there_is_no_single_stationary_covariance_it_is_told():
 @pytest.mark.slow
 def test_decay_of_single_spins_makes_the_stationary_covariance_unique():
     dark = paper(1.2)
-    weak = dataclasses.replace(dark, dissipation=dj.LocalDissipation([("decay_x", 0.1)]))
+    weak = dark.replace(dissipation=dj.LocalDissipation([("decay_x", 0.1)]))
     relaxed = dj.steadystate(weak, dj.retrieval_state(dark, 0))
     end = dj.stationary_covariance(weak, relaxed.state)
     assert relaxed.converged and end.status == dj.Status.successful

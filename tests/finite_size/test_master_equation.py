@@ -108,8 +108,8 @@ CASES = {
     "M = 1, N = 2": (uneven(1), 2, 16, from_single_spins),
     "M = 1, N = 3": (uneven(1), 3, 16, from_single_spins),
     "M = 1, N = 4": (uneven(1), 4, 18, from_single_spins),
-    "M = 2, N = 1": (dataclasses.replace(uneven(2), g0=jnp.array(0.45)), 1, 8, from_single_spins),
-    "M = 2, N = 2": (dataclasses.replace(uneven(2), g0=jnp.array(0.3)), 2, 8, from_large_spins),
+    "M = 2, N = 1": (uneven(2).replace(g0=0.45), 1, 8, from_single_spins),
+    "M = 2, N = 2": (uneven(2).replace(g0=0.3), 2, 8, from_large_spins),
 }
 SLOW = ("M = 1, N = 2", "M = 1, N = 3", "M = 2, N = 2")
 
@@ -149,7 +149,7 @@ DISSIPATIVE = {
 def dissipative(name):
     gauge, size, jumps = DISSIPATIVE[name]
     model = uneven(1, dj.LargeSpins.hypercube(1, gauge=gauge))
-    return dataclasses.replace(model, dissipation=dj.LocalDissipation(jumps)), size, jumps
+    return model.replace(dissipation=dj.LocalDissipation(jumps)), size, jumps
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_single_spins_without_coupling_follow_the_mean_field_and_the_gaussian_co
     model, size, _ = dissipative("one subset")
     ramp = dj.PiecewiseLinear([0.0, 0.5, 1.0], [0.0, 0.8, 0.3])
     model = dataclasses.replace(
-        model, g0=jnp.array(0.0), dissipation=dj.LocalDissipation([("decay_x", ramp), ("dephasing_y", 0.2)])
+        model, g0=0.0, dissipation=dj.LocalDissipation([("decay_x", ramp), ("dephasing_y", 0.2)])
     )
     state = generic_state(model)
     run, limit = dj.mesolve(model, state, TIMES, size, levels=14), dj.gaussian_moments(model, state, TIMES)
@@ -185,7 +185,7 @@ def test_single_spins_without_coupling_follow_the_mean_field_and_the_gaussian_co
 @pytest.mark.slow
 def test_single_spins_that_do_not_dissipate_are_large_spins():
     model = uneven(1)
-    still = dataclasses.replace(model, dissipation=dj.LocalDissipation([("decay_x", 0.0)]))
+    still = model.replace(dissipation=dj.LocalDissipation([("decay_x", 0.0)]))
     alone, large = (dj.mesolve(m, pure_state(model), TIMES, 3, levels=14) for m in (still, model))
     np.testing.assert_allclose(alone.moments.m, large.moments.m, atol=1e-8)
     np.testing.assert_allclose(alone.moments.alpha, large.moments.alpha, atol=1e-8)
@@ -206,7 +206,7 @@ def test_unequal_subsets_that_a_sample_of_patterns_has():
     """Sizes 1 and 2 from three spins, mapped; every spin by itself in QuTiP, before the mapping."""
     mapped = dj.map_to_large_spins([[1, 1, -1], [1, -1, -1]])
     assert sorted(np.asarray(mapped.spins.subset_sizes)) == [1, 2]
-    model = dataclasses.replace(uneven(2), spins=mapped.spins, g0=jnp.array(0.4))
+    model = uneven(2).replace(spins=mapped.spins, g0=0.4)
     state = pure_state(model, seed=3, amplitude=0.05)
     run = dj.mesolve(model, state, TIMES, levels=8)
     sizes = tuple(int(n) for n in mapped.spins.subset_sizes)
@@ -220,7 +220,7 @@ def test_unequal_subsets_that_a_sample_of_patterns_has():
 def test_a_ramp_is_followed_exactly():
     """Rates that depend on time, against QuTiP for one spin that is kicked: g0 jumps from 0 within a short ramp."""
     ramp = dj.PiecewiseLinear([0.0, 0.5, 0.6], [0.0, 0.0, 0.9])
-    model = dataclasses.replace(uneven(1), g0=ramp)
+    model = uneven(1).replace(g0=ramp)
     state = dj.MeanFieldState(jnp.array([[0.0], [0.6], [0.8]]), jnp.array([0.2 + 0.1j]))
     run = dj.mesolve(model, state, [0.0, 1.5], 1, levels=14)
     a, sigma = qutip.tensor(qutip.qeye(2), qutip.destroy(14)), [qutip.sigmax(), qutip.sigmay(), qutip.sigmaz()]
@@ -237,7 +237,7 @@ def test_a_ramp_is_followed_exactly():
 
 
 def test_a_cut_off_that_is_too_low_is_told():
-    weak, strong = uneven(1), dataclasses.replace(uneven(1), g0=jnp.array(2.5))
+    weak, strong = uneven(1), uneven(1).replace(g0=2.5)
     high, low = (dj.mesolve(model, pure_state(weak), TIMES, 4, levels=26) for model in (weak, strong))
     assert low.status == dj.Status.cut_off and not low.successful
     assert "use more levels" in repr(low)
@@ -246,16 +246,15 @@ def test_a_cut_off_that_is_too_low_is_told():
 
 def test_levels_are_as_many_as_it_takes():
     """None asked for: more than the first try where the coupling is strong; where no more fit, the last run says so."""
-    model = dataclasses.replace(uneven(1), g0=jnp.array(2.5))
-    run = dj.mesolve(model, pure_state(model), TIMES, 1)
-    given = dj.mesolve(model, pure_state(model), TIMES, 1, levels=10)
+    model = uneven(1).replace(g0=1.2)
+    run = dj.mesolve(model, pure_state(model), TIMES, 4)
+    given, enough = (dj.mesolve(model, pure_state(model), TIMES, 4, levels=levels) for levels in (10, 26))
     assert run.successful and given.status == dj.Status.cut_off
-    enough = dj.mesolve(model, pure_state(model), TIMES, 1, levels=32)
     np.testing.assert_allclose(run.moments.covariance, enough.moments.covariance, atol=1e-4)
     assert np.abs(given.moments.covariance - enough.moments.covariance).max() > 1e-3
 
     with pytest.raises(ValueError, match="levels must be given where arguments are traced; got None"):
-        jax.eval_shape(lambda g0: dj.mesolve(dataclasses.replace(model, g0=g0), pure_state(model), TIMES, 1), 0.5)
+        jax.eval_shape(lambda g0: dj.mesolve(model.replace(g0=g0), pure_state(model), TIMES, 4), 0.5)
 
     tried = []
 

@@ -28,7 +28,7 @@ def test_a_pure_product_state_starts_at_2K_plus_M(num_modes):
 def test_mixed_spins_and_unequal_subsets_by_hand():
     """Subsets of 1 and 3 spins of length s: sum_a <(S_a/N_k)^2> - m_a^2 = (3 - s^2) / N_k, times N = 2, plus M."""
     spins = dj.LargeSpins(dj.DenseCouplings([[1.0, 1.0], [1.0, -1.0]]), [0.25, 0.75], 4)
-    model = dataclasses.replace(uneven(2), spins=spins)
+    model = uneven(2).replace(spins=spins)
     m = 0.6 * dj.random_state(jax.random.key(0), model).m
     by_hand = 2 * ((3 - 0.36) / 1 + (3 - 0.36) / 3) + 2
     assert float(dj.initial_error(model, dj.MeanFieldState(m, np.zeros(2)))) == pytest.approx(by_hand, rel=1e-12)

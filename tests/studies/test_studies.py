@@ -1,7 +1,5 @@
 """Studies of pictures, quenches and ramps, and their plots."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -109,7 +107,7 @@ def test_pictures_show_the_numbers(mending, loop):
 
 def test_bad_arguments_are_named():
     images, key = dj.image_patterns(pictures()), jax.random.key(0)
-    sampled = dataclasses.replace(MODEL, spins=dj.map_to_large_spins(images.reshape(3, -1)).spins)
+    sampled = MODEL.replace(spins=dj.map_to_large_spins(images.reshape(3, -1)).spins)
     for call, message in (
         (lambda: dj.image_patterns(np.ones(4)), "images must be of shape"),
         (lambda: dj.flip_spins(key, jnp.ones(3), 2.0), "flip must be a probability"),
