@@ -22,6 +22,13 @@ def known(value: Any) -> bool:
     return not isinstance(value, Tracer)
 
 
+def as_array(value: ArrayLike, dtype: Any = None) -> Array:
+    """An array, for which no program is compiled where there are numbers to look at."""
+    if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)):
+        return jnp.asarray(value, dtype)
+    return jax.device_put(np.asarray(value, dtype))
+
+
 def as_float(value: ArrayLike) -> Array:
     """An array of real numbers, its precision kept; whole numbers become JAX's default floats."""
     array = jnp.asarray(value)
@@ -90,12 +97,12 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 def as_pattern_index(pattern: ArrayLike, num_modes: int) -> Int[Array, ""]:
     """The number of a stored pattern, from 0. A traced number is checked when it is known, at run time."""
     must_be = f"a pattern number from 0 to {num_modes - 1}"
-    index = jnp.asarray(pattern)
+    index = as_array(pattern)
     if not jnp.issubdtype(index.dtype, jnp.integer) or index.ndim != 0:
         refuse("pattern", must_be, repr(pattern))
-    if known(index):
-        if not 0 <= int(index) < num_modes:
-            refuse("pattern", must_be, int(index))
+    if known(pattern):
+        if not 0 <= int(np.asarray(pattern)) < num_modes:
+            refuse("pattern", must_be, int(np.asarray(pattern)))
         return index
     return eqx.error_if(index, (index < 0) | (index >= num_modes), f"pattern must be {must_be}.")
 

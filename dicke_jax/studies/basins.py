@@ -1,5 +1,7 @@
 """How well a memory retrieves: against coupling and cue quality, and against its load with patterns."""
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,11 +19,11 @@ from ..dynamics import check_reaches_steady
 from ..mean_field.dissipation import LocalDissipation
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.state import MeanFieldState
-from ..phases import RetrievalEnds, retrieval_probability
-from ..phases.basins import StoredCues, as_strength, run_cues
-from ..phases.cue_outcome import ENDS
+from ..phases import CueOutcomes, retrieval_probability
+from ..phases.basins import StoredCues, as_strength, draw_cues, run_cues
+from ..phases.cue_outcome import OUTCOMES
 from .progress import Progress, part_of
-from .results import provenance
+from .results import provenance, stacked, with_flags
 
 
 def retrieval_basins(
@@ -65,41 +67,33 @@ def retrieval_basins(
         check_model(model)
     first = make(float(couplings[0]))
     check_model(first, "model(g0)")
-    total, done, grid = couplings.size * strengths.size * num_samples, 0, []
-    for g in couplings:
-        at_coupling = make(float(g))
-        for quality in strengths:
-            ends = retrieval_probability(
-                at_coupling,
-                key,
-                pattern,
-                cue=cue,
-                strength=float(quality),
-                num_samples=num_samples,
-                max_time=max_time,
-                tol=tol,
-                chunk=chunk,
-                progress=part_of(progress, done, total),
-            )
-            grid.append(ends)
-            done += num_samples
-    shape = (couplings.size, strengths.size)
-
-    def gather(values: Callable[[RetrievalEnds], Any]) -> np.ndarray:
-        rows = np.stack([np.asarray(values(ends)) for ends in grid])
-        return rows.reshape(shape + rows.shape[1:])
-
+    shape, grid = (couplings.size, strengths.size), []
+    for g, quality in itertools.product(couplings, strengths):
+        ends = retrieval_probability(
+            key,
+            make(float(g)),
+            pattern,
+            cue=cue,
+            strength=float(quality),
+            num_samples=num_samples,
+            max_time=max_time,
+            tol=tol,
+            chunk=chunk,
+            progress=part_of(progress, len(grid) * num_samples, math.prod(shape) * num_samples),
+        )
+        grid.append(ends)
+    overlaps, fluctuations = stacked([(ends.overlaps, ends.fluctuations) for ends in grid], shape)
     what = "angle of the tilt (radians)" if cue == "tilt" else "probability of a flip"
     return xr.Dataset(
         {
-            **_shares(("g0", "strength"), gather),
-            "overlap": (("g0", "strength", "sample", "pattern"), gather(lambda e: e.overlaps)),
-            "fluctuation": (("g0", "strength", "sample", "pattern"), gather(lambda e: e.fluctuations)),
+            **_shares(("g0", "strength"), shape, grid),
+            "overlap": (("g0", "strength", "sample", "pattern"), overlaps),
+            "fluctuation": (("g0", "strength", "sample", "pattern"), fluctuations),
         },
         coords={
             "g0": ("g0", couplings, {"long_name": "coupling strength", "units": "unit of the rates"}),
             "strength": ("strength", strengths, {"long_name": what}),
-            "end": list(ENDS),
+            "end": list(OUTCOMES),
             "pattern": np.arange(first.num_modes),
         },
         attrs={
@@ -159,26 +153,24 @@ def retrieval_load(
     for model in models:
         check_reaches_steady(model)
     limit = 1000 / float(jnp.min(models[0].kappa)) if max_time is None else max_time
-    total, done, runs = len(models) * num_samples, 0, []
+    first = jnp.asarray(0)
+    total, runs = len(models) * num_samples, []
     for model in models:
         draw = _RandomPatterns(num_spins, model.num_modes, model.rates, dissipation, cue, quality)
-        folded, counted = jax.random.fold_in(key, model.num_modes), part_of(progress, done, total)
-        runs.append(run_cues(draw, folded, jnp.asarray(0), num_samples, limit, tol, chunk, counted))
-        done += num_samples
+        folded, counted = jax.random.fold_in(key, model.num_modes), part_of(progress, len(runs) * num_samples, total)
+        memories, cues = draw_cues(draw, folded, first, num_samples)
+        runs.append(run_cues(memories, cues, first, limit, tol, chunk, counted))
     numbers = np.array([model.num_modes for model in models])
-
-    def gather(values: Callable[[RetrievalEnds], Any]) -> np.ndarray:
-        return np.stack([np.asarray(values(ends)) for ends in runs])
 
     return xr.Dataset(
         {
-            **_shares(("num_patterns",), gather),
-            "overlap": (("num_patterns", "sample"), gather(lambda ends: ends.overlaps[:, 0])),
+            **_shares(("num_patterns",), (len(runs),), runs),
+            "overlap": (("num_patterns", "sample"), np.stack([ends.overlaps[:, 0] for ends in runs])),
         },
         coords={
             "num_patterns": ("num_patterns", numbers, {"long_name": "stored patterns M"}),
             "load": ("num_patterns", numbers / num_spins, {"long_name": "load M / N_sp"}),
-            "end": list(ENDS),
+            "end": list(OUTCOMES),
         },
         attrs={
             "title": "Retrieval against load",
@@ -204,7 +196,7 @@ class _RandomPatterns(eqx.Module):
     def __call__(self, key: PRNGKeyArray, pattern: Int[Array, ""]) -> tuple[DickeModel, MeanFieldState]:
         patterns, cue = jax.random.split(key)
         model = _example(patterns, self.num_patterns, self.num_spins, self.rates, self.dissipation)
-        return StoredCues(model, self.cue, self.strength)(cue, pattern)
+        return model, StoredCues(model, self.cue, self.strength)(cue, pattern)
 
 
 def _example(
@@ -222,16 +214,17 @@ def _grid(name: str, values: ArrayLike) -> np.ndarray:
     return grid
 
 
-def _shares(dims: tuple[str, ...], gather: Callable[[Callable[[RetrievalEnds], Any]], np.ndarray]) -> dict[str, Any]:
+def _shares(dims: tuple[str, ...], shape: tuple[int, ...], grid: list[CueOutcomes]) -> dict[str, Any]:
     """What both studies say of each point: counts, the probability and its interval, the end of every sample."""
-    interval = gather(lambda ends: ends.interval())
-    codes = {"flag_values": np.arange(len(ENDS), dtype=np.int8), "flag_meanings": " ".join(ENDS)}
+    counts = np.reshape([list(ends.counts().values()) for ends in grid], (*shape, -1))
+    probability = np.reshape([ends.probability for ends in grid], shape)
+    lower, upper = np.reshape([ends.interval() for ends in grid], (*shape, 2)).T
     return {
-        "counts": ((*dims, "end"), gather(lambda ends: list(ends.counts().values())), {"long_name": "cues"}),
-        "probability": (dims, gather(lambda ends: ends.probability), {"long_name": "retrieved, with either sign"}),
-        "lower": (dims, interval[..., 0], {"long_name": "95 % Wilson interval of probability, lower end"}),
-        "upper": (dims, interval[..., 1], {"long_name": "95 % Wilson interval of probability, upper end"}),
-        "end_code": ((*dims, "sample"), gather(lambda ends: ends.codes), codes),
+        "counts": ((*dims, "end"), counts, {"long_name": "cues"}),
+        "probability": (dims, probability, {"long_name": "retrieved, with either sign"}),
+        "lower": (dims, lower.T, {"long_name": "95 % Wilson interval of probability, lower end"}),
+        "upper": (dims, upper.T, {"long_name": "95 % Wilson interval of probability, upper end"}),
+        "end_code": ((*dims, "sample"), *with_flags(stacked([ends.outcome for ends in grid], shape))),
     }
 
 

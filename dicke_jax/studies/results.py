@@ -16,9 +16,9 @@ from ..mean_field.model import DickeModel
 NETCDF: Final = "h5netcdf"
 
 
-def stacked(statuses: Sequence[Any]) -> Any:
-    """Statuses of several runs as one status with a leading axis."""
-    return jax.tree.map(lambda *codes: np.stack([np.asarray(code) for code in codes]), *statuses)
+def stacked(runs: Sequence[Any], shape: tuple[int, ...] = (-1,)) -> Any:
+    """Trees of arrays of several runs, such as statuses, as one, with leading axes of this shape."""
+    return jax.tree.map(lambda *parts: np.stack(parts).reshape(*shape, *np.shape(parts[0])), *runs)
 
 
 def with_flags(status: Any) -> tuple[np.ndarray, dict[str, Any]]:

@@ -77,7 +77,7 @@ def retrieval_transition(
     reductions = [_reduced(model, nu, reduce) for nu in range(model.num_modes)]
     runs = _run_rows(reductions, values, tol, max_time, progress)
     all_overlaps, all_occupations, all_fluctuations = (_all_modes(reductions, runs, name) for name in OF_MODES)
-    residual, time = (np.stack([run.reduced[name] for run in runs]) for name in ("residual", "time"))
+    residual, time = stacked([(run.reduced["residual"], run.reduced["time"]) for run in runs])
     limit = model.replace(spins=LargeSpins.hypercube(model.num_modes))
     g_crit = np.array([critical_coupling(limit, nu) for nu in range(model.num_modes)])
     span = np.linspace(values[0], values[-1], CURVE_POINTS)
@@ -116,7 +116,7 @@ def retrieval_transition(
             "status": (grid, *with_flags(status)),
             "residual": (grid, residual, {"long_name": "max |dy/dt|", "units": "min kappa"}),
             "time": (grid, time, {"long_name": "when the run ended"}),
-            "num_steps": (grid, np.stack([run.num_steps for run in runs])),
+            "num_steps": (grid, stacked([run.num_steps for run in runs])),
             "g_crit": ("pattern", g_crit, {"long_name": "critical coupling below Eq. 12"}),
             "g_estimate": ("pattern", estimates[:, 0], {"long_name": "threshold from the simulated points alone"}),
             "g_lower": ("pattern", estimates[:, 1], {"long_name": "largest simulated coupling without retrieval"}),

@@ -1,27 +1,15 @@
 """How many programs a first call of each route compiles: a handful; and a second one with other numbers: none."""
 
-import contextlib
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilations import compilations
 
 import dicke_jax as dj
 from dicke_jax.examples import paper_model
-
-STARTED = []
-jax.monitoring.register_event_duration_secs_listener(
-    lambda event, *_, **__: event == "/jax/core/compile/backend_compile_duration" and STARTED.append(event)
-)
-
-
-@contextlib.contextmanager
-def compilations():
-    """A function that says how many programs were compiled since."""
-    before = len(STARTED)
-    yield lambda: len(STARTED) - before
 
 
 def problem(number):
@@ -51,10 +39,9 @@ ROUTES = {
 def test_a_first_call_compiles_a_handful_and_a_second_nothing(name):
     most, call = ROUTES[name]
     first, second = problem(0), problem(1)
-    jax.clear_caches()
-    with compilations() as number:
+    with compilations(fresh=True) as programs:
         jax.block_until_ready(call(first))
-    assert 1 <= number() <= most
-    with compilations() as number:
+    assert 1 <= len(programs) <= most
+    with compilations() as programs:
         jax.block_until_ready(call(second))
-    assert number() == 0
+    assert not programs
