@@ -110,7 +110,7 @@ def scaled_error(model: DickeModel, moments: Moments, reference: MFSolution | Me
     - `moments`: from `mesolve`, `wigner_moments` or `gaussian_moments`.
     - `reference`: the mean field at the times of `moments`: an `MFSolution`, or states with a leading axis T.
     """
-    return _scaled_error(model, moments.covariance, *_deviations(model, moments, reference))
+    return _errors(model, moments.covariance, *_compared(moments, reference))[0]
 
 
 def theorem_constants(model: DickeModel, state: MeanFieldState, *, d0: str = "proved") -> TheoremConstants:
@@ -168,44 +168,28 @@ def check_theorem(
     **Arguments** as in `scaled_error` and `theorem_constants`. The first time counts as t = 0.
     """
     constants = theorem_constants(model, MeanFieldState(*_first(reference.m, reference.alpha)), d0=d0)
-    deviations = _deviations(model, moments, reference)
-    scaled, log_bound, deviation = _check(model, moments.t, moments.covariance, constants.C, *deviations)
+    scaled, deviation = _errors(model, moments.covariance, *_compared(moments, reference))
     N = None if moments.num_spins is None else moments.num_spins / model.num_subsets
-    return TheoremCheck(moments.t, scaled, log_bound, deviation, constants, N)
+    return TheoremCheck(moments.t, scaled, _log_bound(scaled, constants.C, moments.t), deviation, constants, N)
 
 
-_first = eqx.filter_jit(lambda m, alpha: (m[0], alpha[0]))  # one program
-
-
-@eqx.filter_jit
-def _check(
-    model: DickeModel,
-    t: Float[Array, " T"],
-    covariance: Float[Array, "T D D"],
-    C: Float[Array, ""],
-    num_spins: Float[Array, ""] | None,
-    pairs: Any,
-) -> tuple[Float[Array, " T"], Float[Array, " T"], Float[Array, " T"]]:
-    """N E_N(t), the logarithm of its bound, and the largest deviation of a mean."""
-    scaled = _scaled_error(model, covariance, num_spins, pairs)
-    log_bound = jnp.log(scaled[0]) + C * (t - t[0])
-    if num_spins is None:
-        return scaled, log_bound, jnp.zeros_like(scaled)
-    spins, modes = (x - y for x, y in pairs)
-    amplitude = np.sqrt(model.num_subsets).astype(scaled.dtype) * jnp.abs(modes)  # with a / sqrt(N)
-    return scaled, log_bound, jnp.maximum(jnp.max(jnp.abs(spins), axis=(-2, -1)), jnp.max(amplitude, axis=-1))
+_first = eqx.filter_jit(lambda m, alpha: (m[0], alpha[0]))
+_log_bound = eqx.filter_jit(lambda scaled, C, t: jnp.log(scaled[0]) + C * (t - t[0]))
 
 
 @eqx.filter_jit
-def _scaled_error(
-    model: DickeModel, covariance: Float[Array, "*T D D"], num_spins: Float[Array, ""] | None, pairs: Any
-) -> Float[Array, "*T"]:
-    variance = _weighted_trace(model, jnp.diagonal(covariance, axis1=-2, axis2=-1))
+def _errors(
+    model: DickeModel, covariance: Float[Array, "*T D D"], num_spins: Float[Array, ""] | None, means: Any
+) -> tuple[Float[Array, "*T"], Float[Array, "*T"]]:
+    """N E_N(t), and the largest deviation of a mean, with a / sqrt(N)."""
+    scaled = _weighted_trace(model, jnp.diagonal(covariance, axis1=-2, axis2=-1))
     if num_spins is None:
-        return variance
-    spins, modes = (x - y for x, y in pairs)
-    off = [spins.reshape(*spins.shape[:-2], -1), modes.real, modes.imag]
-    return variance + num_spins * _weighted_trace(model, jnp.concatenate(off, axis=-1) ** 2)
+        return scaled, jnp.zeros_like(scaled)
+    spins, modes = (mean - of_reference for mean, of_reference in means)
+    off = jnp.concatenate([spins.reshape(*spins.shape[:-2], -1), modes.real, modes.imag], axis=-1)
+    amplitudes = np.sqrt(model.num_subsets).astype(scaled.dtype) * jnp.abs(modes)
+    deviation = jnp.maximum(jnp.max(jnp.abs(spins), axis=(-2, -1)), jnp.max(amplitudes, axis=-1))
+    return scaled + num_spins * _weighted_trace(model, off**2), deviation
 
 
 def _weighted_trace(model: DickeModel, entries: Float[Array, "*T D"]) -> Float[Array, "*T"]:
@@ -217,13 +201,11 @@ def _weighted_trace(model: DickeModel, entries: Float[Array, "*T D"]) -> Float[A
     return jnp.sum(entries[..., :n], axis=-1) / model.num_subsets + 2 * jnp.sum(entries[..., n:], axis=-1)
 
 
-def _deviations(
-    model: DickeModel, moments: Moments, reference: MFSolution | MeanFieldState
-) -> tuple[Array | None, Any]:
+def _compared(moments: Moments, reference: MFSolution | MeanFieldState) -> tuple[Array | None, Any]:
     """N_sp, and means beside those of the reference, for spins and for modes; nothing in the limit."""
     if moments.num_spins is None:
         return None, None
     if reference.m.shape != moments.m.shape or reference.alpha.shape != moments.alpha.shape:
         refuse("reference", f"at the times of the moments, m of shape {moments.m.shape}", f"{reference.m.shape}")
-    pairs = (moments.m, reference.m), (moments.alpha, reference.alpha)
-    return jnp.asarray(moments.num_spins, moments.covariance.dtype), pairs
+    means = (moments.m, reference.m), (moments.alpha, reference.alpha)
+    return jnp.asarray(moments.num_spins, moments.covariance.dtype), means
