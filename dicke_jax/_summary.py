@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -18,12 +18,13 @@ Rows: TypeAlias = Iterable[tuple[str, Any]]
 class AbstractResult(eqx.Module):
     """What a computation gave, with how it ended; under `jax.vmap` every array has leading batch axes."""
 
-    status: eqx.AbstractVar[Any]  # a `Status`
+    if not TYPE_CHECKING:  # a type checker would take it for the first argument of every result
+        status: eqx.AbstractVar[Any]  # a `Status`
 
     @property
     def successful(self) -> Array:
         """Whether all is well; one answer for each row of a batch."""
-        return is_successful(self.status)
+        return is_successful(self.status)  # pyright: ignore[reportAttributeAccessIssue]
 
     @abc.abstractmethod
     def _heading(self) -> str:
@@ -36,7 +37,8 @@ class AbstractResult(eqx.Module):
     def __repr__(self) -> str:
         if not all(known(leaf) for leaf in jax.tree.leaves(self)):
             return eqx.tree_pformat(self)
-        return summary(self._heading(), [("status", self.status), *self._rows()])
+        status = self.status  # pyright: ignore[reportAttributeAccessIssue]
+        return summary(self._heading(), [("status", status), *self._rows()])
 
 
 def summary(heading: str, rows: Rows) -> str:

@@ -17,7 +17,6 @@ KEY = jax.random.key(0)
 MODEL = paper(1.0, num_patterns=2)
 STATE = dj.stored_pattern(MODEL)
 CURVE = dj.StationaryCurve([0.5, 1.0], [0.1, 0.2], 0.1)
-DISSIPATIVE = dataclasses.replace(MODEL, dissipation=dj.LocalDissipation([("decay_x", 0.1)]))
 SPINS = MODEL.spins
 RATES = dict(omega_spin=0.5, omega_mode=1.0, kappa=1.0, g0=1.0)
 NAN = float("nan")
@@ -25,14 +24,6 @@ NAN = float("nan")
 
 def model(**rates):
     return dj.DickeModel(SPINS, **(RATES | rates))
-
-
-def model_of(spins):
-    return dj.DickeModel(spins, **RATES)
-
-
-def at_rest(num_modes, num_subsets):
-    return dj.MeanFieldState(jnp.tile(jnp.array([[-1.0], [0.0], [0.0]]), num_subsets), jnp.zeros(num_modes))
 
 
 def times(*values):
@@ -115,19 +106,6 @@ CASES = {
         "throw must be left out: a row that fails says so in its status; got True",
     ),
     "devices": (lambda: dj.solve_ensemble(MODEL, STATE, [0.0, 1.0], devices=[]), "devices must be at least one"),
-    "phases: ramp": (
-        lambda: dj.studies.phase_diagram(model(g0=lambda t: 1.0 + t), KEY, ("g0", [1.0]), ("omega_spin", [1.0])),
-        "model must be one with constant rates .* got one with rates that change",
-    ),
-    "y: twice": (
-        lambda: dj.studies.phase_diagram(MODEL, KEY, ("g0", [1.0]), ("g0", [1.0])),
-        "y must be another parameter than x; got 'g0'",
-    ),
-    "x: shape": (
-        lambda: dj.studies.phase_diagram(MODEL, KEY, ("g0", 1.0), ("omega_spin", [1.0])),
-        r"x and y must be a named parameter and a one-dimensional array of finite values; got shape \(\)",
-    ),
-    "g0: scan": (lambda: dj.studies.retrieval_transition(MODEL, [1.0, 0.5]), "g0 must be strictly increasing"),
     "probabilities: sign": (
         lambda: dj.LargeSpins.from_distribution((1, 0), (1.5, -0.5), 2),
         "probabilities must be not neg",
@@ -161,167 +139,8 @@ CASES = {
         "bloch must be of shape .3, 2",
     ),
     "kappa: ramp": (lambda: model(kappa=dj.PiecewiseLinear([0.0, 1.0], [1.0, -1.0])), "kappa must be not negative"),
-    "model: ramp": (lambda: dj.studies.ramp_hysteresis(1.0, 0.3, 1.0, 5.0), "model must be a DickeModel; got float"),
     "images: uniform": (lambda: dj.image_patterns(np.ones((1, 2, 2))), "images must be .* one brightness"),
-    "decays": (
-        lambda: dj.studies.picture_mending(KEY, np.ones((2, 3, 3)), MODEL, [0.0, 1.0], decays=()),
-        "decays must be at least one rate",
-    ),
-    "cue: study": (
-        lambda: dj.studies.retrieval_basins(MODEL, KEY, g0=[1.0], strength=[0.1], cue="random"),
-        "cue must be 'tilt' or 'flip'.*got 'random'",
-    ),
-    "g0: study": (
-        lambda: dj.studies.retrieval_basins(MODEL, KEY, g0=1.0, strength=[0.1]),
-        r"g0 must be a one-dimensional array.*got shape \(\)",
-    ),
-    "model: study": (
-        lambda: dj.studies.retrieval_basins(lambda g0: g0, KEY, g0=[1.0], strength=[0.1]),
-        r"model\(g0\) must be a DickeModel; got float",
-    ),
-    "num_patterns: load": (
-        lambda: dj.studies.retrieval_load(KEY, 10, [], **RATES),
-        "num_patterns must be at least one number of patterns; got none",
-    ),
-    "kappa: load": (lambda: dj.studies.retrieval_load(KEY, 10, [1], **(RATES | {"kappa": 0.0})), "kappa must be pos"),
-    "subset_size: none": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0]), "subset_size must be a whole number.*None"),
-    "subset_size: zero": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 0), "subset_size must be .* at least 1; got 0"),
-    "subset_size: not whole": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 2.5), "subset_size must be .* got 2.5"),
-    "subset_size: unequal": (
-        lambda: dj.mesolve(
-            model_of(dj.LargeSpins.from_distribution((1, 0), (0.3, 0.7), 1)), at_rest(1, 2), [0.0, 1.0], 2
-        ),
-        "model.spins must be of equal weights",
-    ),
-    "subset_size: twice": (
-        lambda: dj.mesolve(model_of(dj.LargeSpins.individual([[1, -1]])), at_rest(1, 2), [0.0, 1.0], 2),
-        "subset_size must be left out",
-    ),
-    "space": (
-        lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 40, levels=20),
-        "subset_size and levels must be so small .* 8 GB; got dimension 672400, 6.51e.04 GB",
-    ),
-    "levels": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 1, levels=1), "levels must be .* at least 2; got 1"),
-    "levels: modes": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 1, levels=(3,)), "levels must be .* 2, one for"),
-    "mixed spins": (
-        lambda: dj.mesolve(MODEL, dj.corrupted_pattern(KEY, MODEL), [0.0, 1.0], 1),
-        ".m_k. must be 1: spins of a subset alike.*0.8",
-    ),
-    "single spins: space": (
-        lambda: dj.mesolve(DISSIPATIVE, STATE, [0.0, 1.0], 8, levels=4),
-        "subset_size and levels must be .* 18 density matrices of single spins.*dimension 1048576, 1.58e.05 GB",
-    ),
-    "single spins: enormous": (
-        lambda: dj.mesolve(DISSIPATIVE, STATE, [0.0, 1.0], 5000),
-        r"subset_size and levels must be .*dimension about 10\^3012, 10\^6018 GB",
-    ),
-    "single spins: long": (
-        lambda: dj.mesolve(DISSIPATIVE, dj.MeanFieldState(2 * STATE.m, STATE.alpha), [0.0, 1.0], 1),
-        ".m_k. must be at most 1; got 2.0",
-    ),
-    "tsave: exact": (lambda: dj.mesolve(MODEL, STATE, [1.0, 0.0], 1), "tsave must be at least two increasing times"),
     "state: reduction": (lambda: dj.reduce_symmetry(MODEL, MODEL), "state must be a MeanFieldState; got DickeModel"),
-    "state: exact": (lambda: dj.mesolve(MODEL, 1.0, [0.0, 1.0], 1), "state must be a MeanFieldState; got float"),
-    "trajectories: dissipation": (
-        lambda: dj.mcsolve(KEY, DISSIPATIVE, STATE, [0.0, 1.0], 1),
-        "model must be without single-spin dissipation .mesolve takes it",
-    ),
-    "trajectories: mixed spins": (
-        lambda: dj.mcsolve(KEY, MODEL, dj.corrupted_pattern(KEY, MODEL), [0.0, 1.0], 1),
-        ".m_k. must be 1: spins of a subset alike.*0.8",
-    ),
-    "trajectories: space": (
-        lambda: dj.mcsolve(KEY, MODEL, STATE, [0.0, 1.0], 400, levels=30),
-        "subset_size and levels must be .* 100 times 22 state vectors fit .*dimension 144720900, 5.09e.03 GB",
-    ),
-    "num_trajectories": (
-        lambda: dj.mcsolve(KEY, MODEL, STATE, [0.0, 1.0], 1, num_trajectories=1),
-        "num_trajectories must be .* at least 2; got 1",
-    ),
-    "chunk: trajectories": (
-        lambda: dj.mcsolve(KEY, MODEL, STATE, [0.0, 1.0], 1, chunk=0),
-        "chunk must be .* at least 1; got 0",
-    ),
-    "tol: trajectories": (
-        lambda: dj.mcsolve(KEY, MODEL, STATE, [0.0, 1.0], 1, tol=0.0),
-        "tol must be between 0 and 1; got 0.0",
-    ),
-    "levels: trajectories": (lambda: dj.mcsolve(KEY, MODEL, STATE, [0.0, 1.0], 1, levels=(3,)), "levels must be .* 2,"),
-    "tsave: trajectories": (lambda: dj.mcsolve(KEY, MODEL, STATE, [1.0, 1.0], 1), "tsave must be at least two inc"),
-    "bound: losses": (lambda: dj.theorem_constants(model(kappa=0.0), STATE), "kappa must be positive in every mode"),
-    "bound: dissipation": (
-        lambda: dj.theorem_constants(
-            dataclasses.replace(MODEL, dissipation=dj.LocalDissipation([("decay_x", 0.1)])), STATE
-        ),
-        "model must be without single-spin dissipation for this bound: it adds a source",
-    ),
-    "bound: schedule": (lambda: dj.theorem_constants(model(g0=lambda t: 1.0), STATE), "model must be one with const"),
-    "d0": (lambda: dj.theorem_constants(MODEL, STATE, d0="stated"), "d0 must be one of 'proved', 'printed'"),
-    "d0: couplings": (
-        lambda: dj.theorem_constants(
-            model_of(dj.LargeSpins.from_distribution((1, 0), (0.5, 0.5), 1)), at_rest(1, 2), d0="printed"
-        ),
-        "d0 must be 'proved' for couplings other than signs of equal subsets",
-    ),
-    "covariance": (
-        lambda: dj.gaussian_moments(MODEL, STATE, [0.0, 1.0], covariance=np.eye(3)),
-        r"covariance must be of shape \(10, 10\), 3 K spin components and 2 M quadratures; got shape \(3, 3\)",
-    ),
-    "tsave: fluctuations": (lambda: dj.gaussian_moments(MODEL, STATE, [1.0, 1.0]), "tsave must be at least two inc"),
-    "mixed spins: stationary": (
-        lambda: dj.stationary_covariance(MODEL, dj.corrupted_pattern(KEY, MODEL)),
-        ".m_k. must be 1 for a stationary covariance without single-spin dissipation; got 0.8",
-    ),
-    "model: ramp, stationary": (
-        lambda: dj.stationary_covariance(model(g0=lambda t: 1.0), STATE),
-        "model must be one with constant rates for a stationary state",
-    ),
-    "spectrum: dissipation": (
-        lambda: dj.output_spectrum(
-            dataclasses.replace(MODEL, dissipation=dj.LocalDissipation([("decay_x", 0.1)])), STATE, [1.0]
-        ),
-        "model must be without single-spin dissipation for this spectrum",
-    ),
-    "omega": (lambda: dj.output_spectrum(MODEL, STATE, 1.0), r"omega must be one-dimensional; got shape \(\)"),
-    "num_samples: wigner": (
-        lambda: dj.wigner_moments(KEY, MODEL, STATE, [0.0, 1.0], 5, num_samples=1),
-        "num_samples must be .* at least 2; got 1",
-    ),
-    "chunk: wigner": (lambda: dj.wigner_moments(KEY, MODEL, STATE, [0.0, 1.0], 5, chunk=0), "chunk must be .* got 0"),
-    "dt": (
-        lambda: dj.wigner_moments(KEY, MODEL, STATE, [0.0, 1.0], 5, dt=-0.1),
-        "dt must be positive and finite.*-0.1",
-    ),
-    "subset_size: sampled": (lambda: dj.wigner_moments(KEY, MODEL, STATE, [0.0, 1.0], -3), "subset_size must be .*-3"),
-    "tsave: sampled": (lambda: dj.wigner_moments(KEY, MODEL, STATE, [2.0, 1.0], 5), "tsave must be at least two inc"),
-    "long spins": (
-        lambda: dj.wigner_moments(KEY, MODEL, dj.MeanFieldState(2 * STATE.m, STATE.alpha), [0.0, 1.0], 5),
-        ".m_k. must be at most 1; got 2.0",
-    ),
-    "sampled: dissipation": (
-        lambda: dj.wigner_moments(
-            KEY,
-            dataclasses.replace(MODEL, dissipation=dj.LocalDissipation([("decay_x", 0.1)])),
-            STATE,
-            [0.0, 1.0],
-            5,
-        ),
-        "model must be without single-spin dissipation, whose noise is not sampled",
-    ),
-    "exact_sizes": (
-        lambda: dj.studies.mean_field_exactness(MODEL, STATE, [0.0, 1.0], exact_sizes=(2, 1)),
-        r"exact_sizes must be at least two increasing numbers; got \[2, 1\]",
-    ),
-    "sampled_sizes": (
-        lambda: dj.studies.mean_field_exactness(MODEL, STATE, [0.0, 1.0], sampled_sizes=(0, 1)),
-        "sampled_sizes must be a whole number of at least 1; got 0",
-    ),
-    "exactness: finite": (
-        lambda: dj.studies.mean_field_exactness(
-            model_of(dj.LargeSpins.individual([[1, -1]])), at_rest(1, 2), [0.0, 1.0]
-        ),
-        "model.spins must be infinitely many, whose number is varied; got 2",
-    ),
     "free: name": (lambda: dj.free_rates(MODEL, ("omega",)), "free must be names out of .* got 'omega'"),
     "free: text": (lambda: dj.free_rates(MODEL, "kappa"), "free must be a sequence of names.*got 'kappa'"),
     "free: mode": (lambda: dj.free_rates(MODEL, (("kappa", 2),)), r"free must be names .*got \('kappa', 2\)"),
@@ -407,7 +226,6 @@ CASES = {
         lambda: dj.design(lambda model: model.kappa, MODEL),
         r"objective must be a function with one number .*got shape \(2,\)",
     ),
-    "kappa: scan": (lambda: dj.studies.retrieval_transition(model(kappa=0.0), [0.5, 1.0]), "kappa must be positive"),
 }
 
 

@@ -6,11 +6,9 @@ from .master_equation import mesolve as mesolve
 from .moments import Moments as Moments
 from .moments import commutators as commutators
 from .moments import product_covariance as product_covariance
-from .photon_cutoff import MasterStatus as MasterStatus
-from .stationary_gaussian import CovarianceStatus as CovarianceStatus
-from .stationary_gaussian import OutputSpectrum as OutputSpectrum
+from .output_light import OutputSpectrum as OutputSpectrum
+from .output_light import output_spectrum as output_spectrum
 from .stationary_gaussian import StationaryCovariance as StationaryCovariance
-from .stationary_gaussian import output_spectrum as output_spectrum
 from .stationary_gaussian import stationary_covariance as stationary_covariance
 from .theorem import TheoremCheck as TheoremCheck
 from .theorem import TheoremConstants as TheoremConstants

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._typing import Quadratures, RealState
-from ..mean_field.equations import mean_field_equations
+from ..dynamics.integrate import integrate
 from ..mean_field.model import DickeModel
 from .spin_space import LargeSpinSpace
 
@@ -63,15 +63,7 @@ def mean_field_path(model: DickeModel, y0: RealState, times: Float[Array, " T"],
     controller = dfx.PIDController(rtol=1e-6, atol=1e-6)
     if kinks is not None:
         controller = dfx.ClipStepSizeController(controller, step_ts=kinks)
-    return dfx.diffeqsolve(
-        dfx.ODETerm(mean_field_equations),
-        dfx.Tsit5(),
-        times[0],
-        times[-1],
-        None,
-        y0,
-        args=model,
-        saveat=dfx.SaveAt(dense=True),
-        stepsize_controller=controller,
-        max_steps=PATH_STEPS,
+    solver, saveat = dfx.Tsit5(), dfx.SaveAt(dense=True)
+    return integrate(
+        model, y0, times[0], times[-1], saveat, solver=solver, stepsize_controller=controller, max_steps=PATH_STEPS
     )

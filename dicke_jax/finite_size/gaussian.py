@@ -18,16 +18,16 @@ import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import as_float, check_finite, check_shape, known, refuse
+from .._checks import as_float, as_times, check_finite, check_shape
 from .._typing import ArrayLike, RealState, SpinVectors
-from ..dynamics.trajectory import check_tolerance
+from ..dynamics.integrate import integrate
+from ..dynamics.trajectory import check_tolerance, without_nan
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
-from .moments import Moments, product_covariance, ravel, real_start, unravel
+from .moments import Moments, onto_saved_times, product_covariance, ravel, real_start, unravel
 
 
 def gaussian_moments(
@@ -64,56 +64,50 @@ def gaussian_moments(
     **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down.
     """
     y0 = real_start(model, state)
-    times = as_float(tsave).astype(model.dtype)
-    check_finite("tsave", times)
-    if times.ndim != 1 or times.size < 2 or (known(times) and not np.all(np.diff(np.asarray(times)) > 0)):
-        refuse("tsave", "at least two increasing times", f"shape {times.shape}" if times.ndim != 1 else "others")
+    times = as_times(tsave, model.dtype)
     size = 3 * model.num_subsets + 2 * model.num_modes
-    if covariance is None:
-        start = product_covariance(model, y0[0])
-    else:
+    start = None
+    if covariance is not None:
         start = as_float(covariance).astype(model.dtype)
         check_shape("covariance", start, (size, size), "3 K spin components and 2 M quadratures")
         check_finite("covariance", start)
     tolerance = 1e-9 if model.dtype == jnp.float64 else 1e-6
-    controller: dfx.AbstractStepSizeController = dfx.PIDController(
-        dtmin=jnp.finfo(model.dtype).eps * (times[-1] - times[0]),  # NaN is then soon given up
-        rtol=check_tolerance("rtol", tolerance if rtol is None else rtol, model.dtype),
-        atol=check_tolerance("atol", tolerance if atol is None else atol, model.dtype),
-    )
-    # onto every saved time: the solver's interpolation is less accurate than its steps
-    stops = jnp.sort(jnp.concatenate([times, *(kinks.astype(model.dtype) for kinks in model.kinks)]))
-    controller = dfx.ClipStepSizeController(controller, step_ts=stops)
+    rtol = check_tolerance("rtol", tolerance if rtol is None else rtol, model.dtype)
+    atol = check_tolerance("atol", tolerance if atol is None else atol, model.dtype)
+    tolerances = jnp.asarray([rtol, atol], model.dtype)
     adjoint = dfx.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
-    return _integrate(model, y0, start, times, controller, solver or dfx.Dopri8(), adjoint, max_steps)
+    return _integrate(model, y0, start, times, tolerances, solver or dfx.Dopri8(), adjoint, max_steps)
 
 
 @eqx.filter_jit
 def _integrate(
     model: DickeModel,
     y0: RealState,
-    start: Float[Array, "D D"],
+    start: Float[Array, "D D"] | None,
     times: Float[Array, " T"],
-    controller: dfx.AbstractStepSizeController,
+    tolerances: Float[Array, " 2"],
     solver: dfx.AbstractSolver,
     adjoint: dfx.AbstractAdjoint,
     max_steps: int,
 ) -> Moments:
-    sol = dfx.diffeqsolve(
-        dfx.ODETerm(_with_covariance),
-        solver,
-        times[0],
-        times[-1],
-        None,
-        (y0, start),
-        args=model,
-        saveat=dfx.SaveAt(ts=times),
-        stepsize_controller=controller,
+    finite, model, y0 = without_nan(model, y0)
+    ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
+    span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
+    least = jnp.finfo(model.dtype).eps * (span[-1] - span[0])  # what grows beyond all bounds is soon given up
+    controller = dfx.PIDController(tolerances[0], tolerances[1], dtmin=least)
+    sol = integrate(
+        model,
+        (y0, product_covariance(model, y0[0]) if start is None else start),
+        span[0],
+        span[-1],
+        dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True),
+        solver=solver,
+        stepsize_controller=onto_saved_times(controller, model, span),
         max_steps=max_steps,
         adjoint=adjoint,
-        throw=False,
+        term=WITH_COVARIANCE,
     )
-    (m, quadratures), sigma = sol.ys  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+    (m, quadratures), sigma = jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys)
     return Moments(times, m, jax.lax.complex(quadratures[:, 0], quadratures[:, 1]), sigma, None)
 
 
@@ -136,3 +130,6 @@ def _with_covariance(t: Any, state: Any, model: DickeModel) -> Any:
     v, along = jax.linearize(lambda u: ravel(mean_field_equations(t, unravel(u, model), model)), ravel(y))
     drift = jax.vmap(along, in_axes=1, out_axes=1)(sigma)  # A Sigma, column by column
     return unravel(v, model), drift + drift.T + diffusion(model, y[0])
+
+
+WITH_COVARIANCE = dfx.ODETerm(_with_covariance)

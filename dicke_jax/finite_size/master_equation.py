@@ -25,12 +25,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import as_float, check_all, check_finite, known, refuse
+from .._checks import as_times
+from .._status import Status
+from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, Quadratures, SpinVectors
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
-from .moments import Moments, real_start, subset_sizes
-from .photon_cutoff import MOST_GIGABYTES, MasterStatus, as_levels, check_fits, fits, with_enough_levels
+from .moments import Moments, check_spin_lengths, onto_saved_times, real_start, subset_sizes
+from .photon_cutoff import MOST_GIGABYTES, as_levels, check_fits, cutoff_status, fits, with_enough_levels
 from .single_spins import dissipate, product_of_spins, single_spin_space
 from .spin_space import LargeSpinSpace, hop, hop_both, product_state, reduced, site_operators
 
@@ -39,30 +41,26 @@ PURE = 1e-6  # deviation of |m_k| from 1
 ExactState = tuple[Float[Array, "D D"], Quadratures]  # R, and the frame (Re alpha, Im alpha)
 
 
-class MasterSolution(eqx.Module):
+class MasterSolution(AbstractResult):
     """Exact moments at the saved times.
 
     - `moments`: a `Moments`.
     - `top_population`: (T, M), the population of the highest photon level kept of each mode, in its displaced frame.
-    - `status`: a `MasterStatus`; `MasterStatus[status]` is its text.
+    - `status`: a `Status`: `cut_off` where a highest level is populated, `failed` where the integration broke down.
     - `stats`: numbers of accepted and rejected steps.
     """
 
     moments: Moments
     top_population: Float[Array, "T M"]
-    status: MasterStatus
+    status: Status
     stats: dict[str, Any]
 
-    @property
-    def successful(self) -> Array:
-        """Whether the run ended and its cut-off holds."""
-        return jnp.asarray(self.status == MasterStatus.successful)
+    def _heading(self) -> str:
+        return f"MasterSolution: {self.moments.system}"
 
-    def __repr__(self) -> str:
-        if not known(self.top_population):
-            return eqx.tree_pformat(self)
-        top = float(np.max(self.top_population))
-        return f"{self.moments!r}\n  status   {MasterStatus[self.status]}\n  highest level: population {top:.1e}"
+    def _rows(self) -> Rows:
+        yield from self.moments._rows()
+        yield "highest level", f"population {np.max(self.top_population):.1e}"
 
 
 def mesolve(
@@ -106,26 +104,18 @@ def mesolve(
     **Raises** ValueError for arguments that do not fit, also for a space too large.
     """
     m, frame = real_start(model, state)
-    sizes, size = subset_sizes(model, subset_size), jnp.linalg.norm(m, axis=0)
+    sizes = subset_sizes(model, subset_size)
     if model.dissipation is None:
-        check_all("|m_k|", size, lambda s: np.abs(s - 1) < PURE, "1: spins of a subset alike, pure")
+        check_spin_lengths(m, lambda length: np.abs(length - 1) < PURE, "1: spins of a subset alike, pure")
         fit = "fit"
     else:
-        check_all("|m_k|", size, lambda s: s < 1 + PURE, "at most 1")
+        check_spin_lengths(m, lambda length: length < 1 + PURE, "at most 1")
         fit = "of single spins, which dissipate, fit"
     must_be = f"so small that {COPIES} density matrices {fit} into {MOST_GIGABYTES} GB"
     bytes_each = COPIES * jnp.dtype(model.dtype).itemsize
-    times = as_float(tsave).astype(model.dtype)
-    check_finite("tsave", times)
-    if times.ndim != 1 or times.size < 2 or (known(times) and not np.all(np.diff(np.asarray(times)) > 0)):
-        refuse("tsave", "at least two increasing times", f"shape {times.shape}" if times.ndim != 1 else "others")
+    times = as_times(tsave, model.dtype)
     if tol is None:
         tol = 1e-9 if model.dtype == jnp.float64 else 1e-5
-    least = jnp.finfo(model.dtype).eps * (times[-1] - times[0])  # NaN is then soon given up
-    controller = dfx.PIDController(rtol=0.0, atol=tol, norm=_frobenius, dtmin=least)
-    # onto every saved time: the solver's interpolation is less accurate than its steps
-    stops = jnp.sort(jnp.concatenate([times, *(kinks.astype(model.dtype) for kinks in model.kinks)]))
-    controller = dfx.ClipStepSizeController(controller, step_ts=stops)
     solver = dfx.Dopri8() if solver is None else solver
 
     def space(levels: tuple[int, ...]) -> LargeSpinSpace:
@@ -135,11 +125,12 @@ def mesolve(
 
     def run(levels: tuple[int, ...]) -> MasterSolution:
         check_fits(space(levels), bytes_each, 2, must_be)
-        return _integrate(model, m, frame, times, space(levels), cutoff_tol, controller, solver, max_steps)
+        tolerances = jnp.asarray(cutoff_tol, model.dtype), jnp.asarray(tol, model.dtype)
+        return _integrate(model, m, frame, times, space(levels), *tolerances, solver, max_steps)
 
     if levels is not None:
         return run(as_levels(levels, model.num_modes))
-    return with_enough_levels(run, lambda n: fits(space(n), bytes_each, 2), model.num_modes, cutoff_tol)
+    return with_enough_levels(run, lambda n: fits(space(n), bytes_each, 2), model, state, cutoff_tol)
 
 
 @eqx.filter_jit
@@ -149,11 +140,13 @@ def _integrate(
     frame: Quadratures,
     times: Float[Array, " T"],
     space: LargeSpinSpace,
-    cutoff_tol: float,
-    controller: dfx.AbstractStepSizeController,
+    cutoff_tol: Float[Array, ""],
+    tol: Float[Array, ""],
     solver: dfx.AbstractSolver,
     max_steps: int,
 ) -> MasterSolution:
+    least = jnp.finfo(model.dtype).eps * (times[-1] - times[0])  # NaN is then soon given up
+    controller = dfx.PIDController(rtol=0.0, atol=tol, norm=_frobenius, dtmin=least)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(_master_equation),
         solver,
@@ -163,16 +156,14 @@ def _integrate(
         ((product_state if model.dissipation is None else product_of_spins)(space, m), frame),
         args=(model, space),
         saveat=dfx.SaveAt(ts=times, fn=_observe),
-        stepsize_controller=controller,
+        stepsize_controller=onto_saved_times(controller, model, times),
         max_steps=max_steps,
         throw=False,
     )
     (m, alpha, covariance), top = sol.ys  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
     ran = (sol.result == dfx.RESULTS.successful) & jnp.all(jnp.isfinite(covariance))
-    status = MasterStatus.where(jnp.max(top) < cutoff_tol, MasterStatus.successful, MasterStatus.cut_off)
-    status = MasterStatus.where(ran, status, MasterStatus.failed)
     moments = Moments(times, m, jax.lax.complex(alpha[:, 0], alpha[:, 1]), covariance, space.num_spins)
-    return MasterSolution(moments, top, status, sol.stats)
+    return MasterSolution(moments, top, cutoff_status(top, cutoff_tol, ran), sol.stats)
 
 
 def _master_equation(t: ArrayLike, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -> ExactState:
@@ -234,14 +225,14 @@ def _observe(t: Array, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -
     index += [[3 * K + q * M + mu for q in range(2)] for mu in range(M)]
     mean, second = jnp.zeros(3 * K + 2 * M, R.dtype), jnp.zeros((3 * K + 2 * M,) * 2, R.dtype)
     for s in range(S):
-        own, rows = operators[s], np.array(index[s])
+        here, rows = operators[s], np.array(index[s])
         one = reduced(rho, S, (s,))
-        mean = mean.at[rows].set(jnp.einsum("aij,ji->a", own, one).real)
-        second = second.at[np.ix_(rows, rows)].set(jnp.einsum("aij,bjk,ki->ab", own, own, one).real)
+        mean = mean.at[rows].set(jnp.einsum("aij,ji->a", here, one).real)
+        second = second.at[np.ix_(rows, rows)].set(jnp.einsum("aij,bjk,ki->ab", here, here, one).real)
         for u in range(s):
             columns = np.array(index[u])
             pair = reduced(rho, S, (u, s))
-            block = jnp.einsum("aij,bkl,ljki->ab", own, operators[u], pair).real
+            block = jnp.einsum("aij,bkl,ljki->ab", here, operators[u], pair).real
             second = second.at[np.ix_(rows, columns)].set(block).at[np.ix_(columns, rows)].set(block.T)
     average = _average_of_sites(space, R.dtype)
     covariance = average @ (space.num_spins * (second - mean[:, None] * mean[None, :])) @ average.T

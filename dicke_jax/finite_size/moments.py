@@ -1,18 +1,24 @@
 """First and second moments of the large spins and the modes: what the exact, sampled and Gaussian routes all return."""
 
+from collections.abc import Callable
+from typing import Any
+
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Inexact
 
-from .._checks import check_count, known, refuse
+from .._checks import check_all, check_count, known, refuse
+from .._status import Status, where
+from .._summary import AbstractResult, Rows
 from .._typing import RealState, SpinVectors
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.state import MeanFieldState
 
 
-class Moments(eqx.Module):
+class Moments(AbstractResult):
     """Means and N_sp times the covariance of v = (m_x,1 ... m_z,K, Re alpha_1, ..., Im alpha_M).
 
         m_a,k = S_a,k / N_k,   alpha_mu = a_mu / sqrt(N_sp)
@@ -27,6 +33,7 @@ class Moments(eqx.Module):
     - `alpha`: (T, M), complex means of the modes.
     - `covariance`: (T, D, D) with D = 3 K + 2 M, in the order of `v`.
     - `num_spins`: N_sp, or None for the limit, where the means are those of the mean field.
+    - `status`: `Status.failed` where numbers are not finite.
     """
 
     t: Float[Array, "*batch T"]
@@ -60,19 +67,37 @@ class Moments(eqx.Module):
     @property
     def squeezing(self) -> Float[Array, "*batch T M"]:
         """The smallest variance of any quadrature of each mode, in units of the vacuum's: below 1 it is squeezed."""
-        each = jnp.moveaxis(jnp.diagonal(self.mode_covariance, axis1=-3, axis2=-1), -1, -3)
-        return 4 * jnp.linalg.eigvalsh(each)[..., 0]
+        return least_quadrature(self.mode_covariance)
 
-    def __repr__(self) -> str:
-        if not known(self.covariance):
-            return eqx.tree_pformat(self)
-        subsets, modes = self.m.shape[-1], self.alpha.shape[-1]
+    @property
+    def status(self) -> Status:
+        """Whether all numbers are finite; one status for each row of a batch."""
+        return _finite(self.covariance)
+
+    @property
+    def system(self) -> str:
+        """What the moments are of, in words."""
         number = "N_sp -> infinity" if self.num_spins is None else f"N_sp = {self.num_spins}"
-        least = np.asarray(self.squeezing).min()
-        return (
-            f"Moments: {subsets} subsets, {modes} modes, {number}, {self.t.shape[-1]} times\n"
-            f"  least variance of a quadrature {least:.4f} of the vacuum's"
-        )
+        return f"{self.m.shape[-1]} subsets, {self.alpha.shape[-1]} modes, {number}, {self.t.shape[-1]} times"
+
+    def _heading(self) -> str:
+        return f"Moments: {self.system}"
+
+    def _rows(self) -> Rows:
+        yield "squeezing", f"least variance of a quadrature {np.min(self.squeezing):.4f} of the vacuum's"
+
+
+@eqx.filter_jit
+def least_quadrature(modes: Inexact[Array, "*batch 2 M 2 M"]) -> Float[Array, "*batch M"]:
+    """The smallest variance of any quadrature of each mode, in units of the vacuum's 1/4."""
+    single = jnp.moveaxis(jnp.diagonal(modes.real, axis1=-3, axis2=-1), -1, -3)
+    return 4 * jnp.linalg.eigvalsh(single)[..., 0]
+
+
+@eqx.filter_jit
+def _finite(covariance: Float[Array, "*batch T D D"]) -> Status:
+    finite = jnp.all(jnp.isfinite(covariance), axis=(-3, -2, -1))
+    return where(finite, Status.successful, Status.failed)
 
 
 def real_start(model: DickeModel, state: MeanFieldState) -> RealState:
@@ -80,7 +105,24 @@ def real_start(model: DickeModel, state: MeanFieldState) -> RealState:
     check_model(model)
     if not isinstance(state, MeanFieldState):
         refuse("state", "a MeanFieldState", type(state).__name__)
-    return state.to_real(model)
+    return _real(model, state)
+
+
+_real = eqx.filter_jit(lambda model, state: state.to_real(model))  # one program
+
+
+def onto_saved_times(
+    controller: dfx.PIDController, model: DickeModel, times: Float[Array, " T"]
+) -> dfx.AbstractStepSizeController:
+    """A controller that steps onto kinks of the rates, and onto saved times: a solver interpolates less accurately."""
+    stops = jnp.sort(jnp.concatenate([times, *(kinks.astype(times.dtype) for kinks in model.kinks)]))
+    return dfx.ClipStepSizeController(controller, step_ts=stops)
+
+
+def check_spin_lengths(m: SpinVectors, holds: Callable[[np.ndarray], Any], must_be: str) -> None:
+    """Refuse known spins with an |m_k| for which `holds(|m_k|)` is false."""
+    if known(m):
+        check_all("|m_k|", np.linalg.norm(np.asarray(m), axis=0), holds, must_be)
 
 
 def ravel(y: RealState) -> Float[Array, " D"]:
@@ -95,6 +137,7 @@ def unravel(v: Float[Array, " D"], model: DickeModel) -> RealState:
     return v[:n].reshape(3, model.num_subsets), v[n:].reshape(2, model.num_modes)
 
 
+@eqx.filter_jit
 def product_covariance(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
     """N_sp times the covariance of independent spins, alike within a subset, and of modes in vacuum or coherent states.
 
@@ -107,6 +150,7 @@ def product_covariance(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]
     return jax.scipy.linalg.block_diag(spins, jnp.eye(2 * M, dtype=m.dtype) / 4)
 
 
+@eqx.filter_jit
 def commutators(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
     """W with N_sp <[v_i, v_j]> = i W_ij: 2 eps_abc m_c / w_k for spins, 1/2 for Re and Im of a mode.
 

@@ -4,49 +4,52 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from .._checks import check_count, known, refuse
+from .._status import Status, where
+from ..mean_field.model import DickeModel
+from ..mean_field.state import MeanFieldState
 from .spin_space import LargeSpinSpace
 
 FIRST_LEVELS = 10  # of each mode, where none are asked for
 MOST_GIGABYTES = 8
 
 
-class MasterStatus(eqx.Enumeration):
-    """How a run of `mesolve` or `mcsolve` ended."""
-
-    successful = "successful: the highest photon levels kept are empty within the tolerance"
-    cut_off = "cut off: the highest photon level kept is populated; use more levels"
-    failed = "failed: the integration broke down or met numbers that are not finite"
-
-
 def as_levels(levels: int | Sequence[int], num_modes: int) -> tuple[int, ...]:
     """Photon levels of each mode, from one number or one for each."""
-    each = (levels,) * num_modes if isinstance(levels, int | np.integer) else tuple(levels)
-    if len(each) != num_modes:
-        refuse("levels", f"one number or {num_modes}, one for each mode", f"{len(each)}")
-    for n in each:
+    numbers = (levels,) * num_modes if isinstance(levels, int | np.integer) else tuple(levels)
+    if len(numbers) != num_modes:
+        refuse("levels", f"one number or {num_modes}, one for each mode", f"{len(numbers)}")
+    for n in numbers:
         check_count("levels", n, least=2)
-    return tuple(int(n) for n in each)
+    return tuple(int(n) for n in numbers)
+
+
+def cutoff_status(top: Float[Array, "T M"], cutoff_tol: Any, ran: Bool[Array, ""]) -> Status:
+    """How a run ended that `ran` to its end: successful where its highest levels are empty within the tolerance."""
+    return where(ran, where(jnp.max(top) < cutoff_tol, Status.successful, Status.cut_off), Status.failed)
 
 
 def with_enough_levels(
     attempt: Callable[[tuple[int, ...]], Any],
     fits: Callable[[tuple[int, ...]], bool],
-    num_modes: int,
+    model: DickeModel,
+    state: MeanFieldState,
     cutoff_tol: float,
 ) -> Any:
     """The first run whose highest levels are empty within the tolerance; else the last that fits, which says so.
 
     The population falls about like a power of the level's number n: p at n tells where it is below the tolerance.
     """
-    levels = (FIRST_LEVELS,) * num_modes
-    run = attempt(levels)
-    if not known(run.top_population):
+    if not all(known(leaf) for leaf in jax.tree.leaves((model, state))):
         refuse("levels", "given where arguments are traced", "None")
-    while run.status == MasterStatus.cut_off:
+    levels = (FIRST_LEVELS,) * model.num_modes
+    run = attempt(levels)
+    while run.status == Status.cut_off:
         top = np.max(np.asarray(run.top_population, float), axis=0)
         levels = tuple(n if p < cutoff_tol else _more(n, p, cutoff_tol) for n, p in zip(levels, top, strict=True))
         if not fits(levels):

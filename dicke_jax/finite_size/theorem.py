@@ -1,14 +1,18 @@
 """The paper's theorem: the error E_N(t) of mean field, its bound, and how loose the bound is."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
 
 from .._checks import check_all, check_choice, known, refuse
+from .._status import Status, where
+from .._summary import AbstractResult, Rows
 from .._typing import SpinVectors
 from ..dynamics import MFSolution
-from ..mean_field.model import DickeModel
+from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import MeanFieldState
 from .moments import Moments, product_covariance, real_start
 
@@ -30,7 +34,7 @@ class TheoremConstants(eqx.Module):
     C: Float[Array, ""]
 
 
-class TheoremCheck(eqx.Module):
+class TheoremCheck(AbstractResult):
     """N E_N(t) beside its bound; `N` is the number of spins per subset, N_sp / K, and None in the limit.
 
     - `scaled_error`: (T,), N E_N(t), which has a limit for large N.
@@ -38,6 +42,7 @@ class TheoremCheck(eqx.Module):
     - `deviation`: (T,), the largest |<m_a,k> - m_a,k(t)| or |<alpha_mu> - alpha_mu(t)|, with a / sqrt(N); S6 of the
       paper says that it is at most sqrt(E_N(t)).
     - `constants`: the `TheoremConstants`.
+    - `status`: `Status.failed` where numbers are not finite. Whether the theorem holds is `holds`.
     """
 
     t: Float[Array, " T"]
@@ -58,10 +63,26 @@ class TheoremCheck(eqx.Module):
         return self.log_scaled_bound - jnp.log(self.scaled_error)
 
     @property
+    @eqx.filter_jit
     def holds(self) -> Array:
         """Whether E_N is within its bound and every deviation within sqrt(E_N), at all times and up to round-off."""
         room = 1e3 * jnp.finfo(self.scaled_error.dtype).eps
         return jnp.all(self.log_looseness >= -room) & jnp.all(self.deviation**2 <= self.error * (1 + room) + room**2)
+
+    @property
+    @eqx.filter_jit
+    def status(self) -> Status:
+        """Whether all numbers are finite."""
+        finite = jnp.all(jnp.isfinite(self.scaled_error) & jnp.isfinite(self.log_scaled_bound))
+        return where(finite, Status.successful, Status.failed)
+
+    def _heading(self) -> str:
+        return f"TheoremCheck: N {'-> infinity' if self.N is None else f'= {self.N:g}'}, {self.t.shape[-1]} times"
+
+    def _rows(self) -> Rows:
+        yield "holds", "yes" if np.all(self.holds) else "no"
+        yield "N E_N", f"{np.max(np.asarray(self.scaled_error)[..., -1]):.4g} at the last time"
+        yield "bound", f"exp({np.max(np.asarray(self.log_scaled_bound)[..., -1]):.4g})"
 
 
 def initial_error(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
@@ -89,11 +110,7 @@ def scaled_error(model: DickeModel, moments: Moments, reference: MFSolution | Me
     - `moments`: from `mesolve`, `wigner_moments` or `gaussian_moments`.
     - `reference`: the mean field at the times of `moments`: an `MFSolution`, or states with a leading axis T.
     """
-    variance = _weighted_trace(model, jnp.diagonal(moments.covariance, axis1=-2, axis2=-1))
-    if moments.num_spins is None:
-        return variance
-    square = jnp.concatenate([part**2 for part in _deviations(moments, reference)], axis=-1)
-    return variance + moments.num_spins * _weighted_trace(model, square)
+    return _errors(model, moments.covariance, *_compared(moments, reference))[0]
 
 
 def theorem_constants(model: DickeModel, state: MeanFieldState, *, d0: str = "proved") -> TheoremConstants:
@@ -116,25 +133,30 @@ def theorem_constants(model: DickeModel, state: MeanFieldState, *, d0: str = "pr
     """
     real_start(model, state)
     check_choice("d0", d0, ("proved", "printed"))
-    if model.is_time_dependent:
-        refuse("model", "one with constant rates for this bound", "one with rates that change")
+    check_constant_rates(model, "for this bound")
     if model.dissipation is not None:
         refuse("model", "without single-spin dissipation for this bound: it adds a source to E_N", "one with it")
     check_all("kappa", model.kappa, lambda k: k > 0, "positive in every mode for this bound")
+    couplings, weights = model.spins.couplings, model.spins.weights
+    if d0 == "printed" and known(couplings) and known(weights):
+        weights = np.asarray(weights)
+        if np.any(np.abs(np.asarray(couplings)) != 1) or np.ptp(weights) > EQUAL * weights.max():
+            refuse("d0", "'proved' for couplings other than signs of equal subsets", "'printed'")
+    return _constants(model, state.alpha, d0 == "proved")
+
+
+@eqx.filter_jit
+def _constants(model: DickeModel, alpha: Complex[Array, " M"], proved: bool) -> TheoremConstants:
     M, K, dtype = model.num_modes, model.num_subsets, model.dtype
     coupling = jnp.abs(model.spins.couplings).astype(dtype)
     root = np.sqrt(K).astype(dtype)
     g = jnp.abs(model.g0) / root
     reach = K * (coupling @ model.spins.weights.astype(dtype))
-    if d0 == "printed" and known(coupling) and known(model.spins.weights):
-        weights = np.asarray(model.spins.weights)
-        if np.any(np.asarray(coupling) != 1) or np.ptp(weights) > EQUAL * weights.max():
-            refuse("d0", "'proved' for couplings other than signs of equal subsets", "'printed'")
-    alpha = root * jnp.abs(state.alpha).astype(dtype)
+    alpha = root * jnp.abs(alpha).astype(dtype)
     beta = 2 * jnp.max(alpha + 2 * np.sqrt(3.0).astype(dtype) * g * reach / model.kappa)
     c0 = 12 * jnp.abs(model.omega_spin) + 12 * M * g * jnp.max(coupling) * (2 + beta)
     gamma = jnp.max(jnp.abs(model.omega_mode) + model.kappa / 2)
-    lemma4 = 2 * (gamma + g * (jnp.max(reach) if d0 == "proved" else 2 * K - 1))
+    lemma4 = 2 * (gamma + g * (jnp.max(reach) if proved else 2 * K - 1))
     return TheoremConstants(beta, c0, lemma4, 2 * M * lemma4 + 3 * K * c0)
 
 
@@ -145,18 +167,29 @@ def check_theorem(
 
     **Arguments** as in `scaled_error` and `theorem_constants`. The first time counts as t = 0.
     """
-    scaled = scaled_error(model, moments, reference)
-    start = MeanFieldState(reference.m[0], reference.alpha[0])
-    constants = theorem_constants(model, start, d0=d0)
-    log_bound = jnp.log(scaled[0]) + constants.C * (moments.t - moments.t[0])
-    N, deviation = None, jnp.zeros_like(scaled)
-    if moments.num_spins is not None:
-        N = moments.num_spins / model.num_subsets
-        spins, modes = _deviations(moments, reference)
-        re, im = jnp.split(modes, 2, axis=-1)
-        amplitude = np.sqrt(model.num_subsets).astype(scaled.dtype) * jnp.hypot(re, im)  # with a / sqrt(N)
-        deviation = jnp.maximum(jnp.max(jnp.abs(spins), axis=-1), jnp.max(amplitude, axis=-1))
-    return TheoremCheck(moments.t, scaled, log_bound, deviation, constants, N)
+    constants = theorem_constants(model, MeanFieldState(*_first(reference.m, reference.alpha)), d0=d0)
+    scaled, deviation = _errors(model, moments.covariance, *_compared(moments, reference))
+    N = None if moments.num_spins is None else moments.num_spins / model.num_subsets
+    return TheoremCheck(moments.t, scaled, _log_bound(scaled, constants.C, moments.t), deviation, constants, N)
+
+
+_first = eqx.filter_jit(lambda m, alpha: (m[0], alpha[0]))
+_log_bound = eqx.filter_jit(lambda scaled, C, t: jnp.log(scaled[0]) + C * (t - t[0]))
+
+
+@eqx.filter_jit
+def _errors(
+    model: DickeModel, covariance: Float[Array, "*T D D"], num_spins: Float[Array, ""] | None, means: Any
+) -> tuple[Float[Array, "*T"], Float[Array, "*T"]]:
+    """N E_N(t), and the largest deviation of a mean, with a / sqrt(N)."""
+    scaled = _weighted_trace(model, jnp.diagonal(covariance, axis1=-2, axis2=-1))
+    if num_spins is None:
+        return scaled, jnp.zeros_like(scaled)
+    spins, modes = (mean - of_reference for mean, of_reference in means)
+    off = jnp.concatenate([spins.reshape(*spins.shape[:-2], -1), modes.real, modes.imag], axis=-1)
+    amplitudes = np.sqrt(model.num_subsets).astype(scaled.dtype) * jnp.abs(modes)
+    deviation = jnp.maximum(jnp.max(jnp.abs(spins), axis=(-2, -1)), jnp.max(amplitudes, axis=-1))
+    return scaled + num_spins * _weighted_trace(model, off**2), deviation
 
 
 def _weighted_trace(model: DickeModel, entries: Float[Array, "*T D"]) -> Float[Array, "*T"]:
@@ -168,10 +201,11 @@ def _weighted_trace(model: DickeModel, entries: Float[Array, "*T D"]) -> Float[A
     return jnp.sum(entries[..., :n], axis=-1) / model.num_subsets + 2 * jnp.sum(entries[..., n:], axis=-1)
 
 
-def _deviations(
-    moments: Moments, reference: MFSolution | MeanFieldState
-) -> tuple[Float[Array, "T spins"], Float[Array, "T modes"]]:
+def _compared(moments: Moments, reference: MFSolution | MeanFieldState) -> tuple[Array | None, Any]:
+    """N_sp, and means beside those of the reference, for spins and for modes; nothing in the limit."""
+    if moments.num_spins is None:
+        return None, None
     if reference.m.shape != moments.m.shape or reference.alpha.shape != moments.alpha.shape:
         refuse("reference", f"at the times of the moments, m of shape {moments.m.shape}", f"{reference.m.shape}")
-    dm, da = moments.m - reference.m, moments.alpha - reference.alpha
-    return dm.reshape(*dm.shape[:-2], -1), jnp.concatenate([da.real, da.imag], axis=-1)
+    means = (moments.m, reference.m), (moments.alpha, reference.alpha)
+    return jnp.asarray(moments.num_spins, moments.covariance.dtype), means

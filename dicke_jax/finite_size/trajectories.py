@@ -16,14 +16,16 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Complex, Float, Key, PRNGKeyArray
 
-from .._checks import as_float, check_all, check_count, check_finite, known, refuse
+from .._checks import as_float, as_times, check_all, check_count, refuse
+from .._status import Status
+from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
 from .displaced_frame import hamiltonian, loss, mean_field_path
 from .master_equation import PURE
-from .moments import Moments, real_start, subset_sizes
-from .photon_cutoff import MOST_GIGABYTES, MasterStatus, as_levels, check_fits, fits, with_enough_levels
+from .moments import Moments, check_spin_lengths, real_start, subset_sizes
+from .photon_cutoff import MOST_GIGABYTES, as_levels, check_fits, cutoff_status, fits, with_enough_levels
 from .spin_space import LargeSpinSpace, product_ket, site_operators
 
 COPIES = 12  # state vectors that a solver holds at a time for each trajectory
@@ -31,7 +33,7 @@ MOST_JUMPS = 10_000  # of one trajectory
 UNSEEN = 2**0.5  # jumps more than were seen, of those expected, that standard errors allow for
 
 
-class TrajectorySolution(eqx.Module):
+class TrajectorySolution(AbstractResult):
     """Moments of an ensemble of quantum trajectories, and how well they are known.
 
     - `moments`: a `Moments`; the covariance is that of the averaged density matrix, as that of `mesolve`.
@@ -40,7 +42,7 @@ class TrajectorySolution(eqx.Module):
       sample would understate both: they allow for jumps that are expected and were not seen.
     - `num_jumps`: (S, M), photons that each trajectory lost in the displaced frame.
     - `top_population`: (T, M), the mean population of the highest photon level kept of each mode, in that frame.
-    - `status`: a `MasterStatus`; `MasterStatus[status]` is its text.
+    - `status`: a `Status`, as of `mesolve`.
     """
 
     moments: Moments
@@ -48,21 +50,15 @@ class TrajectorySolution(eqx.Module):
     covariance_sem: Float[Array, "T D D"]
     num_jumps: Array
     top_population: Float[Array, "T M"]
-    status: MasterStatus
+    status: Status
 
-    @property
-    def successful(self) -> Array:
-        """Whether all trajectories ended and their cut-off holds."""
-        return jnp.asarray(self.status == MasterStatus.successful)
+    def _heading(self) -> str:
+        return f"TrajectorySolution: {self.num_jumps.shape[-2]} trajectories, {self.moments.system}"
 
-    def __repr__(self) -> str:
-        if not known(self.top_population):
-            return eqx.tree_pformat(self)
-        jumps, top = np.asarray(self.num_jumps), float(np.max(self.top_population))
-        return (
-            f"{self.moments!r}\n  {len(jumps)} trajectories, {jumps.sum(axis=1).mean():.1f} jumps each\n"
-            f"  status   {MasterStatus[self.status]}\n  highest level: population {top:.1e}"
-        )
+    def _rows(self) -> Rows:
+        yield "jumps", f"{np.asarray(self.num_jumps).sum(axis=-1).mean():.1f} of each trajectory"
+        yield from self.moments._rows()
+        yield "highest level", f"population {np.max(self.top_population):.1e}"
 
 
 def mcsolve(
@@ -109,23 +105,18 @@ def mcsolve(
     m, frame = real_start(model, state)
     if model.dissipation is not None:
         refuse("model", "without single-spin dissipation (mesolve takes it, for a few spins)", "one with it")
-    check_all("|m_k|", jnp.linalg.norm(m, axis=0), lambda s: np.abs(s - 1) < PURE, "1: spins of a subset alike, pure")
+    check_spin_lengths(m, lambda length: np.abs(length - 1) < PURE, "1: spins of a subset alike, pure")
     sizes = subset_sizes(model, subset_size)
     check_count("num_trajectories", num_trajectories, least=2)
     check_count("chunk", chunk)
     chunk = min(chunk, num_trajectories)
     if tol is None:
-        tol = 1e-7 if jnp.zeros(()).dtype == jnp.float64 else 1e-5
+        tol = 1e-7 if jnp.result_type(float) == jnp.float64 else 1e-5
     check_all("tol", tol, lambda x: (x > 0) & (x < 1), "between 0 and 1")
     copies = COPIES + 3 * len(sizes) + 2 * model.num_modes
     must_be = f"so small that {chunk} times {copies} state vectors fit into {MOST_GIGABYTES} GB"
-    times = as_float(tsave).astype(float)
-    check_finite("tsave", times)
-    if times.ndim != 1 or times.size < 2 or (known(times) and not np.all(np.diff(np.asarray(times)) > 0)):
-        refuse("tsave", "at least two increasing times", f"shape {times.shape}" if times.ndim != 1 else "others")
+    times = as_times(tsave, float)
     dynamiqs = _import_dynamiqs()
-    keys = jax.random.split(key, num_trajectories)
-    keys = jnp.concatenate([keys, keys[: -num_trajectories % chunk]]).reshape(-1, chunk)
     precise, mixed, ranks = jax.default_matmul_precision, jax.numpy_dtype_promotion, jax.numpy_rank_promotion
 
     def space(levels: tuple[int, ...]) -> LargeSpinSpace:
@@ -135,12 +126,20 @@ def mcsolve(
         check_fits(space(levels), 16 * chunk * copies, 1, must_be)
         with precise("highest"), mixed("standard"), ranks("allow"):  # what dynamiqs is written for
             return _sample(
-                dynamiqs, model, (m, frame), keys, times, space(levels), num_trajectories, as_float(cutoff_tol), tol
+                dynamiqs,
+                model,
+                (m, frame),
+                key,
+                times,
+                space(levels),
+                (num_trajectories, chunk),
+                as_float(cutoff_tol),
+                tol,
             )
 
     if levels is not None:
         return run(as_levels(levels, model.num_modes))
-    return with_enough_levels(run, lambda n: fits(space(n), 16 * chunk * copies, 1), model.num_modes, cutoff_tol)
+    return with_enough_levels(run, lambda n: fits(space(n), 16 * chunk * copies, 1), model, state, cutoff_tol)
 
 
 def _import_dynamiqs() -> ModuleType:
@@ -159,13 +158,17 @@ def _sample(
     dynamiqs: ModuleType,
     model: DickeModel,
     y0: RealState,
-    keys: Key[Array, "chunks chunk"],
+    key: PRNGKeyArray,
     times: Float[Array, " T"],
     space: LargeSpinSpace,
-    num_trajectories: int,
+    numbers: tuple[int, int],
     cutoff_tol: Array,
     tol: float,
 ) -> TrajectorySolution:
+    """`numbers`: of trajectories, and of those that run side by side."""
+    num_trajectories, chunk = numbers
+    keys = jax.random.split(key, num_trajectories)
+    keys = jnp.concatenate([keys, keys[: -num_trajectories % chunk]]).reshape(-1, chunk)
     kinks = jnp.sort(jnp.concatenate([jnp.asarray(k, float) for k in model.kinks])) if model.kinks else None
     if kinks is not None:  # a solver that jumps at the last time never reaches it; one more stop inside does no harm
         inside = (kinks > times[0]) & (kinks < times[-1])
@@ -262,8 +265,7 @@ def _moments(
 
     # the last round of a trajectory is the one without a jump
     ended = jnp.all(jnp.sum(jumps, axis=1) < MOST_JUMPS) & jnp.all(jnp.isfinite(covariance))
-    status = MasterStatus.where(jnp.max(top) < cutoff_tol, MasterStatus.successful, MasterStatus.cut_off)
-    status = MasterStatus.where(ended, status, MasterStatus.failed)
+    status = cutoff_status(top, cutoff_tol, ended)
     v, dtype = average + frame, model.dtype
     m, re, im = v[:, : 3 * K].reshape(-1, 3, K), v[:, 3 * K : 3 * K + M], v[:, 3 * K + M :]
     numbers = times, m, re, im, covariance, mean_sem, covariance_sem, top

@@ -20,29 +20,31 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray
 
-from .._checks import as_float, as_pattern_index, check_all, check_count, check_finite, known, refuse
+from .._checks import as_pattern_index, as_times, check_all, check_count, known, refuse
+from .._status import Status
+from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState, RealStates, SpinVectors, SubsetReals
 from ..dynamics import mfsolve
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.observables import overlaps
 from ..mean_field.state import MeanFieldState
-from .moments import Moments, frames, ravel, real_start, subset_sizes, unravel
+from .moments import Moments, check_spin_lengths, frames, ravel, real_start, subset_sizes, unravel
 
 EXACT_SUMS = 100  # spins per subset up to which every +-1 is drawn, normal numbers above
 STEPS_PER_RADIAN = 20  # of the fastest rate, by default
 
 
-class WignerSolution(eqx.Module):
+class WignerSolution(AbstractResult):
     """Moments of an ensemble of sampled trajectories, and how well they are known.
 
     - `moments`: `Moments`; of the modes in symmetric order.
     - `scaled_error`: (T,), N E_N(t) with N = N_sp / K, and `scaled_error_sem` its standard error.
     - `mean_sem`: (T, 3 K + 2 M), standard errors of the means, in the order of the covariance.
     - `final_overlaps`: (S, M), xi_mu of every sample at the last time.
-    - `successful`: whether all numbers are finite.
+    - `status`: `Status.failed` where numbers are not finite.
     """
 
     moments: Moments
@@ -50,7 +52,7 @@ class WignerSolution(eqx.Module):
     scaled_error_sem: Float[Array, " T"]
     mean_sem: Float[Array, "T D"]
     final_overlaps: Float[Array, "S M"]
-    successful: Array
+    status: Status
 
     def retrieval_probability(
         self, pattern: ArrayLike = 0, threshold: float = 0.5
@@ -62,12 +64,13 @@ class WignerSolution(eqx.Module):
         share = jnp.mean(found.astype(size.dtype))
         return share, jnp.sqrt(share * (1 - share) / size.shape[0])
 
-    def __repr__(self) -> str:
-        if not known(self.scaled_error):
-            return eqx.tree_pformat(self)
-        last, sem = float(self.scaled_error[-1]), float(self.scaled_error_sem[-1])
-        ended = "" if self.successful else " (failed: numbers that are not finite)"
-        return f"{self.moments!r}\n  {self.final_overlaps.shape[0]} samples{ended}, N E_N = {last:.4g} +- {sem:.1g}"
+    def _heading(self) -> str:
+        return f"WignerSolution: {self.final_overlaps.shape[-2]} samples, {self.moments.system}"
+
+    def _rows(self) -> Rows:
+        last, sem = np.asarray(self.scaled_error)[..., -1], np.asarray(self.scaled_error_sem)[..., -1]
+        yield "N E_N", f"{np.max(last):.4g} +- {np.max(sem):.1g} at the last time"
+        yield from self.moments._rows()
 
 
 def wigner_moments(
@@ -105,24 +108,20 @@ def wigner_moments(
     y0 = real_start(model, state)
     if model.dissipation is not None:
         refuse("model", "without single-spin dissipation, whose noise is not sampled (gaussian_moments has it)", "with")
-    check_all("|m_k|", jnp.linalg.norm(y0[0], axis=0), lambda s: s <= 1 + 1e-5, "at most 1")
+    check_spin_lengths(y0[0], lambda length: length <= 1 + 1e-5, "at most 1")
     sizes = subset_sizes(model, subset_size)
     check_count("num_samples", num_samples, least=2)
     check_count("chunk", chunk)
     if not known(tsave):
         refuse("tsave", "known, for it sets the steps", "traced")
-    times = np.asarray(as_float(tsave), dtype=float)
-    if times.ndim != 1 or times.size < 2 or not np.all(np.diff(times) > 0):
-        refuse("tsave", "at least two increasing times", f"shape {times.shape}" if times.ndim != 1 else "others")
-    check_finite("tsave", times)
+    times = np.asarray(as_times(tsave), dtype=float)
     if dt is None:
         dt = _default_step(model.at(times[0]), y0)
     check_all("dt", dt, lambda step: (step > 0) & np.isfinite(step), "positive and finite")
     steps = jnp.asarray(np.ceil(np.diff(times) / dt), jnp.int32)  # between saved times
     sol = mfsolve(model, state, times, throw=False)
-    limit = jnp.concatenate([sol.m.reshape(times.size, -1), sol.alpha.real, sol.alpha.imag], axis=1)
     numbers, drawn = jnp.asarray(sizes, model.dtype), EXACT_SUMS * (min(sizes) <= EXACT_SUMS)
-    at = jnp.asarray(times, model.dtype)
+    at, limit = jnp.asarray(times, model.dtype), (sol.m, sol.alpha)
     run = _ensemble(key, model, y0, limit, steps, at, numbers, drawn, num_samples, min(chunk, num_samples))
     return eqx.tree_at(lambda r: r.moments, run, dataclasses.replace(run.moments, num_spins=sum(sizes)))
 
@@ -147,7 +146,7 @@ def _ensemble(
     key: PRNGKeyArray,
     model: DickeModel,
     y0: RealState,
-    limit: Float[Array, "T D"],
+    limit: tuple[Float[Array, "T 3 K"], Complex[Array, "T M"]],
     steps: Int[Array, " I"],
     times: Float[Array, " T"],
     sizes: SubsetReals,
@@ -189,12 +188,13 @@ def _ensemble(
     n = num_samples
     mean = total / n
     covariance = (square / n - mean[:, :, None] * mean[:, None, :]) * (n / (n - 1))
-    m, quadratures = jax.vmap(lambda v: unravel(v, model))(limit + mean / root)
+    reference = jnp.concatenate([limit[0].reshape(T, -1), limit[1].real, limit[1].imag], axis=1)
+    m, quadratures = jax.vmap(lambda v: unravel(v, model))(reference + mean / root)
     sem = jnp.sqrt(jnp.maximum(error_square / n - (error / n) ** 2, 0) / (n - 1))
     moments = Moments(times, m, jax.lax.complex(quadratures[:, 0], quadratures[:, 1]), covariance, None)
     mean_sem = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2) / n) / root
     xi = xi.reshape(-1, model.num_modes)[:n]
-    return WignerSolution(moments, error / n, sem, mean_sem, xi, jnp.all(jnp.isfinite(covariance)))
+    return WignerSolution(moments, error / n, sem, mean_sem, xi, moments.status)
 
 
 def _trajectory(
@@ -245,11 +245,10 @@ def _mean_of_signs(key: PRNGKeyArray, p: SpinVectors, sizes: SubsetReals, drawn:
 
 def _default_step(model: DickeModel, y0: RealState) -> float:
     """A share of a radian of the fastest of: spin and mode frequencies, and the field that full overlaps make."""
-    response = jnp.sqrt(model.omega_mode**2 + model.kappa**2 / 4)
-    amplitude = jnp.abs(model.g0) / jnp.where(response > 0, response, 1.0)
-    start = jnp.linalg.norm(y0[1], axis=0)
-    turn = 4 * jnp.abs(model.g0) * jnp.max(amplitude + start)
-    rates = [2 * jnp.abs(model.omega_spin), jnp.max(jnp.abs(model.omega_mode) + model.kappa / 2), turn]
-    if not all(known(rate) for rate in rates):
+    if not all(known(x) for x in (*model.rates.values(), y0[1])):
         refuse("dt", "given where rates are traced", "None")
-    return 1 / (STEPS_PER_RADIAN * max(float(jnp.squeeze(rate)) for rate in rates))
+    omega_spin, omega_mode, kappa, g0 = (np.abs(np.asarray(rate)) for rate in model.rates.values())
+    response = np.sqrt(omega_mode**2 + kappa**2 / 4)
+    amplitude = g0 / np.where(response > 0, response, 1.0)
+    turn = 4 * g0 * np.max(amplitude + np.linalg.norm(np.asarray(y0[1]), axis=0))
+    return 1 / (STEPS_PER_RADIAN * float(max(2 * omega_spin, np.max(omega_mode + kappa / 2), turn)))

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from .style import COLOURS, LINES, new_axes
+from .style import COLOURS, LINES, meanings, new_axes
 
 
 def plot_exactness(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) -> tuple[Axes, Axes]:
@@ -15,10 +15,9 @@ def plot_exactness(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) -
     left, right = new_axes(axes, 2)
     time, limit = results.time.values, results.scaled_error_gaussian.values
     left.plot(time, limit, color=COLOURS[0], lw=1.6, label=r"Gaussian, $N\to\infty$")
-    for i, size in enumerate(results.N_exact.values):
+    for i, (size, ended) in enumerate(zip(results.N_exact.values, meanings(results.status), strict=True)):
         style = {"color": COLOURS[1 + i % (len(COLOURS) - 1)], "lw": 1.1, "linestyle": LINES[1 + i % 3]}
-        ended = results.status.attrs["flag_meanings"].split()[int(results.status[i])].replace("_", " ")
-        note = "" if ended == "successful" else f" ({ended})"
+        note = "" if ended == "successful" else f" ({ended.replace('_', ' ')})"
         left.plot(time, results.scaled_error_exact[i], **style, label=f"exact, $N$ = {size}{note}")
     largest = results.isel(N_sampled=-1)
     few = slice(None, None, max(1, time.size // 12))

@@ -25,18 +25,18 @@ def plot_fit(result: "FitResult", axes: Any = None) -> Any:
         axes = plt.subplots(
             2, len(sets), figsize=size, layout="constrained", squeeze=False, sharex="col", gridspec_kw=options
         )[1]
-    ends = np.cumsum([each.values.size for each in sets])[:-1]
-    for column, (each, part) in enumerate(zip(sets, np.split(np.asarray(result.residuals), ends), strict=True)):
+    ends = np.cumsum([measured.values.size for measured in sets])[:-1]
+    for column, (measured, part) in enumerate(zip(sets, np.split(np.asarray(result.residuals), ends), strict=True)):
         top, bottom = axes[0][column], axes[1][column]
-        curve = isinstance(each, StationaryCurve)
-        assert isinstance(each, StationaryCurve | TimeTrace)
-        x = np.asarray(each.g0 if isinstance(each, StationaryCurve) else each.t)
+        curve = isinstance(measured, StationaryCurve)
+        assert isinstance(measured, StationaryCurve | TimeTrace)
+        x = np.asarray(measured.g0 if isinstance(measured, StationaryCurve) else measured.t)
         values, noise, present, off = (
-            np.asarray(array).reshape(x.size, -1) for array in (each.values, each.noise, each.present, part)
+            np.asarray(array).reshape(x.size, -1) for array in (measured.values, measured.noise, measured.present, part)
         )
         order = np.argsort(x)
         for i in range(values.shape[1]):
-            nu = each.pattern if isinstance(each, StationaryCurve) else i
+            nu = measured.pattern if isinstance(measured, StationaryCurve) else i
             style, seen = pattern_style(nu), present[:, i]
             dots = {"color": style["color"], "ms": 3.5, "mfc": "none", "lw": 0.8}
             top.errorbar(x[seen], values[seen, i], noise[seen, i], fmt="o", **dots)
@@ -46,7 +46,7 @@ def plot_fit(result: "FitResult", axes: Any = None) -> Any:
             bottom.plot(x[seen], off[seen, i], "o", **dots)
         bottom.axhline(0, color="grey", lw=0.8)
         symbol = {"overlap": r"overlap $\xi_\mu$", "photons": r"photons per spin $|\alpha_\mu|^2$"}
-        top.set_ylabel(symbol[each.quantity])
+        top.set_ylabel(symbol[measured.quantity])
         top.legend(frameon=False, title="lines: fit")
         bottom.set_ylabel("residual / noise")
         bottom.set_xlabel(r"coupling $g_0$ (unit of the rates)" if curve else r"time $t$ (inverse unit of the rates)")

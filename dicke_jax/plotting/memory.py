@@ -10,15 +10,14 @@ from matplotlib.axes import Axes
 from .._typing import ArrayLike
 from ..couplings import SpinMapping
 from ..dynamics import MFSolution
-from .style import COLOURS, new_axes, pattern_style
+from .style import COLOURS, meanings, new_axes, pattern_style
 
-ENDS = {
-    "converged": "simulation",
-    "oscillating": "average of an oscillation",
-    "not_converged": "not converged",
-    "failed": "failed",
+ENDED = {  # marker and label; "converged" as older results have it
+    "successful": ("o", "simulation"),
+    "converged": ("o", "simulation"),
+    "oscillating": ("s", "average of an oscillation"),
+    "not_converged": ("x", "not converged"),
 }
-MARKERS = {"converged": "o", "oscillating": "s", "not_converged": "x", "failed": "+"}
 
 
 def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) -> tuple[Axes, Axes]:
@@ -30,22 +29,16 @@ def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) 
     top, bottom = new_axes(axes, 2)
     subsets = 2 ** (int(results.attrs["num_patterns"]) - 1)
     unit = r"$\kappa$" if np.all(np.asarray(results.attrs["kappa"]) == 1) else "the rates"
-    codes = dict(zip(results.status.attrs["flag_meanings"].split(), results.status.attrs["flag_values"], strict=True))
+    ended = meanings(results.status)
+    markers = {name: ENDED.get(name, ("+", name.replace("_", " "))) for name in np.unique(ended)}
     for axis, name, factor in ((top, "overlap", 1), (bottom, "occupation", subsets)):
         for nu in range(results.sizes["pattern"]):
             row, style = results.isel(pattern=nu), pattern_style(nu)
             axis.plot(row.g0_curve, factor * row[f"{name}_curve"], **style, lw=1.4, label=f"pattern {nu + 1}")
-            for meaning, code in codes.items():
-                at = (row.status == code).values
-                axis.plot(
-                    row.g0[at],
-                    factor * row[name][at],
-                    MARKERS[meaning],
-                    color=style["color"],
-                    ms=4.5,
-                    mfc="none",
-                    mew=1.1,
-                )
+            points = {"color": style["color"], "ms": 4.5, "mfc": "none", "mew": 1.1}
+            for meaning, (marker, _) in markers.items():
+                at = ended[nu] == meaning
+                axis.plot(row.g0[at], factor * row[name][at], marker, **points)
         axis.set_xlabel(rf"coupling $g_0$ (units of {unit})")
         axis.set_xlim(float(results.g0.min()), float(results.g0.max()))
     top.set_ylabel(r"stationary overlap $|\xi_\mu|$")
@@ -54,9 +47,8 @@ def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) 
     bottom.set_ylim(bottom=-0.03 * bottom.get_ylim()[1])
     top.set_title("(a)", loc="left")
     bottom.set_title("(b)", loc="left")
-    for meaning, code in codes.items():
-        if (results.status == code).any():
-            top.plot([], [], MARKERS[meaning], color="grey", ms=4.5, mfc="none", label=ENDS[meaning])
+    for marker, label in markers.values():
+        top.plot([], [], marker, color="grey", ms=4.5, mfc="none", label=label)
     top.legend(frameon=False, title="lines: Eq. 12", alignment="left")
     return top, bottom
 

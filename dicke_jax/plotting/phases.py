@@ -5,7 +5,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from .style import COLOURS, new_axes, pattern_style
+from .style import COLOURS, meanings, new_axes, pattern_style
 
 SPECIAL = {"fold": "s", "branch_point": "o", "hopf": "^"}
 
@@ -56,13 +56,10 @@ def plot_branches(results: xr.Dataset, axis: Axes | None = None) -> Axes:
         if label not in seen:
             axis.plot([], [], color=colour, label=label)
             seen.add(label)
-    meanings = results.special_kind.attrs["flag_meanings"].split()
-    for code, meaning in enumerate(meanings):
-        at = results.special_kind.values == code
-        if at.any():
-            size = np.sqrt((results.special_overlap.values[at] ** 2).sum(axis=1))
-            name = meaning.replace("_", " ")
-            axis.plot(results.special_value.values[at], size, SPECIAL[meaning], color="k", ms=3.5, mfc="w", label=name)
+    kinds, size = meanings(results.special_kind), np.sqrt((results.special_overlap.values**2).sum(axis=1))
+    for kind in np.unique(kinds):
+        at, name = kinds == kind, kind.replace("_", " ")
+        axis.plot(results.special_value.values[at], size[at], SPECIAL[kind], color="k", ms=3.5, mfc="w", label=name)
     axis.set_xlabel(rf"{_symbol(results.attrs['parameter'])} (unit of the rates)")
     axis.set_ylabel(r"$(\sum_\mu \xi_\mu^2)^{1/2}$")
     axis.legend(frameon=False, title="solid: stable", alignment="left")

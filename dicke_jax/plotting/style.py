@@ -3,6 +3,8 @@
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 
 # Okabe and Ito's palette, told apart by colour-blind eyes, from dark to light as the pattern's number grows
@@ -21,3 +23,9 @@ def new_axes(axes: Any, number: int, rows: bool = False) -> tuple[Axes, ...]:
         return tuple(axes)
     shape, size = ((number, 1), (9.0, 1.3 * number)) if rows else ((1, number), (4.6 * number, 3.6))
     return tuple(plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)[1].ravel())
+
+
+def meanings(flags: xr.DataArray) -> np.ndarray:
+    """The names of flags, one for each number."""
+    names = dict(zip(np.asarray(flags.attrs["flag_values"]).ravel(), flags.attrs["flag_meanings"].split(), strict=True))
+    return np.vectorize(names.__getitem__, otypes=[object])(flags.values)

@@ -1,6 +1,7 @@
 """How well a memory retrieves: against coupling and cue quality, and against its load with patterns."""
 
-import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from .._checks import check_all, check_count, refuse
+from .._checks import check_all, check_count, key_first, refuse
 from .._typing import ArrayLike
 from ..couplings import LargeSpins, random_patterns
 from ..dynamics import check_reaches_steady
@@ -21,12 +22,13 @@ from ..mean_field.state import MeanFieldState
 from ..phases import CueOutcomes, retrieval_probability
 from ..phases.basins import StoredCues, as_strength, draw_cues, run_cues
 from ..phases.cue_outcome import OUTCOMES
-from .results import provenance
+from .progress import Progress, part_of
+from .results import provenance, stacked, with_flags
 
 
 def retrieval_basins(
-    model: DickeModel | Callable[[float], DickeModel],
     key: PRNGKeyArray,
+    model: DickeModel | Callable[[float], DickeModel],
     *,
     g0: ArrayLike,
     strength: Sequence[float],
@@ -36,7 +38,7 @@ def retrieval_basins(
     max_time: float | None = None,
     tol: float | None = None,
     chunk: int = 64,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """The chance of retrieval against the coupling, for cues of several qualities.
 
@@ -45,8 +47,8 @@ def retrieval_basins(
 
     **Main arguments**
 
-    - `model`: rates and couplings, its own g0 not used; or a function of g0 that makes the model.
     - `key`: decides the cues.
+    - `model`: rates and couplings, its own g0 not used; or a function of g0 that makes the model.
     - `g0`: (G,), the couplings.
     - `strength`: the angles of tilts, or the probabilities of flips.
 
@@ -55,45 +57,38 @@ def retrieval_basins(
     **Returns** a dataset with dimensions g0, strength (and end, sample, pattern): `counts` of each end, `probability`
     with `lower` and `upper` of its 95 % Wilson interval, and `end_code`, `overlap`, `fluctuation` of every single cue.
     """
+    key, model = key_first(key, model, "retrieval_basins")
     couplings, strengths = _grid("g0", g0), _grid("strength", strength)
     if cue not in ("tilt", "flip"):
         refuse("cue", "'tilt' or 'flip', which have a strength", repr(cue))
     check_count("num_samples", num_samples)
-    make = model if callable(model) else lambda g: dataclasses.replace(model, g0=g)
+    make = model if callable(model) else lambda g: model.replace(g0=g)
     if not callable(model):
         check_model(model)
     first = make(float(couplings[0]))
     check_model(first, "model(g0)")
-    total, done, grid = couplings.size * strengths.size * num_samples, 0, []
-    for g in couplings:
-        at_coupling = make(float(g))
-        for quality in strengths:
-            ends = retrieval_probability(
-                key,
-                at_coupling,
-                pattern,
-                cue=cue,
-                strength=float(quality),
-                num_samples=num_samples,
-                max_time=max_time,
-                tol=tol,
-                chunk=chunk,
-                progress=_shifted(progress, done, total),
-            )
-            grid.append(ends)
-            done += num_samples
-    shape = (couplings.size, strengths.size)
-
-    def gather(values: Callable[[CueOutcomes], Any]) -> np.ndarray:
-        rows = np.stack([np.asarray(values(ends)) for ends in grid])
-        return rows.reshape(shape + rows.shape[1:])
-
+    shape, grid = (couplings.size, strengths.size), []
+    for g, quality in itertools.product(couplings, strengths):
+        ends = retrieval_probability(
+            key,
+            make(float(g)),
+            pattern,
+            cue=cue,
+            strength=float(quality),
+            num_samples=num_samples,
+            max_time=max_time,
+            tol=tol,
+            chunk=chunk,
+            progress=part_of(progress, len(grid) * num_samples, math.prod(shape) * num_samples),
+        )
+        grid.append(ends)
+    overlaps, fluctuations = stacked([(ends.overlaps, ends.fluctuations) for ends in grid], shape)
     what = "angle of the tilt (radians)" if cue == "tilt" else "probability of a flip"
     return xr.Dataset(
         {
-            **_shares(("g0", "strength"), gather),
-            "overlap": (("g0", "strength", "sample", "pattern"), gather(lambda e: e.overlaps)),
-            "fluctuation": (("g0", "strength", "sample", "pattern"), gather(lambda e: e.fluctuations)),
+            **_shares(("g0", "strength"), shape, grid),
+            "overlap": (("g0", "strength", "sample", "pattern"), overlaps),
+            "fluctuation": (("g0", "strength", "sample", "pattern"), fluctuations),
         },
         coords={
             "g0": ("g0", couplings, {"long_name": "coupling strength", "units": "unit of the rates"}),
@@ -126,7 +121,7 @@ def retrieval_load(
     max_time: float | None = None,
     tol: float | None = None,
     chunk: int = 64,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """The chance of retrieval against the load M / N_sp, with random patterns.
 
@@ -159,22 +154,18 @@ def retrieval_load(
         check_reaches_steady(model)
     limit = 1000 / float(jnp.min(models[0].kappa)) if max_time is None else max_time
     first = jnp.asarray(0)
-    total, done, runs = len(models) * num_samples, 0, []
+    total, runs = len(models) * num_samples, []
     for model in models:
         draw = _RandomPatterns(num_spins, model.num_modes, model.rates, dissipation, cue, quality)
-        folded, counted = jax.random.fold_in(key, model.num_modes), _shifted(progress, done, total)
-        drawn, states = draw_cues(draw, folded, first, num_samples)
-        runs.append(run_cues(drawn, states, first, limit, tol, chunk, counted))
-        done += num_samples
+        folded, counted = jax.random.fold_in(key, model.num_modes), part_of(progress, len(runs) * num_samples, total)
+        memories, cues = draw_cues(draw, folded, first, num_samples)
+        runs.append(run_cues(memories, cues, first, limit, tol, chunk, counted))
     numbers = np.array([model.num_modes for model in models])
-
-    def gather(values: Callable[[CueOutcomes], Any]) -> np.ndarray:
-        return np.stack([np.asarray(values(ends)) for ends in runs])
 
     return xr.Dataset(
         {
-            **_shares(("num_patterns",), gather),
-            "overlap": (("num_patterns", "sample"), gather(lambda ends: ends.overlaps[:, 0])),
+            **_shares(("num_patterns",), (len(runs),), runs),
+            "overlap": (("num_patterns", "sample"), np.stack([ends.overlaps[:, 0] for ends in runs])),
         },
         coords={
             "num_patterns": ("num_patterns", numbers, {"long_name": "stored patterns M"}),
@@ -223,16 +214,17 @@ def _grid(name: str, values: ArrayLike) -> np.ndarray:
     return grid
 
 
-def _shares(dims: tuple[str, ...], gather: Callable[[Callable[[CueOutcomes], Any]], np.ndarray]) -> dict[str, Any]:
+def _shares(dims: tuple[str, ...], shape: tuple[int, ...], grid: list[CueOutcomes]) -> dict[str, Any]:
     """What both studies say of each point: counts, the probability and its interval, the end of every sample."""
-    interval = gather(lambda ends: ends.interval())
-    codes = {"flag_values": np.arange(len(OUTCOMES), dtype=np.int8), "flag_meanings": " ".join(OUTCOMES)}
+    counts = np.reshape([list(ends.counts().values()) for ends in grid], (*shape, -1))
+    probability = np.reshape([ends.probability for ends in grid], shape)
+    lower, upper = np.reshape([ends.interval() for ends in grid], (*shape, 2)).T
     return {
-        "counts": ((*dims, "end"), gather(lambda ends: list(ends.counts().values())), {"long_name": "cues"}),
-        "probability": (dims, gather(lambda ends: ends.probability), {"long_name": "retrieved, with either sign"}),
-        "lower": (dims, interval[..., 0], {"long_name": "95 % Wilson interval of probability, lower end"}),
-        "upper": (dims, interval[..., 1], {"long_name": "95 % Wilson interval of probability, upper end"}),
-        "end_code": ((*dims, "sample"), gather(lambda ends: ends.codes), codes),
+        "counts": ((*dims, "end"), counts, {"long_name": "cues"}),
+        "probability": (dims, probability, {"long_name": "retrieved, with either sign"}),
+        "lower": (dims, lower.T, {"long_name": "95 % Wilson interval of probability, lower end"}),
+        "upper": (dims, upper.T, {"long_name": "95 % Wilson interval of probability, upper end"}),
+        "end_code": ((*dims, "sample"), *with_flags(stacked([ends.outcome for ends in grid], shape))),
     }
 
 
@@ -244,7 +236,3 @@ def _origin(model: DickeModel, key: PRNGKeyArray, max_time: float | None) -> dic
         "rates_of_jumps": "none" if not jumps else str([np.asarray(rate).tolist() for rate in jumps]),
         **provenance(model),
     }
-
-
-def _shifted(progress: Callable[[int, int], None] | None, done: int, total: int) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda here, _: progress(done + here, total)

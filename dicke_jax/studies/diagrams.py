@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,18 +10,18 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_count, refuse
+from .._checks import check_count, key_first, refuse
 from .._typing import ArrayLike
 from ..mean_field.model import DickeModel, check_model
 from ..phases import Branch, SpecialPoint, StateKind, continuation, stationary_states
 from ..phases.arclength import with_parameter
 from ..phases.branches import KINDS, parameter_of
+from .progress import Progress
 from .results import provenance
 
 Parameter = str | tuple[str, int]
 SAME = 1e-5  # distance between branch points, or states, that counts as none
 ALONG = 5e-3  # distance in overlap from the chords of a branch within which a state lies on it
-CHUNK = 16  # grid points of a phase diagram that share a call
 
 
 def bifurcation_diagram(
@@ -34,7 +33,7 @@ def bifurcation_diagram(
     key: PRNGKeyArray | None = None,
     step: float = 0.05,
     max_branches: int = 100,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """The branches of stationary states along one parameter, followed with `continuation`.
 
@@ -161,21 +160,21 @@ def _diagram(model: DickeModel, name: str, branches: list[Branch], complete: boo
 
 
 def phase_diagram(
-    model: DickeModel,
     key: PRNGKeyArray,
+    model: DickeModel,
     x: tuple[Parameter, ArrayLike],
     y: tuple[Parameter, ArrayLike],
     *,
     num_starts: int | None = None,
     max_states: int = 64,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """Which patterns exist, which are stable, and which mixtures are, over two parameters, by `stationary_states`.
 
     **Main arguments**
 
-    - `model`: a `DickeModel` with constant rates.
     - `key`: for the starts of the searches.
+    - `model`: a `DickeModel` with constant rates.
     - `x`, `y`: a parameter, as in `continuation`, and its values; `("g0", [0.5, 1.0])`, `(("omega_mode", 1), [...])`.
 
     **Other arguments**
@@ -187,35 +186,31 @@ def phase_diagram(
     (0 where there is none); `stable_mixtures`, `states`, their numbers up to signs; `normal_stable`; `complete`,
     whether the search supports that these are all.
     """
+    key, model = key_first(key, model, "phase_diagram")
     check_model(model)
     (x_name, xs), (y_name, ys) = (_axis(model, *axis) for axis in (x, y))
     if x_name == y_name:
         refuse("y", "another parameter than x", repr(y[0]))
     check_count("max_states", max_states)
-    grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
-    total, chunks = len(grid), []
-    fill = -total % CHUNK
-    padded = jnp.asarray(np.pad(grid, ((0, fill), (0, 0)), mode="edge"), model.dtype)
-    if progress is not None:
-        progress(0, total)
-    for start in range(0, total, CHUNK):
-        points = padded[start : start + CHUNK]
-        chunks.append(jax.block_until_ready(_phases(model, key, points, (x[0], y[0]), num_starts, max_states)))
+    rows = []
+    for done, value in enumerate(ys):  # one call a row, compiled for the first
         if progress is not None:
-            progress(min(start + CHUNK, total), total)
-    told = jax.tree.map(
-        lambda *parts: np.concatenate(parts)[:total].reshape(len(ys), len(xs), *parts[0].shape[1:]), *chunks
-    )
-    over, each = ("y", "x"), ("y", "x", "pattern")
+            progress(done * len(xs), len(ys) * len(xs))
+        points = jnp.asarray(np.column_stack([xs, np.full_like(xs, value)]), model.dtype)
+        rows.append(jax.tree.map(np.asarray, _phases(model, key, points, (x[0], y[0]), num_starts, max_states)))
+    if progress is not None:
+        progress(len(ys) * len(xs), len(ys) * len(xs))
+    found = jax.tree.map(lambda *parts: np.stack(parts), *rows)
+    over, of_patterns = ("y", "x"), ("y", "x", "pattern")
     return xr.Dataset(
         {
-            "exists": (each, told["exists"]),
-            "stable": (each, told["stable"]),
-            "overlap": (each, told["overlap"], {"long_name": "|xi| of the pattern's own state"}),
-            "normal_stable": (over, told["normal_stable"]),
-            "stable_mixtures": (over, told["stable_mixtures"], {"long_name": "stable mixtures, up to signs"}),
-            "states": (over, told["states"], {"long_name": "stationary states, up to signs"}),
-            "complete": (over, told["complete"]),
+            "exists": (of_patterns, found["exists"]),
+            "stable": (of_patterns, found["stable"]),
+            "overlap": (of_patterns, found["overlap"], {"long_name": "|xi| of the pattern's own state"}),
+            "normal_stable": (over, found["normal_stable"]),
+            "stable_mixtures": (over, found["stable_mixtures"], {"long_name": "stable mixtures, up to signs"}),
+            "states": (over, found["states"], {"long_name": "stationary states, up to signs"}),
+            "complete": (over, found["complete"]),
         },
         coords={
             "x": ("x", xs, {"long_name": x_name}),
@@ -227,9 +222,9 @@ def phase_diagram(
 
 
 def _axis(model: DickeModel, parameter: Parameter, values: ArrayLike) -> tuple[str, np.ndarray]:
-    name, own = parameter_of(model, parameter)
+    name, present = parameter_of(model, parameter)
     grid = np.asarray(values, dtype=float)
-    if own is None or grid.ndim != 1 or grid.size < 1 or not np.isfinite(grid).all():
+    if present is None or grid.ndim != 1 or grid.size < 1 or not np.isfinite(grid).all():
         refuse("x and y", "a named parameter and a one-dimensional array of finite values", f"shape {grid.shape}")
     return name, grid
 
@@ -243,14 +238,14 @@ def _phases(
     num_starts: int | None,
     max_states: int,
 ) -> dict[str, Array]:
-    def at(point: Array) -> dict[str, Any]:
+    def at(point: Array) -> dict[str, Array]:
         here = model
         for parameter, value in zip(parameters, point, strict=True):
             here = with_parameter(here, parameter, value)
         states = stationary_states(key, here, num_starts=num_starts, max_states=max_states)
-        own = jnp.argmax(jnp.where(states.found[:, None], jnp.abs(states.overlaps), 0), axis=1)
+        leading = jnp.argmax(jnp.where(states.found[:, None], jnp.abs(states.overlaps), 0), axis=1)
         pure = (states.kind == StateKind.pure) & states.found
-        mine = pure[:, None] & (own[:, None] == jnp.arange(model.num_modes)[None, :])
+        mine = pure[:, None] & (leading[:, None] == jnp.arange(model.num_modes)[None, :])
         normal = (states.kind == StateKind.normal) & states.found
         mixed = (states.kind == StateKind.mixed) & states.found
         sizes = jnp.where(states.found[:, None], jnp.abs(states.overlaps), 0)

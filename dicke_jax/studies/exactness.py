@@ -1,6 +1,6 @@
 """How exact mean field is: E_N(t) against N, from the master equation, sampled trajectories and the Gaussian limit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import jax
@@ -12,7 +12,6 @@ from .._checks import check_count, refuse
 from .._typing import ArrayLike
 from ..dynamics import mfsolve
 from ..finite_size import (
-    MasterStatus,
     check_theorem,
     gaussian_moments,
     mesolve,
@@ -22,9 +21,8 @@ from ..finite_size import (
 )
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.state import MeanFieldState
-from .results import provenance
-
-MASTER_STATUSES = ("successful", "cut_off", "failed")  # the codes 0 to 2 in stored results
+from .progress import Progress
+from .results import provenance, stacked, with_flags
 
 
 def mean_field_exactness(
@@ -37,7 +35,7 @@ def mean_field_exactness(
     levels: int | Sequence[int] | None = None,
     num_samples: int = 20_000,
     key: PRNGKeyArray | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """N E_N(t) of the paper's Eq. 9 for several N, its limit, its bound, and the power of N with which E_N falls.
 
@@ -77,11 +75,11 @@ def mean_field_exactness(
     keys = jax.random.split(jax.random.key(0) if key is None else key, len(sampled_sizes))
     done, total = 0, len(exact_sizes) + len(sampled_sizes)
 
-    def tell() -> None:
+    def report() -> None:
         if progress is not None:
             progress(done, total)
 
-    tell()
+    report()
     reference = mfsolve(model, state, tsave)
     limit = gaussian_moments(model, state, tsave)
     bound = check_theorem(model, limit, reference)
@@ -90,18 +88,17 @@ def mean_field_exactness(
         exact.append(jax.block_until_ready(mesolve(model, state, tsave, size, levels=levels)))
         checks.append(check_theorem(model, exact[-1].moments, reference))
         done += 1
-        tell()
+        report()
     sampled = []
-    for size, own_key in zip(sampled_sizes, keys, strict=True):
-        run = wigner_moments(own_key, model, state, tsave, size, num_samples=num_samples)
+    for size, key_of_size in zip(sampled_sizes, keys, strict=True):
+        run = wigner_moments(key_of_size, model, state, tsave, size, num_samples=num_samples)
         sampled.append(jax.block_until_ready(run))
         done += 1
-        tell()
+        report()
 
     errors_exact = np.stack([np.asarray(check.scaled_error) for check in checks])
     errors_sampled = np.stack([np.asarray(run.scaled_error) for run in sampled])
     sem = np.stack([np.asarray(run.scaled_error_sem) for run in sampled])
-    status = np.array([[run.status == getattr(MasterStatus, name) for name in MASTER_STATUSES] for run in exact])
     powers_exact = power_of_n(exact_sizes, errors_exact)
     powers_sampled = power_of_n(sampled_sizes, errors_sampled, sem)
     by_exact, by_sampled, named = ("N_exact", "time"), ("N_sampled", "time"), "N E_N(t) of Eq. 9"
@@ -126,11 +123,7 @@ def mean_field_exactness(
                 {"long_name": "largest deviation of a mean from mean field, at most sqrt(E_N)"},
             ),
             "top_population": ("N_exact", np.array([float(np.max(run.top_population)) for run in exact])),
-            "status": (
-                "N_exact",
-                np.argmax(status, axis=1).astype(np.int8),
-                {"flag_values": np.arange(3, dtype=np.int8), "flag_meanings": " ".join(MASTER_STATUSES)},
-            ),
+            "status": ("N_exact", *with_flags(stacked([run.status for run in exact]))),
             "exponent_exact": ("time", powers_exact[0], {"long_name": "power of N in E_N"}),
             "exponent_exact_se": ("time", powers_exact[1]),
             "exponent_sampled": ("time", powers_sampled[0], {"long_name": "power of N in E_N"}),

@@ -1,6 +1,5 @@
 """Which deviations a memory mends: flipped pixels, without and with single-spin decay, shown spin by spin."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,9 +63,8 @@ def picture_mending(
 
     shown, overlap, model = [], [], rates
     for decay in decays:
-        model = dataclasses.replace(
-            rates, spins=mapped.spins, dissipation=LocalDissipation([("decay_x", decay)]) if decay else None
-        )
+        dissipation = LocalDissipation([("decay_x", decay)]) if decay else None
+        model = rates.replace(spins=mapped.spins, dissipation=dissipation)
         sol = mfsolve(model, MeanFieldState(mapped.to_large(bloch), np.zeros(num_modes)), tsave)
         shown.append(np.stack([np.asarray(mapped.to_spins(m))[2].reshape(size) for m in sol.m]))
         overlap.append(np.asarray(sol.overlaps))

@@ -1,7 +1,5 @@
 """The coupling changed in time: quenches, and ramps through the critical coupling, up and down."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,8 +24,8 @@ def quench(
     for ever: every spin is turned towards the pattern by the small angle `seed` (radians).
     """
     check_model(model)
-    start = _seeded(dataclasses.replace(model, g0=g0_before), pattern, seed)
-    after = dataclasses.replace(model, g0=g0_after)
+    start = _seeded(model.replace(g0=g0_before), pattern, seed)
+    after = model.replace(g0=g0_after)
     sol = mfsolve(after, start, tsave)
     return xr.Dataset(
         {
@@ -70,14 +68,14 @@ def ramp_hysteresis(
         refuse("g0_low and g0_high", "increasing", f"{g0_low} and {g0_high}")
     times = jnp.linspace(0.0, duration, points)
     couplings = np.linspace(g0_low, g0_high, points)
-    state, branches = _seeded(dataclasses.replace(model, g0=g0_low), pattern, seed), []
+    state, branches = _seeded(model.replace(g0=g0_low), pattern, seed), []
     for ends in ((g0_low, g0_high), (g0_high, g0_low)):
         ramp = PiecewiseLinear(jnp.array([0.0, duration]), jnp.array(ends))
-        sol = mfsolve(dataclasses.replace(model, g0=ramp), state, times)
+        sol = mfsolve(model.replace(g0=ramp), state, times)
         state = sol.final_state
         branches.append(np.abs(np.asarray(sol.overlaps[:, pattern])))
-    theory = jax.vmap(lambda g: retrieval_overlap(dataclasses.replace(model, g0=g), pattern))(jnp.asarray(couplings))
-    constant = dataclasses.replace(model, g0=g0_high)
+    theory = jax.vmap(lambda g: retrieval_overlap(model.replace(g0=g), pattern))(jnp.asarray(couplings))
+    constant = model.replace(g0=g0_high)
     return xr.Dataset(
         {
             "overlap": (("direction", "g0"), np.stack([branches[0], branches[1][::-1]])),

@@ -4,7 +4,7 @@ import io
 import os
 import platform
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -14,22 +14,24 @@ import jax
 import numpy as np
 import xarray as xr
 
-from ..dynamics import SteadyStatus
 from ..mean_field.model import DickeModel
 
-STATUSES = ("converged", "oscillating", "not_converged", "failed")  # the codes 0 to 3 in stored results
 NETCDF: Final = "h5netcdf"
 
 
-def status_codes(status: SteadyStatus) -> np.ndarray:
-    """A `SteadyStatus` of any batch shape as small whole numbers, the positions in `STATUSES`."""
-    matches = [np.asarray(status == getattr(SteadyStatus, name)) for name in STATUSES]
-    return np.argmax(matches, axis=0).astype(np.int8)
+def stacked(runs: Sequence[Any], shape: tuple[int, ...] = (-1,)) -> Any:
+    """Trees of arrays of several runs, such as statuses, as one, with leading axes of this shape."""
+    return jax.tree.map(lambda *parts: np.stack(parts).reshape(*shape, *np.shape(parts[0])), *runs)
 
 
-def status_attributes() -> dict[str, Any]:
-    """The meaning of the codes, in the words of the CF conventions."""
-    return {"flag_values": np.arange(len(STATUSES), dtype=np.int8), "flag_meanings": " ".join(STATUSES)}
+def with_flags(status: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """A status of any batch shape as small whole numbers, and in the CF conventions' words what those that occur mean.
+
+    The numbers are those of this version's vocabulary: a stored result is read by its meanings.
+    """
+    codes, names = np.asarray(status._value).astype(np.int8), list(status._enumeration._name_to_item)
+    occurring = np.unique(codes)
+    return codes, {"flag_values": occurring, "flag_meanings": " ".join(names[code] for code in occurring)}
 
 
 def provenance(model: DickeModel) -> dict[str, Any]:

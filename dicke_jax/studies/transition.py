@@ -1,8 +1,5 @@
 """The retrieval transition, Fig. 3 of the paper: stationary overlaps and photons against the coupling."""
 
-import dataclasses
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,18 +8,21 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .._checks import as_float, check_finite, refuse
+from .._status import Status
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
-from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
+from ..dynamics import EnsembleSolution, SteadyState, check_reaches_steady, solve_ensemble
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.state import stored_pattern
 from ..mean_field.symmetry import SymmetryReduction, reduce_symmetry
 from ..phases import critical_coupling, retrieval_overlap
-from .results import provenance, status_attributes, status_codes
+from .progress import Progress, part_of
+from .results import provenance, stacked, with_flags
 
 RETRIEVED = 0.05  # |xi| from which on a simulated point counts as retrieved
 CURVE_POINTS = 400  # of the theory's lines between the simulated couplings
 CHUNK = 32  # rows between two signs of progress
+OF_MODES = ("overlaps", "occupations", "fluctuations")
 
 
 def retrieval_transition(
@@ -32,7 +32,7 @@ def retrieval_transition(
     tol: float | None = None,
     max_time: float | None = None,
     reduce: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """For every pattern nu, from xi_nu = 1: the stationary |xi_nu| and occupation of mode nu against g0.
 
@@ -75,8 +75,10 @@ def retrieval_transition(
         max_time = (1e6 if model.spins.num_spins is None else 1e4) / float(jnp.min(model.kappa))
 
     reductions = [_reduced(model, nu, reduce) for nu in range(model.num_modes)]
-    runs, all_overlaps, all_occupations = _run_rows(reductions, values, tol, max_time, progress)
-    limit = dataclasses.replace(model, spins=LargeSpins.hypercube(model.num_modes))
+    runs = _run_rows(reductions, values, tol, max_time, progress)
+    all_overlaps, all_occupations, all_fluctuations = (_all_modes(reductions, runs, name) for name in OF_MODES)
+    residual, time = stacked([(run.reduced["residual"], run.reduced["time"]) for run in runs])
+    limit = model.replace(spins=LargeSpins.hypercube(model.num_modes))
     g_crit = np.array([critical_coupling(limit, nu) for nu in range(model.num_modes)])
     span = np.linspace(values[0], values[-1], CURVE_POINTS)
     curve = np.unique(np.append(span, g_crit[(g_crit > span[0]) & (g_crit < span[-1])]))
@@ -85,13 +87,13 @@ def retrieval_transition(
         np.split(np.asarray(part), [values.size], axis=1) for part in (xi_of, photons_of)
     )
 
-    grid, each = ("pattern", "g0"), np.arange(model.num_modes)
-    overlap = all_overlaps[each, :, each]
+    grid, patterns = ("pattern", "g0"), np.arange(model.num_modes)
+    overlap = all_overlaps[patterns, :, patterns]
     others = np.where(np.eye(model.num_modes, dtype=bool)[:, None, :], 0.0, all_overlaps).max(axis=2)
-    status = runs["status"]
-    ended = status <= 1
+    status = stacked([run.status for run in runs])
+    ended = np.asarray((status == Status.successful) | (status == Status.oscillating))
     estimates = np.array(
-        [threshold_from_overlaps(np.asarray(values)[ended[nu]], overlap[nu][ended[nu]]) for nu in each]
+        [threshold_from_overlaps(np.asarray(values)[ended[nu]], overlap[nu][ended[nu]]) for nu in patterns]
     )
     return xr.Dataset(
         {
@@ -99,7 +101,7 @@ def retrieval_transition(
             "overlap_theory": (grid, xi_theory, {"long_name": "|xi| of Eq. 12"}),
             "occupation": (
                 grid,
-                all_occupations[each, :, each],
+                all_occupations[patterns, :, patterns],
                 {"long_name": "stationary occupation of the pattern's mode", "units": "photons per spin"},
             ),
             "occupation_theory": (grid, photons_theory, {"units": "photons per spin"}),
@@ -107,21 +109,21 @@ def retrieval_transition(
             "occupation_curve": (("pattern", "g0_curve"), photons_curve, {"units": "photons per spin"}),
             "fluctuation": (
                 grid,
-                runs["fluctuation"],
+                all_fluctuations[patterns, :, patterns],
                 {"long_name": "standard deviation of the overlap in time, 0 where converged"},
             ),
             "other_overlap": (grid, others, {"long_name": "largest stationary overlap with another pattern"}),
-            "status": (grid, status, status_attributes()),
-            "residual": (grid, runs["residual"], {"long_name": "max |dy/dt|", "units": "min kappa"}),
-            "time": (grid, runs["time"], {"long_name": "when the run ended"}),
-            "num_steps": (grid, runs["num_steps"]),
+            "status": (grid, *with_flags(status)),
+            "residual": (grid, residual, {"long_name": "max |dy/dt|", "units": "min kappa"}),
+            "time": (grid, time, {"long_name": "when the run ended"}),
+            "num_steps": (grid, stacked([run.num_steps for run in runs])),
             "g_crit": ("pattern", g_crit, {"long_name": "critical coupling below Eq. 12"}),
             "g_estimate": ("pattern", estimates[:, 0], {"long_name": "threshold from the simulated points alone"}),
             "g_lower": ("pattern", estimates[:, 1], {"long_name": "largest simulated coupling without retrieval"}),
             "g_upper": ("pattern", estimates[:, 2], {"long_name": "smallest simulated coupling with retrieval"}),
         },
         coords={
-            "pattern": ("pattern", each, {"long_name": "stored pattern, from 0"}),
+            "pattern": ("pattern", patterns, {"long_name": "stored pattern, from 0"}),
             "g0": ("g0", np.asarray(values), {"long_name": "coupling strength", "units": "unit of the rates"}),
             "g0_curve": (
                 "g0_curve",
@@ -170,10 +172,9 @@ def _reduced(model: DickeModel, pattern: int, reduce: bool) -> SymmetryReduction
 
 def _account(reductions: list[SymmetryReduction]) -> str:
     """What was left out, pattern by pattern, and what therefore does not show."""
-    told = [repr(reduction).splitlines() for reduction in reductions]
-    return "\n".join(
-        [f"pattern {nu + 1}: {lines[0].split(': ')[1]}" for nu, lines in enumerate(told)] + [told[0][2].strip()]
-    )
+    texts = [repr(reduction).splitlines() for reduction in reductions]
+    sizes = [f"pattern {nu + 1}: {lines[0].split(': ')[1]}" for nu, lines in enumerate(texts)]
+    return "\n".join([*sizes, texts[0][2].strip()])
 
 
 def _run_rows(
@@ -181,48 +182,47 @@ def _run_rows(
     values: Float[Array, " G"],
     tol: float | None,
     max_time: float,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[dict[str, np.ndarray], Float[np.ndarray, "M G M"], Float[np.ndarray, "M G M"]]:
-    """All patterns times all couplings: what is told of each row, |xi|, and photons."""
-    number = values.size
-    told: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("fluctuation", "status", "residual", "time", "num_steps")
-    }
-    xi, photons = np.zeros((2, len(reductions), number, len(reductions)))
-    for nu, reduction in enumerate(reductions):
-        runs = solve_ensemble(
+    progress: Progress | None,
+) -> list[EnsembleSolution]:
+    """All couplings for each of the patterns."""
+    number, runs = values.size, []
+    for reduction in reductions:
+        run = solve_ensemble(
             _with_couplings(reduction.model, values),
             reduction.state,
-            save=_told,
+            save=_kept,
             chunk=CHUNK,
             tol=tol,
             max_time=max_time,
-            progress=progress and (lambda done, _, nu=nu: progress(nu * number + done, len(reductions) * number)),
+            progress=part_of(progress, number * len(runs), number * len(reductions)),
         )
-        xi[nu][:, reduction.active] = np.abs(runs.reduced["overlaps"])
-        photons[nu][:, reduction.active] = runs.reduced["occupations"]
-        told["fluctuation"].append(runs.reduced["fluctuations"][:, int(np.searchsorted(reduction.active, nu))])
-        told["status"].append(status_codes(runs.status))
-        told["num_steps"].append(runs.num_steps)
-        for name in ("residual", "time"):
-            told[name].append(runs.reduced[name])
-    return {name: np.stack(rows) for name, rows in told.items()}, xi, photons
+        runs.append(run)
+    return runs
+
+
+def _all_modes(
+    reductions: list[SymmetryReduction], runs: list[EnsembleSolution], name: str
+) -> Float[np.ndarray, "M G M"]:
+    """The size of what was kept of every mode, for every run, 0 in modes that were left out."""
+    values = np.zeros((len(runs), len(runs[0].num_steps), len(runs)))
+    for nu, (reduction, run) in enumerate(zip(reductions, runs, strict=True)):
+        values[nu][:, reduction.active] = np.abs(run.reduced[name])
+    return values
 
 
 @eqx.filter_jit
 def _with_couplings(model: DickeModel, values: Float[Array, " G"]) -> DickeModel:
-    return jax.vmap(lambda g0: dataclasses.replace(model, g0=g0))(values)
+    return jax.vmap(lambda g0: model.replace(g0=g0))(values)
 
 
-def _told(end: SteadyState) -> dict[str, Array]:
-    names = "overlaps", "occupations", "fluctuations", "residual", "time"
-    return {name: getattr(end, name) for name in names}
+def _kept(end: SteadyState) -> dict[str, Array]:
+    return {name: getattr(end, name) for name in (*OF_MODES, "residual", "time")}
 
 
 @eqx.filter_jit
 def _theory(limit: DickeModel, values: Float[Array, " G"]) -> tuple[Float[Array, "M G"], Float[Array, "M G"]]:
     def at(g0: Array) -> tuple[Array, Array]:
-        model = dataclasses.replace(limit, g0=g0)
+        model = limit.replace(g0=g0)
         xi = jnp.stack([retrieval_overlap(model, nu) for nu in range(limit.num_modes)])
         return xi, (g0 * xi) ** 2 / (limit.omega_mode**2 + limit.kappa**2 / 4)
 

@@ -32,7 +32,7 @@ def test_the_exact_error_tends_to_the_gaussian_limit():
     """Below threshold, from 4 and 16 spins alone: within 1 %, and much nearer than those are."""
     model = paper(0.4, num_patterns=1)
     state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
-    exact, limit, errors = extrapolated(model, state, [0.0, 1.5, 3.0], {4: 26, 16: 26})
+    exact, limit, errors = extrapolated(model, state, [0.0, 1.5, 3.0], {4: 14, 16: 14})
     assert abs(errors[0, -1] / limit[-1] - 1) > 0.03 and limit[-1] > 1.1 * limit[0]
     np.testing.assert_allclose(exact, limit, rtol=1e-2 / 3)
 
@@ -51,7 +51,7 @@ def test_the_exact_error_of_up_to_32_spins_tends_to_the_gaussian_limit(g0, preci
 @pytest.mark.slow
 def test_two_modes_tend_to_the_gaussian_limit():
     """K = 2 subsets of 1, 2 and 3 spins: all entries of the covariance, extrapolated by a parabola in 1 / N."""
-    model = dataclasses.replace(uneven(2), g0=jnp.array(0.35))
+    model = uneven(2).replace(g0=0.35)
     state = dj.random_state(jax.random.key(0), model, amplitude=0.1)
     times, sizes = [0.0, 0.6], (1, 2, 3)
     runs = [dj.mesolve(model, state, times, size, levels=8) for size in sizes]
@@ -68,10 +68,10 @@ def test_two_modes_tend_to_the_gaussian_limit():
 def test_spins_that_dissipate_tend_to_the_gaussian_limit():
     """Coupled spins that decay and dephase, 2 to 4 of them as sites of their own: what jumps add to N E_N."""
     jumps = dj.LocalDissipation([("decay_x", 0.4), ("dephasing_z", 0.15)])
-    model, times = dataclasses.replace(uneven(1), g0=jnp.array(0.4), dissipation=jumps), [0.0, 1.5, 3.0]
+    model, times = uneven(1).replace(g0=0.4, dissipation=jumps), [0.0, 1.5, 3.0]
     state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
     exact, limit, errors = extrapolated(model, state, times, dict.fromkeys((2, 3, 4), 10))
-    still = dj.gaussian_moments(dataclasses.replace(model, dissipation=None), state, times)
+    still = dj.gaussian_moments(model.replace(dissipation=None), state, times)
     assert abs(float(dj.scaled_error(model, still, state)[1]) / limit[1] - 1) > 0.05
     assert abs(errors[0, -1] / limit[-1] - 1) > 0.02
     np.testing.assert_allclose(exact, limit, rtol=2e-3)
@@ -83,22 +83,22 @@ def test_nan_is_given_up_and_a_batch_lives():
     state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
 
     def run(g0):
-        at = dataclasses.replace(model, g0=g0)
+        at = model.replace(g0=g0)
         moments = dj.gaussian_moments(at, state, [0.0, 1.0])
         return moments.covariance[-1], dj.stationary_covariance(at, normal_state(at)).status
 
     g0 = jnp.array([0.3, jnp.nan, 0.9])
     ends, status = jax.jit(jax.vmap(run))(g0)
     assert np.isfinite(ends[0]).all() and not np.isfinite(ends[1]).any() and np.isfinite(ends[2]).all()
-    for row, name in enumerate(("unique", "moving", "unstable")):
-        assert bool((status == getattr(dj.CovarianceStatus, name))[row])
+    for row, name in enumerate(("successful", "moving", "unstable")):
+        assert bool((status == getattr(dj.Status, name))[row])
 
 
 @pytest.mark.slow
 def test_subsets_that_couple_alike_may_be_split():
     """One subset, or two unequal ones with the same couplings: the same modes, the same whole spin."""
     one = uneven(1)
-    two = dataclasses.replace(one, spins=dj.LargeSpins(dj.DenseCouplings([[1.0, 1.0]]), [0.3, 0.7]))
+    two = one.replace(spins=dj.LargeSpins(dj.DenseCouplings([[1.0, 1.0]]), [0.3, 0.7]))
     state = generic_state(one)
     times = [0.0, 1.0, 2.0]
     whole = dj.gaussian_moments(one, state, times)
@@ -120,7 +120,7 @@ def test_the_diffusion_of_a_jump_is_its_commutators():
         uneven(2, dj.LargeSpins.hypercube(2, gauge=False)), dissipation=dj.LocalDissipation([(L, 0.7)])
     )
     m = generic_state(model).m
-    D = np.asarray(dj.finite_size.fluctuations.diffusion(model, m))[:12, :12].reshape(3, 4, 3, 4)
+    D = np.asarray(dj.finite_size.gaussian.diffusion(model, m))[:12, :12].reshape(3, 4, 3, 4)
     jump = qutip.Qobj(L)
     for k in range(4):
         rho = (qutip.qeye(2) + sum(float(m[a, k]) * SIGMA[a] for a in range(3))) / 2
@@ -141,7 +141,7 @@ TIMES = np.linspace(0.0, 8.0, 33)
 @pytest.mark.parametrize("strength", [0.0, 1.0])
 def test_the_uncertainty_relation_holds_at_all_times(strength):
     """Sigma + (i / 2) W >= 0, from pure spins, where it is saturated at first, and from mixed ones."""
-    model = dataclasses.replace(uneven(2), dissipation=dissipation(strength))
+    model = uneven(2).replace(dissipation=dissipation(strength))
     for state in (dj.random_state(jax.random.key(1), model, amplitude=0.2), generic_state(model)):
         moments = dj.gaussian_moments(model, state, TIMES)
         W = jax.vmap(lambda m: dj.commutators(model, m))(moments.m)
@@ -153,7 +153,7 @@ def test_the_uncertainty_relation_holds_at_all_times(strength):
 
 def test_spins_that_decay_on_their_own_stay_independent():
     """Without coupling the covariance is 1 - m m^T, over the share of the subset, at all times."""
-    model = dataclasses.replace(uneven(2), g0=jnp.array(0.0), dissipation=dissipation(1.0))
+    model = uneven(2).replace(g0=0.0, dissipation=dissipation(1.0))
     moments = dj.gaussian_moments(model, generic_state(model), TIMES)
     for t in (0, 10, 32):
         expected = dj.product_covariance(model, moments.m[t])
@@ -182,7 +182,7 @@ def test_stationary_fluctuations_of_the_normal_state():
         A, D = by_hand(model, -1.0)
         expected = solve_continuous_lyapunov(A, -D)
         got = np.asarray(end.moments.covariance[0])
-        assert end.status == dj.CovarianceStatus.unique and int(end.num_neutral) == 0
+        assert end.status == dj.Status.successful and int(end.num_neutral) == 0
         np.testing.assert_allclose(got[1:, 1:], expected, rtol=1e-8, atol=1e-10)
         assert np.abs(got[0]).max() < 1e-12  # x is at the end of the sphere
         assert float(end.growth_rate) == pytest.approx(np.linalg.eigvals(A).real.max(), abs=1e-9)
@@ -196,9 +196,9 @@ def test_long_times_end_in_the_stationary_covariance():
     state = dj.retrieval_state(model, 0)
     end = dj.stationary_covariance(model, state)
     moments = dj.gaussian_moments(model, state, [0.0, 400.0])
-    assert end.status == dj.CovarianceStatus.unique
+    assert end.status == dj.Status.successful
     np.testing.assert_allclose(end.moments.covariance[0], moments.covariance[-1], atol=1e-6)
-    assert "unique" in repr(end)
+    assert "successful" in repr(end)
 
 
 def test_where_there_is_no_single_stationary_covariance_it_is_told():
@@ -210,7 +210,7 @@ def test_where_there_is_no_single_stationary_covariance_it_is_told():
         "moving": dj.stationary_covariance(dark, dj.stored_pattern(dark)),
     }
     for name, end in ends.items():
-        assert end.status == getattr(dj.CovarianceStatus, name)
+        assert end.status == getattr(dj.Status, name)
         assert np.isnan(end.moments.covariance).all()
     assert int(ends["non_unique"].num_neutral) == 2 * (4 - 3)  # K - M pairs
     assert float(ends["unstable"].growth_rate) > 1e-3
@@ -219,10 +219,10 @@ def test_where_there_is_no_single_stationary_covariance_it_is_told():
 @pytest.mark.slow
 def test_decay_of_single_spins_makes_the_stationary_covariance_unique():
     dark = paper(1.2)
-    weak = dataclasses.replace(dark, dissipation=dj.LocalDissipation([("decay_x", 0.1)]))
+    weak = dark.replace(dissipation=dj.LocalDissipation([("decay_x", 0.1)]))
     relaxed = dj.steadystate(weak, dj.retrieval_state(dark, 0))
     end = dj.stationary_covariance(weak, relaxed.state)
-    assert relaxed.converged and end.status == dj.CovarianceStatus.unique
+    assert relaxed.converged and end.status == dj.Status.successful
     W = dj.commutators(weak, relaxed.state.m)
     assert np.linalg.eigvalsh(np.asarray(end.moments.covariance[0]) + 0.5j * np.asarray(W))[0] > -1e-9
 
@@ -240,9 +240,9 @@ def test_the_light_that_leaves_is_what_the_mode_loses():
     assert 0.0 < np.min(spectrum.squeezing) < 0.6
     matrix = np.asarray(spectrum.quadratures).reshape(-1, 2, 2)
     assert (np.linalg.det(4 * matrix).real > 1 - 1e-6).all()  # no quadrature is squeezed for nothing
-    assert spectrum.status == dj.CovarianceStatus.unique
+    assert spectrum.status == dj.Status.successful
     grown = dj.output_spectrum(paper(0.9, num_patterns=1), normal_state(model), [0.3, 1.5])
-    assert grown.status == dj.CovarianceStatus.unstable and np.isnan(grown.photons).all()
+    assert grown.status == dj.Status.unstable and np.isnan(grown.photons).all()
     dark = dj.output_spectrum(paper(0.0, num_patterns=1), normal_state(model), [0.3, 1.5])
     np.testing.assert_allclose(dark.photons, 0.0, atol=1e-14)
     np.testing.assert_allclose(dark.squeezing, 1.0, atol=1e-12)
@@ -256,7 +256,7 @@ def test_each_of_two_modes_sends_out_what_it_loses():
     end, omega = dj.stationary_covariance(model, state), np.linspace(-80.0, 80.0, 16001)
     photons = np.diagonal(np.einsum("qmqn->mn", end.moments.mode_covariance[0])) - 0.5
     flux = np.trapezoid(dj.output_spectrum(model, state, omega).photons, omega, axis=0) / (2 * np.pi)
-    assert end.status == dj.CovarianceStatus.unique and photons.min() > 1e-3
+    assert end.status == dj.Status.successful and photons.min() > 1e-3
     np.testing.assert_allclose(flux, np.asarray(model.kappa) * photons, rtol=2e-3)
 
 

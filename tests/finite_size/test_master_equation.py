@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import types
 from pathlib import Path
 
@@ -107,21 +108,33 @@ CASES = {
     "M = 1, N = 2": (uneven(1), 2, 16, from_single_spins),
     "M = 1, N = 3": (uneven(1), 3, 16, from_single_spins),
     "M = 1, N = 4": (uneven(1), 4, 18, from_single_spins),
-    "M = 2, N = 1": (dataclasses.replace(uneven(2), g0=jnp.array(0.45)), 1, 8, from_single_spins),
-    "M = 2, N = 2": (dataclasses.replace(uneven(2), g0=jnp.array(0.3)), 2, 8, from_large_spins),
+    "M = 2, N = 1": (uneven(2).replace(g0=0.45), 1, 8, from_single_spins),
+    "M = 2, N = 2": (uneven(2).replace(g0=0.3), 2, 8, from_large_spins),
 }
 SLOW = ("M = 1, N = 2", "M = 1, N = 3", "M = 2, N = 2")
+
+
+@functools.cache
+def exact(name):
+    model, size, levels, _ = CASES[name]
+    return dj.mesolve(model, pure_state(model), TIMES, size, levels=26 if model.num_modes == 1 else levels)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 def test_moments_against_qutip_in_the_laboratory_frame(name):
     model, size, levels, spin_space = CASES[name]
-    state = pure_state(model)
-    run = dj.mesolve(model, state, TIMES, size, levels=26 if model.num_modes == 1 else levels)
+    state, run = pure_state(model), exact(name)
     assert run.successful
     K = model.num_subsets
     agree(run, *laboratory(model, state, (size,) * K, TIMES, levels, spin_space), K)
     assert np.abs(run.moments.spin_mode_covariance[-1]).max() > 0.05  # there is something that mean field leaves out
+
+
+def test_two_modes_and_two_subsets_are_within_the_bound_of_the_theorem():
+    model, run = CASES["M = 2, N = 1"][0], exact("M = 2, N = 1")
+    check = dj.check_theorem(model, run.moments, dj.mfsolve(model, pure_state(model), TIMES))
+    assert run.successful and check.holds
+    assert float(check.scaled_error[0]) == pytest.approx(6.0, rel=1e-9)
 
 
 ANY_JUMP = np.array([[0.3 + 0.1j, 0.7j], [-0.4, 0.2 - 0.5j]])
@@ -136,7 +149,7 @@ DISSIPATIVE = {
 def dissipative(name):
     gauge, size, jumps = DISSIPATIVE[name]
     model = uneven(1, dj.LargeSpins.hypercube(1, gauge=gauge))
-    return dataclasses.replace(model, dissipation=dj.LocalDissipation(jumps)), size, jumps
+    return model.replace(dissipation=dj.LocalDissipation(jumps)), size, jumps
 
 
 @pytest.mark.parametrize(
@@ -160,7 +173,7 @@ def test_single_spins_without_coupling_follow_the_mean_field_and_the_gaussian_co
     model, size, _ = dissipative("one subset")
     ramp = dj.PiecewiseLinear([0.0, 0.5, 1.0], [0.0, 0.8, 0.3])
     model = dataclasses.replace(
-        model, g0=jnp.array(0.0), dissipation=dj.LocalDissipation([("decay_x", ramp), ("dephasing_y", 0.2)])
+        model, g0=0.0, dissipation=dj.LocalDissipation([("decay_x", ramp), ("dephasing_y", 0.2)])
     )
     state = generic_state(model)
     run, limit = dj.mesolve(model, state, TIMES, size, levels=14), dj.gaussian_moments(model, state, TIMES)
@@ -172,7 +185,7 @@ def test_single_spins_without_coupling_follow_the_mean_field_and_the_gaussian_co
 @pytest.mark.slow
 def test_single_spins_that_do_not_dissipate_are_large_spins():
     model = uneven(1)
-    still = dataclasses.replace(model, dissipation=dj.LocalDissipation([("decay_x", 0.0)]))
+    still = model.replace(dissipation=dj.LocalDissipation([("decay_x", 0.0)]))
     alone, large = (dj.mesolve(m, pure_state(model), TIMES, 3, levels=14) for m in (still, model))
     np.testing.assert_allclose(alone.moments.m, large.moments.m, atol=1e-8)
     np.testing.assert_allclose(alone.moments.alpha, large.moments.alpha, atol=1e-8)
@@ -182,7 +195,7 @@ def test_single_spins_that_do_not_dissipate_are_large_spins():
 
 def test_the_exact_route_does_not_know_the_mean_field_equations():
     folder = Path(dj.__file__).parent / "finite_size"
-    for name in ("lindblad", "large_spin_space", "single_spins", "cut_off", "moments"):
+    for name in ("master_equation", "spin_space", "single_spins", "photon_cutoff", "moments"):
         tree = ast.parse((folder / f"{name}.py").read_text())
         imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert not imported & {"equations", "dynamics", "observables", "phases"}
@@ -193,7 +206,7 @@ def test_unequal_subsets_that_a_sample_of_patterns_has():
     """Sizes 1 and 2 from three spins, mapped; every spin by itself in QuTiP, before the mapping."""
     mapped = dj.map_to_large_spins([[1, 1, -1], [1, -1, -1]])
     assert sorted(np.asarray(mapped.spins.subset_sizes)) == [1, 2]
-    model = dataclasses.replace(uneven(2), spins=mapped.spins, g0=jnp.array(0.4))
+    model = uneven(2).replace(spins=mapped.spins, g0=0.4)
     state = pure_state(model, seed=3, amplitude=0.05)
     run = dj.mesolve(model, state, TIMES, levels=8)
     sizes = tuple(int(n) for n in mapped.spins.subset_sizes)
@@ -207,7 +220,7 @@ def test_unequal_subsets_that_a_sample_of_patterns_has():
 def test_a_ramp_is_followed_exactly():
     """Rates that depend on time, against QuTiP for one spin that is kicked: g0 jumps from 0 within a short ramp."""
     ramp = dj.PiecewiseLinear([0.0, 0.5, 0.6], [0.0, 0.0, 0.9])
-    model = dataclasses.replace(uneven(1), g0=ramp)
+    model = uneven(1).replace(g0=ramp)
     state = dj.MeanFieldState(jnp.array([[0.0], [0.6], [0.8]]), jnp.array([0.2 + 0.1j]))
     run = dj.mesolve(model, state, [0.0, 1.5], 1, levels=14)
     a, sigma = qutip.tensor(qutip.qeye(2), qutip.destroy(14)), [qutip.sigmax(), qutip.sigmay(), qutip.sigmaz()]
@@ -224,33 +237,33 @@ def test_a_ramp_is_followed_exactly():
 
 
 def test_a_cut_off_that_is_too_low_is_told():
-    weak, strong = uneven(1), dataclasses.replace(uneven(1), g0=jnp.array(2.5))
+    weak, strong = uneven(1), uneven(1).replace(g0=2.5)
     high, low = (dj.mesolve(model, pure_state(weak), TIMES, 4, levels=26) for model in (weak, strong))
-    assert low.status == dj.MasterStatus.cut_off and not low.successful
+    assert low.status == dj.Status.cut_off and not low.successful
     assert "use more levels" in repr(low)
     assert high.successful and float(high.top_population.max()) < 1e-6 < 1e-4 < float(low.top_population.max())
 
 
 def test_levels_are_as_many_as_it_takes():
     """None asked for: more than the first try where the coupling is strong; where no more fit, the last run says so."""
-    model = dataclasses.replace(uneven(1), g0=jnp.array(2.5))
-    run = dj.mesolve(model, pure_state(model), TIMES, 1)
-    given = dj.mesolve(model, pure_state(model), TIMES, 1, levels=10)
-    assert run.successful and given.status == dj.MasterStatus.cut_off
-    enough = dj.mesolve(model, pure_state(model), TIMES, 1, levels=32)
+    model = uneven(1).replace(g0=1.2)
+    run = dj.mesolve(model, pure_state(model), TIMES, 4)
+    given, enough = (dj.mesolve(model, pure_state(model), TIMES, 4, levels=levels) for levels in (10, 26))
+    assert run.successful and given.status == dj.Status.cut_off
     np.testing.assert_allclose(run.moments.covariance, enough.moments.covariance, atol=1e-4)
     assert np.abs(given.moments.covariance - enough.moments.covariance).max() > 1e-3
 
     with pytest.raises(ValueError, match="levels must be given where arguments are traced; got None"):
-        jax.eval_shape(lambda g0: dj.mesolve(dataclasses.replace(model, g0=g0), pure_state(model), TIMES, 1), 0.5)
+        jax.eval_shape(lambda g0: dj.mesolve(model.replace(g0=g0), pure_state(model), TIMES, 4), 0.5)
 
     tried = []
 
     def attempt(levels):
         tried.append(levels)
-        return types.SimpleNamespace(status=dj.MasterStatus.cut_off, top_population=np.array([[1e-3, 1e-9]]))
+        return types.SimpleNamespace(status=dj.Status.cut_off, top_population=np.array([[1e-3, 1e-9]]))
 
-    with_enough_levels(attempt, lambda levels: levels[0] < 100, 2, 1e-6)
+    two_modes = uneven(2)
+    with_enough_levels(attempt, lambda levels: levels[0] < 100, two_modes, pure_state(two_modes), 1e-6)
     assert tried == [(10, 10), (20, 10), (40, 10), (80, 10)]
 
 
@@ -267,7 +280,7 @@ def test_the_frame_follows_the_mode():
 def test_too_few_steps_are_a_failure():
     model = uneven(1)
     run = dj.mesolve(model, pure_state(model), TIMES, 2, levels=4, max_steps=3)
-    assert run.status == dj.MasterStatus.failed and not run.successful
+    assert run.status == dj.Status.failed and not run.successful
 
 
 @pytest.mark.slow

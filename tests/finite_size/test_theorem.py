@@ -1,6 +1,7 @@
 """The theorem in numbers: E_N(t), its initial value, its bound, and what follows from it."""
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -27,7 +28,7 @@ def test_a_pure_product_state_starts_at_2K_plus_M(num_modes):
 def test_mixed_spins_and_unequal_subsets_by_hand():
     """Subsets of 1 and 3 spins of length s: sum_a <(S_a/N_k)^2> - m_a^2 = (3 - s^2) / N_k, times N = 2, plus M."""
     spins = dj.LargeSpins(dj.DenseCouplings([[1.0, 1.0], [1.0, -1.0]]), [0.25, 0.75], 4)
-    model = dataclasses.replace(uneven(2), spins=spins)
+    model = uneven(2).replace(spins=spins)
     m = 0.6 * dj.random_state(jax.random.key(0), model).m
     by_hand = 2 * ((3 - 0.36) / 1 + (3 - 0.36) / 3) + 2
     assert float(dj.initial_error(model, dj.MeanFieldState(m, np.zeros(2)))) == pytest.approx(by_hand, rel=1e-12)
@@ -50,6 +51,7 @@ def test_constants_as_the_supplement_prints_them(num_modes):
         np.testing.assert_allclose(got, expected, rtol=1e-13)
 
 
+@functools.cache
 def exact(g0):
     """Four spins, for which E_N is largest: the run, and the mean field at its times."""
     model = paper(g0, num_patterns=1)
@@ -70,15 +72,6 @@ def test_the_bound_is_never_violated(g0):
         assert float(check.log_looseness[0]) == 0.0 and (np.diff(check.log_looseness) > 0).all()
         np.testing.assert_allclose(4 * check.error, check.scaled_error)
         assert (np.asarray(check.deviation[1:]) > 1e-5).all()  # few spins do leave the mean field
-
-
-def test_two_modes_and_two_subsets_are_within_the_bound():
-    model = dataclasses.replace(uneven(2), g0=jnp.array(0.45))
-    state, times = dj.random_state(jax.random.key(0), model, amplitude=0.1), np.array([0.0, 0.4, 1.1])
-    run = dj.mesolve(model, state, times, 1, levels=8)
-    check = dj.check_theorem(model, run.moments, dj.mfsolve(model, state, times))
-    assert run.successful and check.holds
-    assert float(check.scaled_error[0]) == pytest.approx(6.0, rel=1e-9)
 
 
 def test_each_lemma_bounds_the_rate_of_its_own_terms():

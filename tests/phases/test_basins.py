@@ -188,7 +188,7 @@ def study():
     told = []
     model = dataclasses.replace(paper(num_patterns=2), dissipation=WEAK_DECAY)
     data = dj.studies.retrieval_basins(
-        model, KEY, g0=[0.5, 1.5], strength=[0.1, 0.3], progress=lambda *n: told.append(n), **QUICK
+        KEY, model, g0=[0.5, 1.5], strength=[0.1, 0.3], progress=lambda *n: told.append(n), **QUICK
     )
     assert told[0] == (0, 64) and told[-1] == (64, 64) and all(a <= b for a, b in itertools.pairwise(told))
     return data
@@ -214,7 +214,7 @@ def test_study_takes_a_function_that_makes_the_model(study):
     def make(g0):
         return dataclasses.replace(paper(g0, num_patterns=2), dissipation=WEAK_DECAY)
 
-    data = dj.studies.retrieval_basins(make, KEY, g0=[1.5], strength=[0.3], **QUICK)
+    data = dj.studies.retrieval_basins(KEY, make, g0=[1.5], strength=[0.3], **QUICK)
     np.testing.assert_array_equal(data.overlap[0, 0], study.overlap.sel(g0=1.5, strength=0.3))
 
 

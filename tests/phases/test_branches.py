@@ -124,7 +124,7 @@ def test_phases_over_two_parameters(tmp_path):
     g0, omega = np.array([0.6, 0.72, 0.9]), np.array([1.0, 3.0])
     told = []
     data = dj.studies.phase_diagram(
-        paper(1.0, 2), KEY, ("g0", g0), (("omega_mode", 0), omega), progress=lambda *n: told.append(n)
+        KEY, paper(1.0, 2), ("g0", g0), (("omega_mode", 0), omega), progress=lambda *n: told.append(n)
     )
     assert told[-1] == (6, 6) and data.complete.all()
     for i, frequency in enumerate(omega):
