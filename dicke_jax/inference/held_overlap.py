@@ -5,7 +5,6 @@
 Unknown are log g0 and the other overlaps in units of s, M numbers; g0 is a smooth function of s^2.
 """
 
-import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -44,18 +43,18 @@ class HeldBranch(eqx.Module):
 def defect(v: Vector, args: tuple[DickeModel, Int[Array, ""], Float[Array, ""]]) -> Vector:
     """(P - xi)_mu / s for the other overlaps, log(P_nu / s) for the pattern's own, in whose place v has log g0."""
     model, nu, s = args
-    own = jnp.arange(model.num_modes) == nu
+    chosen = jnp.arange(model.num_modes) == nu
     lengths = jnp.full(model.num_subsets, jnp.sign(model.omega_mode[nu]))
-    at = dataclasses.replace(model, g0=jnp.exp(v[nu]))
-    result = resulting_overlaps(at, s * jnp.where(own, 1, v), lengths) / s
+    at = model.replace(g0=jnp.exp(v[nu]))
+    result = resulting_overlaps(at, s * jnp.where(chosen, 1, v), lengths) / s
     sustained = jnp.where(result > 0, result, jnp.nan)  # a field that turns the overlap round has no threshold
-    return jnp.where(own, jnp.log(jnp.where(own, sustained, 1)), result - v)
+    return jnp.where(chosen, jnp.log(jnp.where(chosen, sustained, 1)), result - v)
 
 
 @eqx.filter_jit
 def held_branch(model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], held: Float[Array, " S"]) -> HeldBranch:
     """From g0 = `first`, by Polyak's descent to a large overlap, and along the branch by Newton's method."""
-    own = jnp.arange(model.num_modes) == nu
+    chosen = jnp.arange(model.num_modes) == nu
     optimizer = optax.polyak_sgd(
         max_learning_rate=jnp.inf
     )  # loss / |slope|^2: log P_nu is concave, and no step too far
@@ -72,7 +71,7 @@ def held_branch(model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], 
 
     def descend(s: Float[Array, ""]) -> tuple[Vector, Array]:
         def alone(log_g0: Float[Array, "1"]) -> Vector:
-            return jnp.where(own, log_g0, 0)  # no other overlap yet
+            return jnp.where(chosen, log_g0, 0)  # no other overlap yet
 
         def loss(log_g0: Float[Array, "1"]) -> Float[Array, ""]:
             return jnp.abs(defect(alone(log_g0), (model, nu, s))[nu])
@@ -85,8 +84,8 @@ def held_branch(model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], 
         at, losses = steps(optimizer, loss, start(optimizer, log_g0), DESCENT_STEPS)
         v = solve(alone(at.best), s)
         # where jumps act, so strong a coupling that it weakens the overlap sustains one too
-        own_branch = (pull_at(v, s) > WEAKEST_PULL) & (jnp.max(jnp.abs(jnp.where(own, 0, v))) < 1)
-        return jnp.where(own_branch, v, jnp.nan), losses
+        on_branch = (pull_at(v, s) > WEAKEST_PULL) & (jnp.max(jnp.abs(jnp.where(chosen, 0, v))) < 1)
+        return jnp.where(on_branch, v, jnp.nan), losses
 
     strong = jnp.asarray(STRONG, held.dtype)
     starts, losses = jax.vmap(descend)(strong)

@@ -62,7 +62,7 @@ def test_samples_agree_with_the_fisher_information_where_much_is_known():
     data = dj.TimeTrace(times, clean + 0.02 * np.random.default_rng(0).normal(size=clean.shape), 0.02, given)
     found = dj.fit(START, data, free=("g0", "overlap"))
     samples = dj.sample_posterior(found, KEY, num_samples=250, num_warmup=100)
-    assert found.converged and (samples.r_hat < 1.03).all() and samples.num_divergent == 0
+    assert found.successful and (samples.r_hat < 1.03).all() and samples.num_divergent == 0
     logs = np.log(np.asarray(samples.rates)).reshape(-1, 2)
     assert (np.asarray(samples.effective_samples) > 250).all()
     off = (logs.mean(axis=0) - np.log(np.asarray(found.rates))) / np.asarray(found.standard_errors)
