@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from problems import differences, paper
-from thresholds import existence
 
 import dicke_jax as dj
 from dicke_jax._status import Status
+
+from .thresholds import existence
 
 KEY = jax.random.key(0)
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from problems import differences, paper
 from scipy.optimize import minimize
-from thresholds import existence, sampled
 
 import dicke_jax as dj
 from dicke_jax.inference.threshold_inversion import ThresholdTarget
+
+from .thresholds import existence, sampled
 
 
 def test_inversion_finds_the_nearest_rates_of_all():

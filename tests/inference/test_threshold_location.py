@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from problems import differences, paper
-from thresholds import existence, sampled
 
 import dicke_jax as dj
 from dicke_jax.inference.held_overlap import defect
 from dicke_jax.inference.threshold_location import relaxed_overlap
+
+from .thresholds import existence, sampled
 
 
 @pytest.mark.parametrize("start", [0.2, 4.0])
