@@ -8,6 +8,9 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+# How things end
+from ._status import Status as Status
+
 # What is stored
 from .couplings import AbstractCouplings as AbstractCouplings
 from .couplings import DenseCouplings as DenseCouplings
@@ -41,7 +44,6 @@ from .dynamics import BilinearTaylor as BilinearTaylor
 from .dynamics import ReplayAdjoint as ReplayAdjoint
 from .dynamics import MFSolution as MFSolution
 from .dynamics import SteadyState as SteadyState
-from .dynamics import SteadyStatus as SteadyStatus
 from .dynamics import mfsolve as mfsolve
 from .dynamics import steadystate as steadystate
 from .dynamics import EnsembleSolution as EnsembleSolution

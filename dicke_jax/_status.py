@@ -16,7 +16,7 @@ class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
 
     successful = ""
     oscillating = "oscillating: still moving at the end, without a trend over the last half of the run"
-    not_converged = "not converged: the tolerance was not met; a longer run or more steps may"
+    not_converged = "not converged: still on its way at the end; a longer max_time, or more steps, may do"
     failed = "failed: the computation broke down or met numbers that are not finite"
     interrupted = "interrupted: the best so far"
     cut_off = "cut off: the highest photon level kept is populated; use more levels"
@@ -36,6 +36,13 @@ def name_of(status: Any) -> str:
 def text_of(status: Any) -> str:
     """The text of one status."""
     return Status[status] or "successful"
+
+
+def worst_text(status: Any) -> str:
+    """The text of the first status, of one or of a batch, that is not successful."""
+    codes = np.ravel(status._value)
+    bad = codes[codes != np.asarray(Status.successful._value)]
+    return Status._index_to_message[int(bad[0])] if bad.size else "successful"  # pyright: ignore
 
 
 def is_successful(status: Any) -> Array:

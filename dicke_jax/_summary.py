@@ -52,7 +52,9 @@ def _shown(value: Any) -> str:
     if isinstance(value, Status):
         if not np.ndim(value._value):
             return text_of(value)
-        return ", ".join(f"{number} {name}" for name, number in counts(value).items())
+        found = counts(value)
+        good = f"{found.pop('successful', 0)} of {np.size(value._value)} successful"
+        return ", ".join([good, *(f"{number} {name}" for name, number in found.items())])
     numbers = np.asarray(value)
     if numbers.ndim == 0:
         return f"{numbers.item():.6g}" if np.issubdtype(numbers.dtype, np.inexact) else f"{numbers.item()}"

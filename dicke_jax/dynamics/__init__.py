@@ -1,5 +1,7 @@
 """The course in time: trajectories, and where they end."""
 
+from .._status import Status as _S
+from ._loop import ReplayAdjoint as ReplayAdjoint
 from .attractor_kind import Attractor as Attractor
 from .attractor_kind import AttractorKind as AttractorKind
 from .attractor_kind import attractor as attractor
@@ -7,11 +9,13 @@ from .ensemble import EnsembleSolution as EnsembleSolution
 from .ensemble import solve_ensemble as solve_ensemble
 from .lyapunov import LyapunovExponent as LyapunovExponent
 from .lyapunov import lyapunov_exponent as lyapunov_exponent
-from .replay_adjoint import ReplayAdjoint as ReplayAdjoint
 from .steady_state import SteadyState as SteadyState
-from .steady_state import SteadyStatus as SteadyStatus
 from .steady_state import check_reaches_steady as check_reaches_steady
 from .steady_state import steadystate as steadystate
 from .taylor_solver import BilinearTaylor as BilinearTaylor
 from .trajectory import MFSolution as MFSolution
 from .trajectory import mfsolve as mfsolve
+
+
+class SteadyStatus:  # TEMPORARY until rooms are merged
+    converged, oscillating, not_converged, failed = _S.successful, _S.oscillating, _S.not_converged, _S.failed

@@ -9,14 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_all, known
+from .._checks import check_all
+from .._status import Status, where
+from .._summary import AbstractResult, Rows
 from .._typing import RealState, RealStates
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
+from .integrate import integrate
 from .lyapunov import lyapunov_exponent
-from .steady_state import SteadyStatus, check_reaches_steady, steadystate
-from .taylor_solver import in_one_kernel
+from .steady_state import check_reaches_steady, steadystate
 from .trajectory import check_model_and_state, default_solver, default_tolerance, without_nan
 
 CHAOS = 5.0  # e-foldings of a deviation, in each half of the run, from which on its growth is exponential
@@ -39,7 +41,10 @@ class AttractorKind(eqx.Enumeration):
     failed = "failed: the integration broke down or met numbers that are not finite"
 
 
-class Attractor(eqx.Module):
+KINDS = ("fixed_point", "limit_cycle", "quasiperiodic", "chaotic", "undecided", "failed")
+
+
+class Attractor(AbstractResult):
     """What a run ended in; under `jax.vmap` every array has leading batch axes.
 
     - `kind`: an `AttractorKind`; `AttractorKind[kind]` is its text.
@@ -47,6 +52,7 @@ class Attractor(eqx.Module):
     - `period`: of a limit cycle, else NaN.
     - `overlaps`, `fluctuations`: (M,), averages of xi_mu and their standard deviations, as in `SteadyState`.
     - `state`: the `MeanFieldState` at the end.
+    - `status`: a `Status`: successful, not_converged where the kind is undecided, failed.
     """
 
     kind: AttractorKind
@@ -56,23 +62,21 @@ class Attractor(eqx.Module):
     overlaps: Float[Array, "*batch M"]
     fluctuations: Float[Array, "*batch M"]
     state: MeanFieldState
+    status: Status
 
-    def __repr__(self) -> str:
-        if not known(self.exponent):
-            return eqx.tree_pformat(self)
-        rows = [f"Attractor: {self.overlaps.shape[-1]} patterns, {self.exponent.dtype}"]
+    def _heading(self) -> str:
+        return f"Attractor: {self.overlaps.shape[-1]} patterns, {self.exponent.dtype}"
+
+    def _rows(self) -> Rows:
         if self.exponent.ndim:
-            for name in ("fixed_point", "limit_cycle", "quasiperiodic", "chaotic", "undecided", "failed"):
-                count = int(np.sum(np.asarray(self.kind == getattr(AttractorKind, name))))
-                rows.append(f"  {name:13} {count} of {self.exponent.size}")
-            return "\n".join(rows)
-        rows.append(f"  kind          {AttractorKind[self.kind]}")
-        rows.append(f"  exponent      {float(self.exponent):.4g} +- {float(self.error):.2g}")
-        rows.append(f"  period        {float(self.period):.6g}")
-        for name in ("overlaps", "fluctuations"):
-            values = np.asarray(getattr(self, name))
-            rows.append(f"  {name:13} " + np.array2string(values, precision=4, suppress_small=True, threshold=8))
-        return "\n".join(rows)
+            for name in KINDS:
+                number = int(np.sum(np.asarray(self.kind == getattr(AttractorKind, name))))
+                yield name, f"{number} of {self.exponent.size}"
+            return
+        yield "kind", AttractorKind[self.kind]
+        yield "exponent", f"{float(self.exponent):.4g} +- {float(self.error):.2g}"
+        for name in ("period", "overlaps", "fluctuations"):
+            yield name, getattr(self, name)
 
 
 def attractor(
@@ -124,14 +128,16 @@ def attractor(
     end = steadystate(model, state, max_time=max_time, tol=tol)
     run = lyapunov_exponent(model, end.state, key=key, window=window, num_windows=num_windows)
     period = _period(model, run.final_state.to_real(model))
-    failed = (end.status == SteadyStatus.failed) | ~run.successful
+    failed = (end.status == Status.failed) | ~run.successful
     kind = name_kind(end.status, failed, run.exponent, run.error, run.growth, run.time, jnp.isfinite(period))
     period = jnp.where(kind == AttractorKind.limit_cycle, period, jnp.nan)
-    return Attractor(kind, run.exponent, run.error, period, end.overlaps, end.fluctuations, run.final_state)
+    status = where(kind == AttractorKind.undecided, Status.not_converged, Status.successful)
+    status = where(failed, Status.failed, status)
+    return Attractor(kind, run.exponent, run.error, period, end.overlaps, end.fluctuations, run.final_state, status)
 
 
 def name_kind(
-    status: SteadyStatus,
+    status: Status,
     failed: Array,
     exponent: Array,
     error: Array,
@@ -147,11 +153,11 @@ def name_kind(
     scatter = error * jnp.sqrt(2.0).astype(error.dtype) * duration / 2  # of the growth in half of the run
     neutral = (jnp.abs(second) < NEUTRAL) & (jnp.abs(first) < CHAOS) & (scatter < NEUTRAL)
     kind = AttractorKind.where(
-        neutral & (status == SteadyStatus.oscillating), AttractorKind.quasiperiodic, AttractorKind.undecided
+        neutral & (status == Status.oscillating), AttractorKind.quasiperiodic, AttractorKind.undecided
     )
     kind = AttractorKind.where(returns & ~grows, AttractorKind.limit_cycle, kind)
     kind = AttractorKind.where(grows, AttractorKind.chaotic, kind)
-    kind = AttractorKind.where(decays | (status == SteadyStatus.converged), AttractorKind.fixed_point, kind)
+    kind = AttractorKind.where(decays | (status == Status.successful), AttractorKind.fixed_point, kind)
     return AttractorKind.where(failed, AttractorKind.failed, kind)
 
 
@@ -213,21 +219,9 @@ def _first_return(centred: Float[Array, "S n"], spread2: Array) -> tuple[Array, 
 def _follow(model: DickeModel, y: RealState, times: Float[Array, " T"]) -> RealStates:
     tolerance = default_tolerance(model.dtype)
     controller = dfx.PIDController(tolerance, tolerance, dtmin=1e-3 * jnp.finfo(model.dtype).eps * times[-1])
-    solver, saveat = default_solver(model, tolerance), dfx.SaveAt(ts=times)
-    sol = dfx.diffeqsolve(
-        dfx.ODETerm(mean_field_equations),
-        solver,
-        times[0],
-        times[-1],
-        None,
-        y,
-        args=model,
-        saveat=saveat,
-        stepsize_controller=controller,
-        max_steps=None,
-        adjoint=in_one_kernel(dfx.ForwardMode(), model, solver, controller, saveat),
-        throw=False,
-    )
+    saveat = dfx.SaveAt(t0=True, ts=times[1:-1], t1=True)
+    solver = default_solver(model, tolerance)
+    sol = integrate(model, y, times[0], times[-1], saveat, solver=solver, stepsize_controller=controller)
     assert sol.ys is not None
     return sol.ys
 

@@ -9,18 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_all, check_count, known, refuse
+from .._checks import check_all, check_count, refuse
+from .._status import Status, where
+from .._summary import AbstractResult, Rows
 from .._typing import RealState
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
+from .integrate import integrate
 from .steady_state import check_reaches_steady
 from .trajectory import check_model_and_state, check_tolerance, without_nan
 
 NUM_BLOCKS = 10  # of windows, whose means give the standard error
 
 
-class LyapunovExponent(eqx.Module):
+class LyapunovExponent(AbstractResult):
     """The largest Lyapunov exponent of a run; under `jax.vmap` every array has leading batch axes.
 
     - `exponent`: in the unit of the rates; NaN where the run failed, which `status` tells.
@@ -28,7 +31,7 @@ class LyapunovExponent(eqx.Module):
       under which deviations grow like t, has an exponent of order log(t) / t at any finite time t.
     - `growth`: (W,), the logarithm of the deviation's growth in each window.
     - `time`: the time that the windows cover.
-    - `status`: a `diffrax.RESULTS`; `diffrax.RESULTS[status]` is its text.
+    - `status`: a `Status`: successful where the run covered its time with finite numbers.
     - `final_state`: the `MeanFieldState` after the last window.
     """
 
@@ -36,7 +39,7 @@ class LyapunovExponent(eqx.Module):
     error: Float[Array, "*batch"]
     growth: Float[Array, "*batch W"]
     time: Float[Array, "*batch"]
-    status: dfx.RESULTS
+    status: Status
     final_state: MeanFieldState
 
     @property
@@ -44,24 +47,14 @@ class LyapunovExponent(eqx.Module):
         """W, the number of windows after the transient."""
         return self.growth.shape[-1]
 
-    @property
-    def successful(self) -> Array:
-        """Whether the run covered its time with finite numbers; one for each row of a batch."""
-        return jnp.asarray(self.status == dfx.RESULTS.successful)
+    def _heading(self) -> str:
+        return f"LyapunovExponent: {self.num_windows} windows over t = {np.max(self.time):g}, {self.exponent.dtype}"
 
-    def __repr__(self) -> str:
-        if not known(self.exponent):
-            return eqx.tree_pformat(self)
-        values, errors, good = (np.asarray(x) for x in (self.exponent, self.error, self.successful))
-        rows = [f"LyapunovExponent: {self.num_windows} windows over t = {np.max(self.time):g}, {values.dtype}"]
-        if values.ndim:
-            rows.append(f"  batch     {values.shape}, successful {good.sum()} of {good.size}")
-            if good.any():
-                rows.append(f"  exponent  {values[good].min():.4g} to {values[good].max():.4g}")
-        else:
-            rows.append(f"  status    {'successful' if good else dfx.RESULTS[self.status]}")
-            rows.append(f"  exponent  {values:.4g} +- {errors:.2g}")
-        return "\n".join(rows)
+    def _rows(self) -> Rows:
+        if not self.exponent.ndim:
+            yield "exponent", f"{self.exponent:.4g} +- {self.error:.2g}"
+        elif (good := np.asarray(self.exponent)[np.asarray(self.successful)]).size:
+            yield "exponent", f"{good.min():.4g} to {good.max():.4g}"
 
 
 def lyapunov_exponent(
@@ -138,39 +131,35 @@ def _tangent_run(
     window = jnp.where(valid, window, jnp.ones_like(window))
 
     def advance(
-        carry: tuple[RealState, RealState, dfx.RESULTS], _: None
-    ) -> tuple[tuple[RealState, RealState, dfx.RESULTS], Array]:
+        carry: tuple[RealState, RealState, Status], _: None
+    ) -> tuple[tuple[RealState, RealState, Status], Array]:
         y, v, status = carry
-        sol = dfx.diffeqsolve(
-            dfx.ODETerm(_with_tangent),
-            dfx.Dopri8(),
+        sol = integrate(
+            model,
+            (y, v),
             jnp.zeros_like(window),
             window,
-            None,
-            (y, v),
-            args=model,
-            saveat=dfx.SaveAt(t1=True),
+            dfx.SaveAt(t1=True),
+            solver=dfx.Dopri8(),
             stepsize_controller=dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * window),
-            max_steps=None,
-            adjoint=dfx.ForwardMode(),
-            throw=False,
+            term=TANGENT,
         )
         assert sol.ys is not None
         end, moved = jax.tree.map(lambda saved: saved[0], sol.ys)
         size = _norm(moved)
-        fine = (sol.result == dfx.RESULTS.successful) & jnp.isfinite(size) & jnp.isfinite(_norm(end)) & (size > 0)
-        broken = _where(sol.result == dfx.RESULTS.successful, dfx.RESULTS.nonfinite, sol.result)
-        first = (status == dfx.RESULTS.successful) & ~fine
-        status = _where(first, broken, status)
+        result: Any = Status.promote(sol.result)
+        fine = (result == Status.successful) & jnp.isfinite(size) & jnp.isfinite(_norm(end)) & (size > 0)
+        broken = where(result == Status.successful, Status.nonfinite, result)
+        status = where((status == Status.successful) & ~fine, broken, status)
         # a broken run stands still: an adaptive solver would never get past NaN
         y = jax.tree.map(lambda new, old: jnp.where(fine, new, old), end, y)
         v = jax.tree.map(lambda new, old: jnp.where(fine, new / size, old), moved, v)
         return (y, v, status), jnp.where(fine, jnp.log(size), jnp.nan)
 
-    start = y0, _first_tangent(key, model, y0), jax.tree.map(jnp.asarray, dfx.RESULTS.successful)
+    start = y0, _first_tangent(key, model, y0), jax.tree.map(jnp.asarray, Status.successful)
     (y, _, status), growth = jax.lax.scan(advance, start, None, num_transient + num_windows)
-    status = _where(valid, status, dfx.RESULTS.nonfinite)
-    good = status == dfx.RESULTS.successful
+    status = where(valid, status, Status.nonfinite)
+    good = status == Status.successful
     growth = jnp.where(good, growth[num_transient:], jnp.nan)
     blocks = jnp.mean(growth.reshape(NUM_BLOCKS, -1), axis=1) / window
     error = jnp.std(blocks, ddof=1) / NUM_BLOCKS**0.5
@@ -181,6 +170,9 @@ def _tangent_run(
 def _with_tangent(t: Any, pair: tuple[RealState, RealState], model: DickeModel) -> tuple[RealState, RealState]:
     y, v = pair
     return jax.jvp(lambda at: mean_field_equations(t, at, model), (y,), (v,))
+
+
+TANGENT = dfx.ODETerm(_with_tangent)
 
 
 def _first_tangent(key: PRNGKeyArray, model: DickeModel, y: RealState) -> RealState:
@@ -194,10 +186,6 @@ def _first_tangent(key: PRNGKeyArray, model: DickeModel, y: RealState) -> RealSt
     tangent = v, jax.random.normal(modes, quadratures.shape, m.dtype)
     size = _norm(tangent)
     return jax.tree.map(lambda leaf: leaf / size, tangent)
-
-
-def _where(condition: Array, a: Any, b: Any) -> dfx.RESULTS:
-    return dfx.RESULTS.where(condition, a, b)
 
 
 def _norm(y: RealState) -> Array:

@@ -1,7 +1,5 @@
 """`steadystate`: where a state goes, and what kind of end that is."""
 
-from typing import Any
-
 import diffrax as dfx
 import equinox as eqx
 import jax
@@ -10,13 +8,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._checks import check_all, check_count, known, refuse
+from .._status import Status, where
+from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
+from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.observables import occupations, overlaps, spin_lengths
 from ..mean_field.state import MeanFieldState
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
-from .taylor_solver import in_one_kernel
+from .integrate import integrate
+from .stationarity import IsStationary, largest_change
 from .trajectory import check_model_and_state, check_tolerance, default_solver, without_nan
 
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
@@ -26,16 +26,7 @@ TREND_ERRORS = 4.0  # a slope of more standard errors than this is a trend
 TREND_SIZE = 1e-2  # and it must change an overlap, or the residual relatively, by more than this over the last half
 
 
-class SteadyStatus(eqx.Enumeration):
-    """How a run of `steadystate` ended."""
-
-    converged = "converged: the right-hand side vanishes within the tolerance"
-    oscillating = "oscillating: still moving at the end, without a trend over the last half of the run"
-    not_converged = "not converged: still relaxing or growing at the end of the run; use a longer max_time"
-    failed = "failed: the integration broke down or met numbers that are not finite"
-
-
-class SteadyState(eqx.Module):
+class SteadyState(AbstractResult):
     """The end of a run, classified; under `jax.vmap` every array has leading batch axes.
 
     - `state`: the last `MeanFieldState`.
@@ -43,7 +34,8 @@ class SteadyState(eqx.Module):
     - `occupations`: (M,), photons per spin |alpha_mu|^2, likewise.
     - `fluctuations`: (M,), the standard deviation of xi_mu over the last half; 0 where converged. These three are NaN
       where the run failed.
-    - `status`: a `SteadyStatus`; `SteadyStatus[status]` is its text.
+    - `status`: a `Status`: successful where the last state is stationary, oscillating, not_converged where it still
+      relaxes or grows, failed.
     - `residual`: max |dy/dt| over all components of the last state, in units of the smallest kappa.
     - `time`: when the run ended.
     - `num_steps`: the number of integration steps.
@@ -53,7 +45,7 @@ class SteadyState(eqx.Module):
     overlaps: Float[Array, "*batch M"]
     occupations: Float[Array, "*batch M"]
     fluctuations: Float[Array, "*batch M"]
-    status: SteadyStatus
+    status: Status
     residual: Float[Array, "*batch"]
     time: Float[Array, "*batch"]
     num_steps: Int[Array, "*batch"]
@@ -61,24 +53,19 @@ class SteadyState(eqx.Module):
     @property
     def converged(self) -> Array:
         """Whether the last state is stationary; one for each row of a batch."""
-        return jnp.asarray(self.status == SteadyStatus.converged)
+        return self.successful
 
-    def __repr__(self) -> str:
-        if not known(self.residual):
-            return eqx.tree_pformat(self)
-        modes = self.overlaps.shape[-1]
-        rows = [f"SteadyState: {modes} patterns, {self.state.m.shape[-1]} subsets, {self.state.m.dtype}"]
+    def _heading(self) -> str:
+        return (
+            f"SteadyState: {self.overlaps.shape[-1]} patterns, {self.state.m.shape[-1]} subsets, {self.state.m.dtype}"
+        )
+
+    def _rows(self) -> Rows:
         if self.residual.ndim:
-            for name in ("converged", "oscillating", "not_converged", "failed"):
-                count = int(np.sum(np.asarray(self.status == getattr(SteadyStatus, name))))
-                rows.append(f"  {name:13} {count} of {self.residual.size}")
-            return "\n".join(rows)
-        rows.append(f"  status       {SteadyStatus[self.status]}")
-        rows.append(f"  residual     {float(self.residual):.1e} (in kappa) at t = {float(self.time):.6g}")
+            return
+        yield "residual", f"{float(self.residual):.1e} (in kappa) at t = {float(self.time):.6g}"
         for name in ("overlaps", "fluctuations", "occupations"):
-            values = np.asarray(getattr(self, name))
-            rows.append(f"  {name:12} " + np.array2string(values, precision=4, suppress_small=True, threshold=8))
-        return "\n".join(rows)
+            yield name, getattr(self, name)
 
 
 def steadystate(
@@ -153,8 +140,7 @@ def steadystate(
 
 def check_reaches_steady(model: DickeModel) -> None:
     """Refuse a model whose rates change in time, or with a mode that loses no photons: nothing makes it relax."""
-    if model.is_time_dependent:
-        refuse("model", "one with constant rates for a stationary state to be reached", "one with rates that change")
+    check_constant_rates(model, "for a stationary state to be reached")
     check_all("kappa", model.kappa, lambda k: k > 0, "positive in every mode for a stationary state to be reached")
 
 
@@ -175,29 +161,25 @@ def _relax(
     valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
     end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
     window = end * jnp.linspace(0.5, 1.0, NUM_BLOCKS * SAMPLES_PER_BLOCK, dtype=model.dtype)
-    saveat = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), dfx.SubSaveAt(ts=window, fn=_observe)])
-    sol = dfx.diffeqsolve(
-        dfx.ODETerm(mean_field_equations),
-        solver,
+    window_of = dfx.SubSaveAt(ts=window[:-1], t1=True, fn=_observe)
+    sol = integrate(
+        model,
+        y0,
         jnp.zeros_like(end),
         end,
-        None,
-        y0,
-        args=model,
-        saveat=saveat,
+        dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), window_of]),
+        solver=solver,
         stepsize_controller=stepsize_controller,
-        event=dfx.Event(_IsStationary(threshold)),
         max_steps=max_steps,
-        adjoint=in_one_kernel(dfx.ForwardMode(), model, solver, stepsize_controller, saveat),
-        throw=False,
+        event=dfx.Event(IsStationary(threshold)),
     )
     assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
     last, (residuals, xi, photons) = sol.ys
     y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
     final = MeanFieldState.from_real(y)
-    residual = _residual(y, model)
+    residual = largest_change(y, model)
     status = _classify(sol.result, residual, threshold, residuals, xi)
-    converged, failed = status == SteadyStatus.converged, status == SteadyStatus.failed
+    converged, failed = status == Status.successful, status == Status.failed
 
     # the same numbers, with the derivatives of the stationary state
     lengths = jnp.sign(signed_lengths(model, final)) * spin_lengths(start[0])
@@ -221,33 +203,20 @@ def _relax(
     )
 
 
-class _IsStationary(eqx.Module):
-    """A module, not a closure: `threshold` may be traced, and the compiled run is found again."""
-
-    threshold: Float[Array, ""]
-
-    def __call__(self, t: Array, y: RealState, args: DickeModel, **_: Any) -> Array:
-        return _residual(y, args) < self.threshold
-
-
 def _observe(t: Array, y: RealState, args: DickeModel) -> tuple[Array, ModeReals, ModeReals]:
     m, quadratures = y
-    return _residual(y, args), overlaps(args, m), jnp.sum(quadratures**2, axis=0)
-
-
-def _residual(y: RealState, model: DickeModel) -> Array:
-    return jnp.max(jnp.array([jnp.max(jnp.abs(rate)) for rate in mean_field_equations(0.0, y, model)]))
+    return largest_change(y, args), overlaps(args, m), jnp.sum(quadratures**2, axis=0)
 
 
 def _classify(
     result: dfx.RESULTS, residual: Array, threshold: Array, residuals: Float[Array, " S"], xi: Float[Array, "S M"]
-) -> SteadyStatus:
+) -> Status:
     log_residuals = jnp.log(jnp.maximum(residuals, jnp.finfo(residuals.dtype).tiny))
     moving = _has_trend(log_residuals[:, None]) | _has_trend(xi)
     ran = (result == dfx.RESULTS.successful) | (result == dfx.RESULTS.event_occurred)
-    status = SteadyStatus.where(moving, SteadyStatus.not_converged, SteadyStatus.oscillating)
-    status = SteadyStatus.where(residual < threshold, SteadyStatus.converged, status)
-    return SteadyStatus.where(ran & jnp.isfinite(residual), status, SteadyStatus.failed)
+    status = where(moving, Status.not_converged, Status.oscillating)
+    status = where(residual < threshold, Status.successful, status)
+    return where(ran & jnp.isfinite(residual), status, Status.failed)
 
 
 def _has_trend(samples: Float[Array, "S Q"]) -> Array:

@@ -11,17 +11,19 @@ the other through Cauchy products of the field with x and y:
 A rate r_0 + r_1 t, as within a piece of a `PiecewiseLinear`, multiplies c_n as r_0 c_n + r_1 c_{n-1}.
 
 A high order costs little, steps are several times longer than those of a Runge-Kutta pair at a tighter error, and the
-coefficients are the dense output.
+coefficients are the dense output. How many orders are written out one by one, and how many run through a loop, is a
+number: a loop is short to compile, orders written out are quick to run.
 """
 
+import abc
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
 import diffrax as dfx
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array
-from optimistix import rms_norm
+from jaxtyping import Array, Float
 
 from .._checks import check_count, refuse
 from .._typing import ModeReals, RealState, SubsetReals
@@ -29,50 +31,47 @@ from ..mean_field.dissipation import apply_terms
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.rates import PiecewiseLinear, is_schedule
-from ._cpu.marks import as_one_kernel
-from ._cpu.whole_run import OneKernel, parts_of
 
-SMALL = 128  # subsets up to which XLA's CPU backend sums over a state itself: a library, beyond, cannot enter a kernel
-
-_Coefficients: TypeAlias = tuple[list[Array], ...]
+Coefficient: TypeAlias = tuple[Array, ...]  # x, y, z, Re alpha, Im alpha of one order
+Stage: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]  # how a part of a step is called
 
 
-class _Series(eqx.Module):
-    """The coefficients of one step, from order 0 on; to stack them as arrays would cost a third of the step.
+def has_series(model: DickeModel) -> bool:
+    """Whether every rate is constant or `PiecewiseLinear`, so that its own series ends at once."""
+    jumps = () if model.dissipation is None else model.dissipation.rates
+    return all(isinstance(r, PiecewiseLinear) or not is_schedule(r) for r in (*model.rates.values(), *jumps))
 
-    Where z' = flip y, all that is kept of z is its order 0.
-    """
 
-    x: list[SubsetReals]
-    y: list[SubsetReals]
-    z: list[SubsetReals]
-    re: list[ModeReals]
-    im: list[ModeReals]
-    flip: Array
+class AbstractSeries(eqx.Module):
+    """The coefficients of one step, from order 0 on."""
 
-    @property
-    def coefficients(self) -> "_Coefficients":
-        return self.x, self.y, self.z, self.re, self.im
+    @abc.abstractmethod
+    def at(self, h: Array) -> RealState:
+        """sum_n c_n h^n, the value at a time h after the expansion point."""
 
-    def followed_by(self, higher: "_Coefficients") -> "_Series":
-        x, y, z, re, im = (c + more for c, more in zip(self.coefficients, higher, strict=True))
-        return _Series(x, y, z, re, im, self.flip)
+
+class WrittenOut(AbstractSeries):
+    """Every order by itself: to stack them as arrays would cost a third of a step whose orders are written out."""
+
+    orders: list[Coefficient]
 
     def at(self, h: Array) -> RealState:
-        """The value at a time h after the expansion point."""
-        if len(self.z) == len(self.y):
-            z = _horner(h, self.z)
-        else:
-            z = self.z[0] + self.flip * h * _horner(h, [y / (n + 1) for n, y in enumerate(self.y[:-1])])
-        spins = jnp.stack([_horner(h, self.x), _horner(h, self.y), z])
-        return spins, jnp.stack([_horner(h, self.re), _horner(h, self.im)])
+        total = self.orders[-1]
+        for coefficient in self.orders[-2::-1]:
+            total = tuple(t * h + c for t, c in zip(total, coefficient, strict=True))
+        return as_state(total)
 
-    def last_term(self, h: Array) -> RealState:
-        """The size of the last term, h after the expansion point; that of z, where it is not kept, is smaller."""
-        order = len(self.x) - 1
-        z = self.z[-1] if len(self.z) == len(self.y) else self.flip * self.y[-2] / order
-        spins, modes = jnp.stack([self.x[-1], self.y[-1], z]), jnp.stack([self.re[-1], self.im[-1]])
-        return jnp.abs(spins) * h**order, jnp.abs(modes) * h**order
+
+class Stacked(AbstractSeries):
+    """All orders as arrays, the order in front."""
+
+    m: Float[Array, "P 3 K"]
+    quadratures: Float[Array, "P 2 M"]
+
+    def at(self, h: Array) -> RealState:
+        orders = jnp.arange(self.m.shape[0], dtype=h.dtype)
+        powers = jax.lax.pow(jnp.broadcast_to(h, orders.shape), orders)[:, None, None]
+        return jnp.sum(powers * self.m, axis=0), jnp.sum(powers * self.quadratures, axis=0)
 
 
 class TaylorPolynomial(dfx.AbstractLocalInterpolation):
@@ -80,7 +79,7 @@ class TaylorPolynomial(dfx.AbstractLocalInterpolation):
 
     t0: Array  # pyright: ignore[reportIncompatibleVariableOverride]
     t1: Array  # pyright: ignore[reportIncompatibleVariableOverride]
-    series: _Series | None  # None where the solver is not `dense`
+    series: AbstractSeries | None  # None where the solver is not `dense`
 
     def evaluate(self, t0: Any, t1: Any = None, left: bool = True) -> RealState:
         if t1 is not None:
@@ -93,10 +92,12 @@ class TaylorPolynomial(dfx.AbstractLocalInterpolation):
 class BilinearTaylor(dfx.AbstractSolver):
     """The Taylor-series solver of `mfsolve` and `steadystate`, for rates that are constant or `PiecewiseLinear`.
 
-    - `dense`: whether the coefficients are kept for values within a step, which nothing asks for where only the ends of
-      a run are saved; `mfsolve` chooses.
     - `series_order`: 18 suits tight tolerances in float64, 13 looser ones, 8 suits float32; `mfsolve` chooses. The
       last term of the series is the error estimate, so that any adaptive step-size controller of diffrax can drive it.
+    - `dense`: whether the coefficients are kept for values within a step, which nothing asks for where only the ends of
+      a run are saved; `mfsolve` chooses.
+    - `unrolled`: how many orders are written out in the program, the rest running through a loop; None for what the
+      number of rows suggests. 0 compiles soonest; `series_order` is the fastest where thousands of rows pay for it.
 
     The order matters where a run relaxes: orders 8, 13 and 18 let an oscillation of frequency w grow by less than 5e-9
     a step as long as h w is below 3.4, 5.0 and 6.6, and there their last term is a tenth of it or more, so that the
@@ -105,12 +106,15 @@ class BilinearTaylor(dfx.AbstractSolver):
 
     series_order: int = eqx.field(static=True, default=18)
     dense: bool = eqx.field(static=True, default=True)
+    unrolled: int | None = eqx.field(static=True, default=None)
 
     term_structure: ClassVar = dfx.ODETerm
     interpolation_cls: ClassVar[Callable[..., TaylorPolynomial]] = TaylorPolynomial
 
     def __check_init__(self) -> None:
         check_count("series_order", self.series_order, 2)
+        if self.unrolled is not None:
+            check_count("unrolled", self.unrolled, 0)
 
     def order(self, terms: Any) -> int:
         return self.series_order
@@ -132,41 +136,101 @@ class BilinearTaylor(dfx.AbstractSolver):
     def step(
         self, terms: Any, t0: Any, t1: Any, y0: RealState, args: DickeModel, solver_state: None, made_jump: Any
     ) -> tuple[RealState, RealState, dict[str, Any], None, dfx.RESULTS]:
-        step = as_one_kernel(_step, args.spins.operator.elementwise)
-        when = t0 if args.is_time_dependent else None
-        y1, error, higher = step(when, t1 - t0, y0, args, self.series_order, self.dense)
-        series = _start(y0, _Rates.around(t0, args)).followed_by(higher) if self.dense else None
+        y1, error, series = taylor_step(t0, t1 - t0, y0, args, self)
         return y1, error, dict(series=series), None, dfx.RESULTS.successful
 
 
-def in_one_kernel(
-    adjoint: dfx.AbstractAdjoint,
-    model: DickeModel,
-    solver: dfx.AbstractSolver,
-    controller: dfx.AbstractStepSizeController,
-    saveat: dfx.SaveAt,
-) -> dfx.AbstractAdjoint:
-    """`adjoint`, with the run itself as one kernel where all parts of its loop are known to fit into one."""
-    inner = controller.controller if isinstance(controller, dfx.ClipStepSizeController) else controller
-    fits = isinstance(inner, dfx.PIDController | dfx.ConstantStepSize) and model.spins.operator.elementwise
-    fits &= model.num_subsets <= SMALL and getattr(inner, "norm", rms_norm) is rms_norm  # a norm may hold anything
-    plain = isinstance(adjoint, dfx.ForwardMode | dfx.RecursiveCheckpointAdjoint)
-    if not (isinstance(solver, BilinearTaylor) and fits and plain):
-        return adjoint
-    return OneKernel(adjoint, tuple(part.fn for part in parts_of(saveat)))
+def taylor_step(
+    t: Array, h: Array, y0: RealState, model: DickeModel, solver: BilinearTaylor, stage: Stage = lambda part: part
+) -> tuple[RealState, RealState, AbstractSeries | None]:
+    """y(t + h), the size of the last term of its series, and the series itself if it is to be kept.
 
-
-def has_series(model: DickeModel) -> bool:
-    """Whether every rate is constant or `PiecewiseLinear`, so that its own series ends at once."""
-    jumps = () if model.dissipation is None else model.dissipation.rates
-    return all(isinstance(r, PiecewiseLinear) or not is_schedule(r) for r in (*model.rates.values(), *jumps))
-
-
-class _Rates(eqx.Module):
-    """The coefficients around one time of every rate: one for a constant, two for a `PiecewiseLinear`.
-
-    Each kernel makes its own from the model: the backend aborts for numbers that it could have folded beforehand.
+    `stage` is how each order that is written out is called: a compiler may need to be kept from mixing them.
     """
+    order = solver.series_order
+    unrolled = min(solver.unrolled or 0, order)
+    when = t if model.is_time_dependent else None
+    coefficient = as_coefficient(y0)
+    orders, fields = [coefficient], []
+    for n in range(unrolled):
+        field, following = stage(next_order)(n, orders, fields, when, model)
+        fields.append(field)
+        orders.append(following)
+    if unrolled == order:
+        y1, last = stage(_sum)(h, orders)
+        return y1, last, WrittenOut(orders) if solver.dense else None
+    return _loop_over_orders(orders, fields, h, when, model, order, solver.dense)
+
+
+def next_order(
+    n: int, orders: list[Coefficient], fields: list[SubsetReals], t: Array | None, model: DickeModel
+) -> tuple[SubsetReals, Coefficient]:
+    """h_n and c_{n+1}, from all lower orders, written out."""
+    rates = Rates.around(t, model)
+    now, before = orders[n], orders[n - 1] if n else None
+    field = _field(rates, model, now, before)
+    pairs = [(h, orders[n - j]) for j, h in enumerate([*fields, field])]
+    turned_x = sum((h * c[0] for h, c in pairs[1:]), pairs[0][0] * pairs[0][1][0])
+    turned_y = sum((h * c[1] for h, c in pairs[1:]), pairs[0][0] * pairs[0][1][1])
+    constant = [jumps[1] for jumps in rates.jumps[n : n + 1]]
+    return field, _following(1 / (n + 1), rates, model, now, before, turned_x, turned_y, constant)
+
+
+def _loop_over_orders(
+    orders: list[Coefficient],
+    fields: list[SubsetReals],
+    h: Array,
+    t: Array | None,
+    model: DickeModel,
+    order: int,
+    dense: bool,
+) -> tuple[RealState, RealState, AbstractSeries | None]:
+    """The same recurrence from the orders that are there up to the last, as a loop.
+
+    The field's orders lie backwards in a buffer twice as long, h_j at order - 1 - j, so that h_{n-j} for all j is one
+    piece of it, with zeros where j > n: a Cauchy product is the sum of one product, over all orders.
+    """
+    rates = Rates.around(t, model)
+    begin, now = len(fields), orders[-1]
+    before = orders[-2] if begin else tuple(jnp.zeros_like(c) for c in now)
+    backwards = jnp.zeros((2 * order, model.num_subsets), h.dtype)
+    spins = jnp.zeros((order, 2, model.num_subsets), h.dtype)
+    if begin:
+        backwards = backwards.at[order - begin : order].set(jnp.stack(fields[::-1]))
+        spins = spins.at[:begin].set(jnp.stack([jnp.stack(c[:2]) for c in orders[:-1]]))
+
+    def body(carry: Any, n: Array) -> tuple[Any, Any]:
+        (m, quadratures), previous, backwards, spins, total, power = carry
+        now = as_coefficient((m, quadratures))
+        field = _field(rates, model, now, previous)
+        backwards = jax.lax.dynamic_update_index_in_dim(backwards, field, order - 1 - n, 0)
+        spins = jax.lax.dynamic_update_index_in_dim(spins, m[:2], n, 0)
+        product = jax.lax.dynamic_slice_in_dim(backwards, order - 1 - n, order)[:, None] * spins
+        turned = jnp.sum(product, axis=0)
+        constant = [jnp.where(n == j, jumps[1], 0) for j, jumps in enumerate(rates.jumps)]
+        following = _following(1 / (n + 1).astype(h.dtype), rates, model, now, previous, *turned, constant)
+        stacked = as_state(following)
+        power = power * h
+        total = jax.tree.map(lambda t, c: t + power * c, total, stacked)
+        keep = previous if previous is None else now
+        return (stacked, keep, backwards, spins, total, power), stacked if dense else None
+
+    total, power = as_state(orders[0]), jnp.ones_like(h)
+    for c in orders[1:]:
+        power = power * h
+        total = jax.tree.map(lambda t, c, power=power: t + power * c, total, as_state(c))
+    previous = before if rates.length > 1 else None
+    start = as_state(now), previous, backwards, spins, total, power
+    (last, _, _, _, y1, power), higher = jax.lax.scan(body, start, jnp.arange(begin, order))
+    error = jax.tree.map(lambda c: jnp.abs(c * power), last)
+    if not dense:
+        return y1, error, None
+    lower = jax.tree.map(lambda *c: jnp.stack(c), *(as_state(c) for c in orders))
+    return y1, error, Stacked(*jax.tree.map(lambda a, b: jnp.concatenate([a, b]), lower, higher))
+
+
+class Rates(eqx.Module):
+    """The coefficients around one time of every rate: one for a constant, two for a `PiecewiseLinear`."""
 
     flip: list[Array]
     turn: list[Array]
@@ -176,9 +240,10 @@ class _Rates(eqx.Module):
     jumps: list[tuple[Array, Array]]  # T and c
 
     @classmethod
-    def around(cls, t: Array | None, model: DickeModel) -> "_Rates":
+    def around(cls, t: Array | None, model: DickeModel) -> "Rates":
         def series(rate: Any, scale: float) -> list[Array]:
-            parts = (jnp.asarray(rate),) if t is None or not isinstance(rate, PiecewiseLinear) else rate.from_(t)
+            constant = t is None or not isinstance(rate, PiecewiseLinear)
+            parts = (jnp.asarray(rate),) if constant else rate.value_and_slope(t)
             return [scale * part.astype(model.dtype) for part in parts]
 
         jumps = []
@@ -197,80 +262,57 @@ class _Rates(eqx.Module):
         )
 
     @property
-    def constant(self) -> bool:
-        """Whether the spins' own terms are z' = flip y and all rates constant."""
-        parts = (self.flip, self.turn, self.omega_mode, self.loss)
-        return not self.jumps and all(len(part) == 1 for part in parts)
+    def length(self) -> int:
+        """How many coefficients the longest of them has."""
+        return max(len(rate) for rate in (self.flip, self.turn, self.omega_mode, self.loss, self.jumps))
 
 
-def _start(y0: RealState, rates: _Rates) -> _Series:
-    (x, y, z), (re, im) = y0
-    return _Series([x], [y], [z], [re], [im], rates.flip[0])
+def _times(rate: list[Array], now: Array, before: Array | None) -> Array:
+    """The order of the product of a rate and a series that `now` is the order of in the series."""
+    if len(rate) == 1 or before is None:
+        return rate[0] * now
+    return rate[0] * now + rate[1] * before
 
 
-def _step(
-    t: Array | None, h: Array, start: RealState, model: DickeModel, order: int, dense: bool
-) -> tuple[RealState, RealState, _Coefficients | None]:
-    fuses = model.spins.operator.elementwise
-    field, project, following = (as_one_kernel(part, fuses) for part in (_field, _project, _next))
-    rates = _Rates.around(t, model)
-    series, turn = _start(start, rates), []
-    for n in range(order):
-        turn.append(field(n, series.re, t, model))
-        series = series.followed_by(following(n, series, turn, project(n, series, t, model), t, model))
-    # order 0 is the argument itself, and a kernel cannot hand back what it was given
-    higher = tuple(c[1:] for c in series.coefficients) if dense else None
-    return *as_one_kernel(_sum, fuses)(h, series), higher
+def _field(rates: Rates, model: DickeModel, now: Coefficient, before: Coefficient | None) -> SubsetReals:
+    return model.spins.field(_times(rates.turn, now[3], None if before is None else before[3]))
 
 
-def _times(rate: list[Array], c: list[Array], n: int) -> Array:
-    """Order n of the product of a rate and a series."""
-    return sum((rate[j] * c[n - j] for j in range(1, min(len(rate), n + 1))), rate[0] * c[n])
+def _following(
+    share: Any,
+    rates: Rates,
+    model: DickeModel,
+    now: Coefficient,
+    before: Coefficient | None,
+    turned_x: SubsetReals,
+    turned_y: SubsetReals,
+    constant: list[Array],
+) -> Coefficient:
+    """c_{n+1}, share = 1 / (n + 1), from c_n, c_{n-1} and the Cauchy products."""
+
+    def times(rate: list[Array], i: int) -> Array:
+        return _times(rate, now[i], None if before is None else before[i])
+
+    drive: ModeReals = model.spins.project(times(rates.drive, 2))
+    m_dot = [-turned_y, turned_x - times(rates.flip, 2), times(rates.flip, 1)]
+    for (linear, _), c in zip(rates.jumps, (now, before), strict=False):
+        if c is not None:
+            m_dot = [dot + change for dot, change in zip(m_dot, apply_terms(linear, jnp.stack(c[:3])), strict=True)]
+    for c in constant:
+        m_dot = [dot + change for dot, change in zip(m_dot, c, strict=True)]
+    re = times(rates.omega_mode, 4) - times(rates.loss, 3)
+    im = -times(rates.omega_mode, 3) - times(rates.loss, 4) - drive
+    return tuple(share * dot for dot in (*m_dot, re, im))
 
 
-def _z(n: int, series: _Series) -> Array:
-    return series.z[n] if n < len(series.z) else series.flip / n * series.y[n - 1]
+def _sum(h: Array, orders: list[Coefficient]) -> tuple[RealState, RealState]:
+    size = jax.tree.map(lambda c: jnp.abs(c) * h ** (len(orders) - 1), as_state(orders[-1]))
+    return WrittenOut(orders).at(h), size
 
 
-def _field(n: int, re: list[ModeReals], t: Array | None, model: DickeModel) -> SubsetReals:
-    rates = _Rates.around(t, model)
-    return model.spins.field(_times(rates.turn, re, n))
+def as_state(coefficient: Coefficient) -> RealState:
+    return jnp.stack(coefficient[:3]), jnp.stack(coefficient[3:])
 
 
-def _project(n: int, series: _Series, t: Array | None, model: DickeModel) -> ModeReals:
-    rates = _Rates.around(t, model)
-    if rates.constant:
-        return rates.drive[0] * model.spins.project(_z(n, series))
-    return model.spins.project(_times(rates.drive, series.z, n))
-
-
-def _next(
-    n: int, series: _Series, turn: list[SubsetReals], drive_n: ModeReals, t: Array | None, model: DickeModel
-) -> _Coefficients:
-    """The coefficients of order n + 1 from all lower ones."""
-    rates = _Rates.around(t, model)
-    x, y, re, im = series.x, series.y, series.re, series.im
-    turned_y = sum((turn[j] * y[n - j] for j in range(1, n + 1)), turn[0] * y[n])
-    turned_x = sum((turn[j] * x[n - j] for j in range(1, n + 1)), turn[0] * x[n])
-    share = 1 / (n + 1)
-    re_next = share * (_times(rates.omega_mode, im, n) - _times(rates.loss, re, n))
-    im_next = share * (-_times(rates.omega_mode, re, n) - _times(rates.loss, im, n) - drive_n)
-    if rates.constant:
-        flipped = rates.flip[0] * _z(n, series)
-        return [-share * turned_y], [share * (turned_x - flipped)], [], [re_next], [im_next]
-    m_dot = [-turned_y, turned_x - _times(rates.flip, series.z, n), _times(rates.flip, y, n)]
-    for j, (linear, constant) in enumerate(rates.jumps[: n + 1]):
-        damped = apply_terms(linear, jnp.stack([x[n - j], y[n - j], series.z[n - j]]))
-        m_dot = [dot + change for dot, change in zip(m_dot, damped + constant if j == n else damped, strict=True)]
-    return *([share * dot] for dot in m_dot), [re_next], [im_next]
-
-
-def _sum(h: Array, series: _Series) -> tuple[RealState, RealState]:
-    return series.at(h), series.last_term(h)
-
-
-def _horner(h: Array, coefficients: list[Array]) -> Array:
-    total = coefficients[-1]
-    for n in range(len(coefficients) - 2, -1, -1):
-        total = total * h + coefficients[n]
-    return total
+def as_coefficient(y: RealState) -> Coefficient:
+    return (*y[0], *y[1])

@@ -10,18 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from .._checks import as_float, check_finite, known, refuse
+from .._checks import as_times, known, refuse
+from .._status import Status, where, worst_text
+from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.observables import occupations, overlaps, spin_lengths
 from ..mean_field.state import MeanFieldState
-from .replay_adjoint import ReplayAdjoint, integrate, replayed
+from ._loop import ReplayAdjoint
+from .integrate import integrate
 from .taylor_solver import BilinearTaylor, has_series
 
+LARGE_MATRIX = 4096  # entries of dense couplings from which on a matrix product costs more than all the rest of a step
+LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
 ORDERS = (1e-5, 8), (1e-8, 13)  # of the series, and the tolerance down to which each is the fastest
 
 
-class MFSolution(eqx.Module):
+class MFSolution(AbstractResult):
     """A trajectory at the saved times; under `jax.vmap` every array has leading batch axes.
 
     - `t`: (T,), the times `tsave`.
@@ -29,8 +34,7 @@ class MFSolution(eqx.Module):
     - `alpha`: (T, M), complex mode amplitudes <a_mu> / sqrt(N_sp).
     - `overlaps`: (T, M), xi_mu.
     - `occupations`: (T, M), photons per spin, |alpha_mu|^2.
-    - `status`: a `diffrax.RESULTS`; `diffrax.RESULTS.successful` where all is well. `diffrax.RESULTS[status]` is its
-      text. Times that a failed run did not reach hold inf.
+    - `status`: a `Status`; `Status[status]` is its text. Times that a failed run did not reach hold inf.
     - `stats`: numbers of accepted and rejected steps.
     """
 
@@ -39,7 +43,7 @@ class MFSolution(eqx.Module):
     alpha: Complex[Array, "*batch T M"]
     overlaps: Float[Array, "*batch T M"]
     occupations: Float[Array, "*batch T M"]
-    status: dfx.RESULTS
+    status: Status
     stats: dict[str, Any]
 
     @property
@@ -52,29 +56,19 @@ class MFSolution(eqx.Module):
         """The state at the last saved time."""
         return MeanFieldState(self.m[..., -1, :, :], self.alpha[..., -1, :])
 
-    @property
-    def successful(self) -> Array:
-        """Whether the run reached its last time with finite numbers; one for each row of a batch."""
-        return jnp.asarray(self.status == dfx.RESULTS.successful)
+    def _heading(self) -> str:
+        times, modes = self.overlaps.shape[-2:]
+        span = f"from t = {np.min(self.t):g} to {np.max(self.t):g}"
+        return f"MFSolution: {modes} patterns, {self.m.shape[-1]} subsets, {times} times {span}, {self.m.dtype}"
 
-    def __repr__(self) -> str:
-        if not known(self.m):
-            return eqx.tree_pformat(self)
-        *batch, times, modes = self.overlaps.shape
-        rows = [f"MFSolution: {modes} patterns, {self.m.shape[-1]} subsets, {times} times"]
-        rows[0] += f" from t = {np.min(self.t):g} to {np.max(self.t):g}, {self.m.dtype}"
+    def _rows(self) -> Rows:
         steps = np.asarray(self.stats["num_steps"])
-        if batch:
-            rows.append(
-                f"  batch     {tuple(batch)}, successful {int(np.sum(self.successful))} of {self.successful.size}"
-            )
-            rows.append(f"  steps     {steps.min()} to {steps.max()}")
-        else:
-            rows.append(f"  status    {'successful' if self.successful else dfx.RESULTS[self.status]}")
-            rows.append(f"  steps     {int(steps)} ({int(self.stats['num_rejected_steps'])} rejected)")
-            for name, values in (("overlaps", self.overlaps), ("photons", self.occupations)):
-                rows.append(f"  {name:9} {_short(values[0])} -> {_short(values[-1])}")
-        return "\n".join(rows)
+        if steps.ndim:
+            yield "steps", f"{steps.min()} to {steps.max()}"
+            return
+        yield "steps", f"{steps} ({int(self.stats['num_rejected_steps'])} rejected)"
+        for name, values in (("overlaps", self.overlaps), ("photons", self.occupations)):
+            yield name, f"{_short(values[0])} -> {_short(values[-1])}"
 
 
 def _short(values: ArrayLike, most: int = 6) -> str:
@@ -88,21 +82,29 @@ def default_tolerance(dtype: jnp.dtype) -> float:
     return 1e-10 if dtype == jnp.float64 else 1e-6
 
 
-def default_solver(
-    model: DickeModel, tolerance: Any, adjoint: dfx.AbstractAdjoint | ReplayAdjoint | None = None, dense: bool = True
-) -> dfx.AbstractSolver:
+def default_solver(model: DickeModel, tolerance: Any, dense: bool = True) -> dfx.AbstractSolver:
     """The Taylor series, of an order that suits tolerance and precision.
 
-    Dopri8 for rates that depend on time in other ways than `PiecewiseLinear`, for an adjoint that solves other
-    equations too, and for couplings so large and dense that matrix products cost most, where the series loses.
+    Dopri8 for rates that depend on time in other ways than `PiecewiseLinear`, and for couplings so large and dense that
+    matrix products cost most, where the series loses.
     """
-    if isinstance(adjoint, dfx.BacksolveAdjoint) or not has_series(model) or not model.spins.operator.elementwise:
+    matrix = getattr(model.spins.operator, "matrix", None)
+    if not has_series(model) or (matrix is not None and matrix.size > LARGE_MATRIX):
         return dfx.Dopri8()
     if model.dtype != jnp.float64:
         return BilinearTaylor(8, dense)
     return BilinearTaylor(
-        next((order for least, order in ORDERS if known(tolerance) and float(tolerance) >= least), 18)
+        next((order for least, order in ORDERS if known(tolerance) and float(tolerance) >= least), 18), dense
     )
+
+
+def default_adjoint(model: DickeModel, solver: dfx.AbstractSolver) -> dfx.AbstractAdjoint:
+    """Steps replayed where a solver has no memory and the record is small; else checkpoints."""
+    adjoint = ReplayAdjoint()
+    record = adjoint.max_steps * (3 * model.num_subsets + 2 * model.num_modes + 1)
+    if isinstance(solver, BilinearTaylor | dfx.AbstractERK) and record <= LARGE_RECORD:
+        return adjoint
+    return dfx.RecursiveCheckpointAdjoint()
 
 
 def check_tolerance(name: str, value: float | None, dtype: jnp.dtype) -> float:
@@ -126,7 +128,7 @@ def mfsolve(
     stepsize_controller: dfx.AbstractStepSizeController | None = None,
     dt0: float | None = None,
     max_steps: int | None = 2**20,
-    adjoint: dfx.AbstractAdjoint | ReplayAdjoint | None = None,
+    adjoint: dfx.AbstractAdjoint | None = None,
     throw: bool = True,
 ) -> MFSolution:
     """Integrate the mean-field equations from `state` at `tsave[0]`.
@@ -149,9 +151,10 @@ def mfsolve(
     - `stepsize_controller`, `dt0`: as in diffrax, in place of a `PIDController` with these tolerances. Any that adapts
       is made to step onto the kinks of the rates.
     - `max_steps`: more steps end the run with a status; None for no bound, which excludes reverse mode.
-    - `adjoint`: how derivatives are taken. The default, `diffrax.RecursiveCheckpointAdjoint()`, serves `jax.grad`;
-      `diffrax.ForwardMode()` serves `jax.jvp` and `jax.jacfwd` at less cost; `diffrax.BacksolveAdjoint()` serves
-      `jax.grad` in constant memory with an error of its own.
+    - `adjoint`: how derivatives are taken. The default for the series and explicit Runge-Kutta methods,
+      `ReplayAdjoint()`, serves `jax.grad`, up to 4096 steps; `diffrax.RecursiveCheckpointAdjoint()`, the default for
+      all else, serves `jax.grad` for any number of them. `diffrax.ForwardMode()` serves `jax.jvp` and `jax.jacfwd`,
+      cheaper for a few parameters; `diffrax.BacksolveAdjoint()` `jax.grad` in constant memory, with its own error.
     - `throw`: raise where a run fails. With False the failure is only in `status`, and the good rows of a batch live.
 
     **Returns** an `MFSolution`.
@@ -159,12 +162,7 @@ def mfsolve(
     **Raises** ValueError for arguments that do not fit; an Equinox runtime error for a failed run if `throw`.
     """
     check_model_and_state(model, state)
-    times = as_float(tsave).astype(model.dtype)
-    if times.ndim != 1 or times.size < 2:
-        refuse("tsave", "a one-dimensional array of at least two times", f"shape {times.shape}")
-    check_finite("tsave", times)
-    if known(times) and not np.all(np.diff(np.asarray(times)) > 0):
-        refuse("tsave", f"strictly increasing in {times.dtype}", "times that are not")
+    times = as_times(tsave, model.dtype)
     tolerance = default_tolerance(model.dtype)
     if stepsize_controller is None:
         tolerances = check_tolerance("rtol", rtol, model.dtype), check_tolerance("atol", atol, model.dtype)
@@ -177,28 +175,24 @@ def mfsolve(
         # no derivatives: a kink that moves acts through the rate, and steps that move with it would add their error
         at = jax.lax.stop_gradient(jnp.sort(jnp.concatenate([kinks.astype(model.dtype) for kinks in model.kinks])))
         stepsize_controller = dfx.ClipStepSizeController(stepsize_controller, step_ts=at)
-    if solver is None:
-        solver = (
-            dfx.Dopri8() if model.kinks and not adaptive else default_solver(model, tolerance, adjoint, times.size > 2)
-        )
-    elif model.kinks and not adaptive and isinstance(solver, BilinearTaylor):
+    stepped_over = bool(model.kinks) and not adaptive
+    if stepped_over and isinstance(solver, BilinearTaylor):
         must_be = "an adaptive one, which steps onto the kinks of the rates, for BilinearTaylor"
         refuse("stepsize_controller", must_be, type(stepsize_controller).__name__)
-
-    sol = _integrate(
-        model,
-        state.to_real(model),
-        times,
-        dt0,
-        solver,
-        stepsize_controller,
-        max_steps,
-        dfx.RecursiveCheckpointAdjoint() if adjoint is None else adjoint,
-    )
+    if solver is None and (stepped_over or isinstance(adjoint, dfx.BacksolveAdjoint)):
+        solver = dfx.Dopri8()  # the series knows no kink within a step, and no other equations than these
+    solver = default_solver(model, tolerance, times.size > 2) if solver is None else solver
+    adjoint = default_adjoint(model, solver) if adjoint is None else adjoint
+    y0 = state.to_real(model)
+    sol = _integrate(model, y0, times, dt0, solver, stepsize_controller, max_steps, adjoint)
     if not throw:
         return sol
-    m = sol.status.error_if(sol.m, ~sol.successful)
-    return dataclasses.replace(sol, m=m)
+    failed = ~sol.successful
+    if known(failed):  # looked at here, a program holds no callback to the host and can be kept
+        if np.any(failed):
+            raise eqx.EquinoxRuntimeError(f"mfsolve failed: {worst_text(sol.status)}")
+        return sol
+    return dataclasses.replace(sol, m=sol.status.error_if(sol.m, failed))
 
 
 @eqx.filter_jit
@@ -210,24 +204,30 @@ def _integrate(
     solver: dfx.AbstractSolver,
     stepsize_controller: dfx.AbstractStepSizeController,
     max_steps: int | None,
-    adjoint: dfx.AbstractAdjoint | ReplayAdjoint,
+    adjoint: dfx.AbstractAdjoint,
 ) -> MFSolution:
     finite, model, y0 = without_nan(model, y0)
     ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
     finite &= ordered
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
-    if isinstance(adjoint, ReplayAdjoint):
-        most = adjoint.max_steps if max_steps is None else min(max_steps, adjoint.max_steps)
-        how = jax.tree.map(  # steps are held as they were
-            lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, (dt0, solver, stepsize_controller)
-        )
-        ys, result, stats = replayed((model, y0, span), *how, most)
-    else:
-        ys, result, stats = integrate((model, y0, span), dt0, solver, stepsize_controller, max_steps, adjoint)
-    m, quadratures = jax.tree.map(lambda saved: jnp.where(finite, saved, jnp.nan), ys)
+    # both ends as they are: only what lies between needs the interpolation
+    saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
+    sol = integrate(
+        model,
+        y0,
+        span[0],
+        span[-1],
+        saveat,
+        solver=solver,
+        stepsize_controller=stepsize_controller,
+        first_step=dt0,
+        max_steps=max_steps,
+        adjoint=adjoint,
+    )
+    m, quadratures = jax.tree.map(lambda saved: jnp.where(finite, saved, jnp.nan), sol.ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
-    status = _with_nonfinite(result, m, alpha)
-    return MFSolution(times, m, alpha, overlaps(model, m), occupations(alpha), status, stats)
+    status = with_nonfinite(sol.result, m, alpha)
+    return MFSolution(times, m, alpha, overlaps(model, m), occupations(alpha), status, sol.stats)
 
 
 def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:
@@ -251,8 +251,8 @@ def without_nan(model: DickeModel, y0: RealState) -> tuple[Array, DickeModel, Re
     return finite, *jax.tree.map(at_rest, (model, y0))
 
 
-def _with_nonfinite(result: dfx.RESULTS, *values: Array) -> dfx.RESULTS:
-    """A run that says it succeeded but holds NaN or inf did not."""
+def with_nonfinite(result: dfx.RESULTS, *values: Array) -> Status:
+    """How a run ended. One that says it succeeded but holds NaN or inf did not."""
     finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(v)) for v in values]))
-    bad = (result == dfx.RESULTS.successful) & ~finite
-    return dfx.RESULTS.where(bad, dfx.RESULTS.nonfinite, result)  # pyright: ignore[reportArgumentType]
+    status = Status.promote(result)
+    return where((status == Status.successful) & ~finite, Status.nonfinite, status)

@@ -38,9 +38,9 @@ class PiecewiseLinear(eqx.Module):
             refuse("times", "strictly increasing", "times that are not")
 
     def __call__(self, t: ArrayLike) -> Array:
-        return self.from_(t)[0]
+        return self.value_and_slope(t)[0]
 
-    def from_(self, t: ArrayLike) -> tuple[Array, Array]:
+    def value_and_slope(self, t: ArrayLike) -> tuple[Array, Array]:
         """Value and slope at t; at a kink those of the piece that begins there, with that piece's derivatives."""
         now = jnp.asarray(t, self.times.dtype)
         piece = jnp.clip(jnp.searchsorted(self.times, now, side="right") - 1, 0, self.times.size - 2)

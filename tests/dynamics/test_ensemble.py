@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 
-import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -149,4 +148,4 @@ def test_a_row_that_fails_says_so_and_spoils_no_other(ensemble):
     np.testing.assert_array_equal(run.m[[0, 2]], ensemble.m[[0, 2]])
     few_steps = dj.solve_ensemble(MODEL, states, TIMES, max_steps=3)
     assert not few_steps.successful.any()
-    assert np.all(np.asarray(few_steps.status == dfx.RESULTS.max_steps_reached))
+    assert np.all(np.asarray(few_steps.status == dj.Status.max_steps_reached))

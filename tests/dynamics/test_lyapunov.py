@@ -102,7 +102,7 @@ def test_one_run_of_each_kind(ends):
     for name in KINDS:
         here = np.array(KINDS) == name
         np.testing.assert_array_equal(ends.kind == getattr(dj.AttractorKind, name), here, err_msg=name)
-        assert f"{name:13} {here.sum()} of 7" in repr(ends)
+        assert f"{name:13}  {here.sum()} of 7" in repr(ends)
     failed = np.array(KINDS) == "failed"
     np.testing.assert_array_equal(np.isnan(ends.exponent), failed)
     np.testing.assert_array_equal(np.isnan(ends.overlaps).any(axis=1), failed)
@@ -173,7 +173,7 @@ def test_a_batch_is_its_rows_and_a_bad_row_says_so():
     batch = jax.jit(jax.vmap(run))(keys, jnp.array([0.8, jnp.nan, 1.2]))
     np.testing.assert_array_equal(batch.successful, [True, False, True])
     np.testing.assert_array_equal(np.isnan(batch.exponent), [False, True, False])
-    assert "successful 2 of 3" in repr(batch)
+    assert "2 of 3 successful" in repr(batch)
     for row, g0 in ((0, 0.8), (2, 1.2)):
         single = run(keys[row], jnp.array(g0))
         np.testing.assert_allclose(batch.growth[row], single.growth, atol=1e-8)
@@ -182,7 +182,7 @@ def test_a_batch_is_its_rows_and_a_bad_row_says_so():
         np.testing.assert_allclose((single.exponent, single.error), (mean, error), rtol=1e-12)
 
 
-STATUS, KIND = dj.SteadyStatus, dj.AttractorKind
+STATUS, KIND = dj.Status, dj.AttractorKind
 TABLE = {  # e-foldings in both halves of t = 1000, error, status, whether the orbit returns
     "chaos": ((100.0, 90.0), 0.01, STATUS.oscillating, False, KIND.chaotic),
     "chaos with a trend": ((100.0, 90.0), 0.01, STATUS.not_converged, False, KIND.chaotic),
@@ -195,7 +195,7 @@ TABLE = {  # e-foldings in both halves of t = 1000, error, status, whether the o
     "a period": ((0.1, 0.1), 1e-4, STATUS.not_converged, True, KIND.limit_cycle),
     "decay": ((-20.0, -20.0), 1e-3, STATUS.not_converged, False, KIND.fixed_point),
     "slow decay": ((-3.0, -3.0), 1e-4, STATUS.oscillating, False, KIND.undecided),
-    "at rest": ((0.0, 0.0), 0.0, STATUS.converged, False, KIND.fixed_point),
+    "at rest": ((0.0, 0.0), 0.0, STATUS.successful, False, KIND.fixed_point),
 }
 
 

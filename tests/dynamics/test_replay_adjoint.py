@@ -76,7 +76,14 @@ def test_runge_kutta_steps_are_replayed_too():
 
 def test_a_record_that_is_too_short_says_so():
     adjoint = dj.ReplayAdjoint(3)
-    sol = dj.mfsolve(MODEL, STATE, jnp.array([0.2, 3.0]), adjoint=adjoint, throw=False, **OPTIONS)
-    assert sol.status == dfx.RESULTS.max_steps_reached
+    times = jnp.array([0.2, 3.0])
+    assert dj.mfsolve(MODEL, STATE, times, adjoint=adjoint, **OPTIONS).successful  # values alone need no record
+
+    def end(g0):
+        sol = dj.mfsolve(MODEL.replace(g0=g0), STATE, times, adjoint=adjoint, throw=False, **OPTIONS)
+        return sol.overlaps[-1, 0], sol.status
+
+    _, status = jax.grad(end, has_aux=True)(0.9)
+    assert status == dj.Status.max_steps_reached
     with pytest.raises(ValueError, match="max_steps must be a whole number of at least 1"):
         dj.ReplayAdjoint(0)

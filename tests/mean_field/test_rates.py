@@ -87,7 +87,7 @@ def test_the_series_of_piecewise_linear_rates():
 def test_slopes_of_a_ramp_at_and_beyond_its_kinks():
     ramp = dj.PiecewiseLinear([0.0, 1.0, 3.0], [0.0, 2.0, 1.0])
     at = [-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0]
-    np.testing.assert_allclose(jax.vmap(ramp.from_)(jnp.array(at))[1], [0, 2, 2, -0.5, -0.5, 0, 0])
+    np.testing.assert_allclose(jax.vmap(ramp.value_and_slope)(jnp.array(at))[1], [0, 2, 2, -0.5, -0.5, 0, 0])
 
 
 def test_a_solver_steps_onto_the_kinks():

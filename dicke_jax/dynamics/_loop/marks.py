@@ -1,4 +1,4 @@
-"""What XLA's CPU backend needs to be told to make a step fast. Elsewhere everything is left as it is."""
+"""Marks, undocumented, by which XLA's CPU backend emits a function as one kernel; README.md has what is assumed."""
 
 import functools
 from collections.abc import Callable
@@ -12,22 +12,15 @@ from jaxtyping import Array
 
 try:
     from jax.experimental.xla_metadata import set_xla_metadata
-except ImportError:  # experimental: without it the solver is slower on a CPU, not wrong
+except ImportError:
     set_xla_metadata: Any = None
 
 
-def as_one_kernel(function: Callable[..., Any], fuses: bool = True) -> Callable[..., Any]:
-    """On a CPU keep `function` a call of its own, which XLA emits as one kernel.
-
-    Otherwise XLA's CPU backend fuses the recurrence of the series into every one of its consumers, and computes it
-    again in each: tens of times slower. There is no public way to ask for this. Elsewhere, and where a function holds
-    matrix products, which the backend cannot emit so, it is left as it is.
+def as_one_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as a call of its own, which XLA emits as one kernel and does not mix with what surrounds it.
 
     The backend aborts the process for an argument that is not used, or handed back as it is: there must be none.
     """
-    if not fuses or not can_mark():
-        return function
-
     # what closes over arrays would keep them
     jitted = _jitted(function) if function.__closure__ is None else _jitted.__wrapped__(function)
 
@@ -49,27 +42,20 @@ def _jitted(function: Callable[..., Any]) -> Callable[..., Any]:
     return eqx.filter_jit(within)
 
 
-def can_mark() -> bool:
-    return set_xla_metadata is not None and jax.default_backend() == "cpu"
-
-
-def with_one_argument(function: Callable[..., Any], *args: Any) -> Any:
-    """One kernel, of one array that holds all arguments; whole numbers among them, counters and signs, are small.
+def with_one_argument(function: Callable[[list[Array]], Any], leaves: list[Array]) -> Any:
+    """`function` as one kernel, of one array that holds all its arguments; whole numbers among them are small.
 
     What XLA knows beforehand of an argument, a zero or a table of signs, it would use in the kernel, and leave an
     argument there that is not used.
     """
-    arrays, rest = eqx.partition(args, eqx.is_array)
-    leaves, structure = jax.tree.flatten(arrays)
     ends = np.cumsum([leaf.size for leaf in leaves])
-    numbers = [leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    number = max(numbers, key=lambda dtype: dtype.itemsize)
-    packed = jnp.concatenate([leaf.ravel().astype(number) for leaf in leaves])
+    floats = [leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    widest = max(floats, key=lambda dtype: dtype.itemsize)
+    packed = jnp.concatenate([leaf.ravel().astype(widest) for leaf in leaves])
 
     def unpacked(packed: Array) -> Any:
         parts = jnp.split(packed, ends[:-1])
-        own = [part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)]
-        return function(*eqx.combine(jax.tree.unflatten(structure, own), rest))
+        return function([part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)])
 
     # the barrier hides from XLA that a whole run may be known beforehand
     return as_one_kernel(unpacked)(jax.lax.optimization_barrier(packed))

@@ -1,1 +1,0 @@
-"""What only XLA's CPU backend needs to know."""

@@ -1,0 +1,107 @@
+"""Whether a run on a CPU becomes one kernel: what is known to fit into one, by exact types, and a switch."""
+
+import functools
+import os
+import re
+from importlib.metadata import version
+from typing import Any
+
+import diffrax as dfx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+from optimistix import rms_norm
+
+from ...couplings import DenseCouplings, HypercubeCouplings
+from ...mean_field import DickeModel, LocalDissipation, PiecewiseLinear
+from ..first_step import FirstStep
+from ..stationarity import IsStationary
+from ..taylor_solver import BilinearTaylor
+from .marks import set_xla_metadata
+from .replay_adjoint import ReplayAdjoint
+from .whole_run import WholeRun
+
+TESTED = ("0.8", "0.9", "0.10")  # versions of jax
+VARIABLE = "DICKE_JAX_CPU_KERNEL"
+SMALL = 128  # subsets up to which XLA's CPU backend sums over a state itself: a library, beyond, cannot enter a kernel
+SMALL_MATRIX = 4096  # entries of dense couplings, likewise
+
+_switch = {"on": os.environ.get(VARIABLE, "1").lower() not in ("0", "false", "off")}
+
+
+def use_cpu_kernel(on: bool) -> None:
+    """Turn the kernel on or off in this process; what has been compiled is forgotten.
+
+    On a CPU a run of a small model is one kernel, made by marks of XLA's that are not documented. Without it results
+    are the same and runs some times slower. The environment variable DICKE_JAX_CPU_KERNEL=0 turns it off as well.
+    """
+    if not isinstance(on, bool):
+        raise ValueError(f"on must be True or False; got {on!r}.")
+    if on != _switch["on"]:
+        _switch["on"] = on
+        jax.clear_caches()
+
+
+def kernel_state() -> str:
+    """Whether runs are kernels, and if not why."""
+    if not _switch["on"]:
+        return f"off (turned off by {VARIABLE} or use_cpu_kernel)"
+    if (obstacle := _obstacle()) is not None:
+        return f"off ({obstacle})"
+    if jax.default_backend() != "cpu":
+        return f"off (on {jax.default_backend()} there is none)"
+    return "on"
+
+
+@functools.cache
+def _obstacle() -> str | None:
+    found = re.match(r"\d+\.\d+", version("jax"))
+    minor = found.group() if found else "unknown"
+    if minor not in TESTED:
+        return f"not tested with jax {minor}, but with {', '.join(TESTED)}"
+    return "this jax has no marks" if set_xla_metadata is None else None
+
+
+def as_fast_as_known(
+    adjoint: dfx.AbstractAdjoint,
+    model: DickeModel,
+    solver: dfx.AbstractSolver,
+    controller: Any,
+    event: dfx.Event | None,
+) -> dfx.AbstractAdjoint:
+    """`adjoint`, with the run as one kernel where every part of its loop is known to fit into one."""
+    fits = kernel_state() == "on" and type(solver) is BilinearTaylor and _fits(model) and _steps_fit(controller)
+    if not fits or (event is not None and type(event.cond_fn) is not IsStationary):
+        return adjoint
+    if type(adjoint) is ReplayAdjoint and type(adjoint.run) is dfx.ForwardMode:
+        return ReplayAdjoint(adjoint.max_steps, WholeRun(adjoint.run))
+    return WholeRun(adjoint) if type(adjoint) in (dfx.ForwardMode, dfx.RecursiveCheckpointAdjoint) else adjoint
+
+
+def _fits(model: DickeModel) -> bool:
+    """Whether all that is the model's has a type that is known, and numbers that a float of its precision holds."""
+    operator = model.spins.operator
+    small = model.num_subsets <= SMALL
+    if type(operator) is DenseCouplings:
+        small &= operator.matrix.size <= SMALL_MATRIX and _holds(operator.matrix)
+    jumps = () if model.dissipation is None else model.dissipation.rates
+    known = type(model) is DickeModel and type(operator) in (DenseCouplings, HypercubeCouplings)
+    known &= model.dissipation is None or type(model.dissipation) is LocalDissipation
+    rates = (*model.rates.values(), *jumps)
+    return small and known and all(type(r) is PiecewiseLinear or isinstance(r, Array) for r in rates)
+
+
+def _holds(matrix: Array) -> bool:
+    return jnp.issubdtype(matrix.dtype, jnp.floating) or matrix.dtype in (jnp.int8, jnp.int16)
+
+
+def _steps_fit(controller: Any) -> bool:
+    """A `PIDController` with its default norm, or constant steps; clipped to times, or with a first step given."""
+    if type(controller) is FirstStep:
+        return _steps_fit(controller.controller)
+    if type(controller) is dfx.ClipStepSizeController:
+        plain = controller.jump_ts is None and controller.store_rejected_steps is None
+        return plain and controller.callback_on_reject is None and _steps_fit(controller.controller)
+    if type(controller) is dfx.PIDController:
+        return controller.norm is rms_norm
+    return type(controller) is dfx.ConstantStepSize

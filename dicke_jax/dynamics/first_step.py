@@ -1,0 +1,41 @@
+"""`FirstStep`: a step-size controller whose first step is given, so that no search for one is compiled."""
+
+from typing import Any
+
+import diffrax as dfx
+from jaxtyping import Array
+
+
+def innermost(controller: Any) -> Any:
+    """The controller that chooses steps, within those that clip them or give the first."""
+    while isinstance(controller, dfx.ClipStepSizeController | FirstStep):
+        controller = controller.controller
+    return controller
+
+
+class FirstStep(dfx.AbstractAdaptiveStepSizeController):
+    """A controller whose first step is given."""
+
+    controller: dfx.AbstractAdaptiveStepSizeController
+    step: Array
+
+    @property
+    def rtol(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.controller.rtol
+
+    @property
+    def atol(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.controller.atol
+
+    @property
+    def norm(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.controller.norm
+
+    def wrap(self, direction: Any) -> "FirstStep":
+        return FirstStep(self.controller.wrap(direction), self.step)  # pyright: ignore[reportArgumentType]
+
+    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, dt0: Any, args: Any, func: Any, error_order: Any) -> Any:
+        return self.controller.init(terms, t0, t1, y0, self.step, args, func, error_order)
+
+    def adapt_step_size(self, *arguments: Any) -> Any:
+        return self.controller.adapt_step_size(*arguments)

@@ -1,0 +1,80 @@
+"""The one door to an integration: nothing else hands the mean-field equations to diffrax.
+
+What a run costs before it begins is decided here. A first step is given, since a search for one takes as long to
+compile as the rest of the loop. Saved times are checked by the caller and not again inside of the program, so that
+programs can be kept. On a CPU a run of a small model becomes one kernel, where it is known to fit into one.
+"""
+
+from typing import Any
+
+import diffrax as dfx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ..mean_field.equations import mean_field_equations
+from ..mean_field.model import DickeModel
+from ..mean_field.rates import value_at
+from ._loop import as_fast_as_known, without_times
+from .first_step import FirstStep, innermost
+
+TERM = dfx.ODETerm(mean_field_equations)
+FIRST_STEP = 0.1  # of the time in which the fastest of the rates turns by one radian; the controller takes over
+
+
+def integrate(
+    model: DickeModel,
+    y0: Any,
+    t0: Array,
+    t1: Array,
+    saveat: dfx.SaveAt,
+    *,
+    solver: dfx.AbstractSolver,
+    stepsize_controller: dfx.AbstractStepSizeController,
+    first_step: Any = None,
+    max_steps: int | None = None,
+    adjoint: dfx.AbstractAdjoint | None = None,
+    event: dfx.Event | None = None,
+    term: dfx.ODETerm = TERM,
+) -> dfx.Solution:
+    """`diffrax.diffeqsolve` of the mean-field equations from y0 at t0 < t1. Failures are in `result`, never raised.
+
+    - `saveat`: each part saves its first or its last time besides times between, which must increase. They are not
+      looked at.
+    - `first_step`: found from the rates by default, where the controller is one that starts anywhere.
+    - `adjoint`: `diffrax.ForwardMode()` by default.
+    - `term`: the mean-field equations by default; or others that take a model as `args`.
+    """
+    adjoint = dfx.ForwardMode() if adjoint is None else adjoint
+    if isinstance(stepsize_controller, dfx.AbstractAdaptiveStepSizeController):
+        if first_step is None and type(innermost(stepsize_controller)) is dfx.PIDController:
+            first_step = FIRST_STEP / fastest_rate(model, y0, t0)
+        if first_step is not None:  # no derivatives: steps are held as they are
+            step = jax.lax.stop_gradient(jnp.asarray(first_step, t0.dtype))
+            stepsize_controller, first_step = FirstStep(stepsize_controller, step), None
+    if term is TERM:
+        adjoint = as_fast_as_known(adjoint, model, solver, stepsize_controller, event)
+    saveat, adjoint = without_times(saveat, adjoint)
+    return dfx.diffeqsolve(
+        term,
+        solver,
+        t0,
+        t1,
+        first_step,
+        y0,
+        args=model,
+        saveat=saveat,
+        stepsize_controller=stepsize_controller,
+        event=event,
+        max_steps=max_steps,
+        adjoint=adjoint,
+        throw=False,
+    )
+
+
+def fastest_rate(model: DickeModel, y0: Any, t0: Array) -> Array:
+    """2 |Omega| + max_mu (|Omega_mu| + kappa_mu / 2) + |g0| (1 + 4 max_k |field_k|): nothing turns faster than that."""
+    quadratures = y0[1] if isinstance(y0[0], Array) else y0[0][1]  # of a state, or of a state and a tangent
+    omega_spin, omega_mode, kappa, g0 = (jnp.abs(jnp.asarray(value_at(r, t0), t0.dtype)) for r in model.rates.values())
+    field = jnp.max(jnp.abs(model.spins.field(quadratures[0])))
+    return 2 * omega_spin + jnp.max(omega_mode + kappa / 2) + g0 * (1 + 4 * field)
