@@ -40,7 +40,7 @@ def jobs(largest: int) -> dict[str, Callable[[], Any]]:
         for name, model in (("closed form", four), ("1000 spins", few), ("with decay", decaying))
         for kind in ("normal", "existence", "stability")
     }
-    rows["all stationary states, M = 4"] = lambda: dj.stationary_states(paper(4, 1.2), jax.random.key(0))
+    rows["all stationary states, M = 4"] = lambda: dj.stationary_states(jax.random.key(0), paper(4, 1.2))
     rows[f"stability, M = {largest}"] = lambda: dj.stability(many, dj.retrieval_state(many, 2))
     rows[f"stability, M = {largest}, 100,000 spins"] = lambda: dj.stability(uneven, found[0])
     return rows

@@ -4,9 +4,11 @@ Every refusal is one line that names the argument, what it must be and what it w
 they are known: inside `jax.jit`, `jax.vmap` and `jax.grad` an array is a tracer, and only its shape is checked.
 """
 
+import warnings
 from typing import Any, NoReturn
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -18,6 +20,13 @@ from ._typing import ArrayLike
 def known(value: Any) -> bool:
     """Whether `value` has numbers to look at, which a traced array has not."""
     return not isinstance(value, Tracer)
+
+
+def as_array(value: ArrayLike, dtype: Any = None) -> Array:
+    """An array, for which no program is compiled where there are numbers to look at."""
+    if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)):
+        return jnp.asarray(value, dtype)
+    return jax.device_put(np.asarray(value, dtype))
 
 
 def as_float(value: ArrayLike) -> Array:
@@ -72,6 +81,14 @@ def as_times(value: ArrayLike, dtype: Any = None, name: str = "tsave") -> Array:
     return times
 
 
+def key_first(key: Any, model: Any, name: str) -> tuple[Any, Any]:
+    """The first two arguments of a function that draws at random; the order of before is told to be deprecated."""
+    if not hasattr(model, "dtype") or not jnp.issubdtype(model.dtype, jax.dtypes.prng_key):
+        return key, model
+    warnings.warn(f"{name}(key, ...) takes the key first", DeprecationWarning, stacklevel=3)
+    return model, key
+
+
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         refuse(name, "one of " + ", ".join(repr(c) for c in choices), repr(value))
@@ -80,12 +97,12 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 def as_pattern_index(pattern: ArrayLike, num_modes: int) -> Int[Array, ""]:
     """The number of a stored pattern, from 0. A traced number is checked when it is known, at run time."""
     must_be = f"a pattern number from 0 to {num_modes - 1}"
-    index = jnp.asarray(pattern)
+    index = as_array(pattern)
     if not jnp.issubdtype(index.dtype, jnp.integer) or index.ndim != 0:
         refuse("pattern", must_be, repr(pattern))
-    if known(index):
-        if not 0 <= int(index) < num_modes:
-            refuse("pattern", must_be, int(index))
+    if known(pattern):
+        if not 0 <= int(np.asarray(pattern)) < num_modes:
+            refuse("pattern", must_be, int(np.asarray(pattern)))
         return index
     return eqx.error_if(index, (index < 0) | (index >= num_modes), f"pattern must be {must_be}.")
 

@@ -20,28 +20,42 @@ def implicit(
     root: Float[Array, " n"],
     args: Any,
     valid: Bool[Array, ""] | bool = True,
+    solve: Callable[[Float[Array, "n n"], Float[Array, " n"]], Float[Array, " n"]] = jnp.linalg.solve,
 ) -> Float[Array, " n"]:
     """`root`, known to solve residual(root, args) = 0, as a function of `args`.
 
-    Where `valid` is false, or dF/dx is singular, a derivative is NaN; the value stays. `residual` must be a function
-    object that stays the same, or an Equinox module: closures over arrays lose their derivatives.
+    Where `valid` is false a derivative is NaN; the value stays. `residual` and `solve`, which applies (dF/dx)^-1, must
+    be function objects that stay the same, or Equinox modules: closures over arrays lose their derivatives.
     """
-    return _implicit(residual, jax.lax.stop_gradient(root), args, jnp.asarray(valid))
+    return _implicit(residual, solve, jax.lax.stop_gradient(root), args, jnp.asarray(valid))
 
 
 @eqx.filter_custom_jvp
-def _implicit(residual: Any, root: Float[Array, " n"], args: Any, valid: Bool[Array, ""]) -> Float[Array, " n"]:
+def _implicit(residual: Any, solve: Any, root: Array, args: Any, valid: Bool[Array, ""]) -> Float[Array, " n"]:
     return root
 
 
 @_implicit.def_jvp
 def _implicit_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
-    residual, root, args, valid = primals
+    residual, solve, root, args, valid = primals
     # at the output, not at the value that was given: only then is the derivative of this rule the second derivative
-    x = _implicit(residual, root, args, valid)
-    slope = jax.jacfwd(residual)(x, args)
-    _, driven = eqx.filter_jvp(lambda a: residual(x, a), (args,), (tangents[2],))
-    return x, nan_unless_valid(valid, -jnp.linalg.solve(slope, driven))
+    x = _implicit(residual, solve, root, args, valid)
+    at = jnp.where(valid, x, root)  # where a derivative is not asked for, no NaN may arise on the way
+    slope = jnp.where(valid, jax.jacfwd(residual)(at, args), jnp.eye(x.size, dtype=x.dtype))
+    _, driven = eqx.filter_jvp(lambda a: residual(at, a), (args,), (tangents[-2],))
+    return x, nan_unless_valid(valid, -solve(slope, driven))
+
+
+def smallest_solution(matrix: Float[Array, "n n"], given: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The smallest x with A x = b, for `implicit`: also at a point where A is singular and x goes on smoothly."""
+    inverse = jnp.linalg.pinv(jax.lax.stop_gradient(matrix), rtol=1e4 * float(jnp.finfo(matrix.dtype).eps))
+    # dx = A^+ (db - dA x), unlike the derivative of A^+ b, is right there
+    return jax.lax.custom_linear_solve(
+        lambda x: jnp.matmul(matrix, x, precision="highest"),
+        given,
+        solve=lambda _, b: jnp.matmul(inverse, b, precision="highest"),
+        transpose_solve=lambda _, b: jnp.matmul(inverse.T, b, precision="highest"),
+    )
 
 
 def nan_unless_valid(valid: Bool[Array, "..."], tangent: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:

@@ -94,3 +94,33 @@ def differences(function, x, step=1e-5):
         f = [float(function(jnp.asarray(x + s * e))) for s in (-2, -1, 1, 2)]
         gradient[i] = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * step)
     return gradient
+
+
+def written_out_jacobian(model, m, alpha, damping=None):
+    """Of the right-hand side in the order x, y, z, Re alpha, Im alpha, entry by entry; damping: the matrix T."""
+    G, w = np.asarray(model.spins.couplings, dtype=float), np.asarray(model.spins.weights)
+    M, K = G.shape
+    omega, omega_mode, kappa, g0 = (np.asarray(rate) for rate in rates_of(model))
+    omega_mode, kappa = np.broadcast_to(omega_mode, M), np.broadcast_to(kappa, M)
+    x, y, _ = np.asarray(m)
+    h = 2 * np.real(alpha) @ G
+    A = np.zeros((3 * K + 2 * M, 3 * K + 2 * M))
+    for k in range(K):
+        ix, iy, iz = k, K + k, 2 * K + k
+        A[ix, iy], A[iy, ix] = -2 * g0 * h[k], 2 * g0 * h[k]
+        A[iy, iz], A[iz, iy] = -2 * omega, 2 * omega
+        if damping is not None:
+            A[np.ix_([ix, iy, iz], [ix, iy, iz])] += damping
+        for mu in range(M):
+            A[ix, 3 * K + mu] = -4 * g0 * G[mu, k] * y[k]
+            A[iy, 3 * K + mu] = 4 * g0 * G[mu, k] * x[k]
+            A[3 * K + M + mu, iz] = -g0 * w[k] * G[mu, k]
+    for mu in range(M):
+        re, im = 3 * K + mu, 3 * K + M + mu
+        A[re, re] = A[im, im] = -kappa[mu] / 2
+        A[re, im], A[im, re] = omega_mode[mu], -omega_mode[mu]
+    return A
+
+
+def growth_of_written_out(model, m, alpha, damping=None):
+    return np.max(np.linalg.eigvals(written_out_jacobian(model, m, alpha, damping)).real)

@@ -85,8 +85,6 @@ CASES = {
     "alpha: nan": (lambda: dj.MeanFieldState(jnp.ones((3, 2)), jnp.array([1.0, NAN])), "alpha must be finite"),
     "alpha: shape": (lambda: dj.MeanFieldState(jnp.ones((3, 2)), jnp.ones((2, 2))), "alpha must be of shape"),
     "pattern: unknown": (lambda: dj.stored_pattern(MODEL, 2), "pattern must be a pattern number from 0 to 1; got 2"),
-    "pattern: negative": (lambda: dj.critical_coupling(MODEL, -1), "pattern must be .* got -1"),
-    "pattern: not whole": (lambda: dj.retrieval_overlap(MODEL, 0.5), "pattern must be .* got 0.5"),
     "flip": (lambda: dj.corrupted_pattern(KEY, MODEL, flip=1.5), "flip must be a probability.*1.5"),
     "angle": (lambda: dj.tilted_pattern(KEY, MODEL, angle=NAN), "angle must be finite"),
     "amplitude": (lambda: dj.random_state(KEY, MODEL, amplitude=-1.0), "amplitude must be not negative"),
@@ -105,41 +103,6 @@ CASES = {
     "tol": (lambda: dj.steadystate(MODEL, STATE, tol=0.0), "tol must be .* got 0.0"),
     "max_time": (lambda: dj.steadystate(MODEL, STATE, max_time=-1.0), "max_time must be positive .* got -1.0"),
     "max_steps": (lambda: dj.steadystate(MODEL, STATE, max_steps=0), "max_steps must be .* got 0"),
-    "sign": (lambda: dj.retrieval_state(MODEL, 0, sign=2), r"sign must be \+1 or -1; got 2"),
-    "spin_length": (lambda: dj.retrieval_overlap(MODEL, 0, spin_length=1.5), "spin_length must be .* got 1.5"),
-    "kind": (
-        lambda: dj.critical_coupling(MODEL, 0, kind="exist"),
-        "kind must be one of 'existence', 'stability', 'normal'; got 'exist'",
-    ),
-    "kind: method": (
-        lambda: dj.critical_coupling(MODEL, 0, method="newton"),
-        "method must be one of 'closed form', 'root finding'; got 'newton'",
-    ),
-    "spin_length: each": (
-        lambda: dj.critical_coupling(MODEL, 0, spin_length=[1.0, 1.0, 1.0]),
-        r"spin_length must be one number or of shape \(2,\); got shape \(3,\)",
-    ),
-    "normal: none": (
-        lambda: dj.critical_coupling(
-            dj.DickeModel(
-                dj.LargeSpins.individual([[1, 1]]), **RATES, dissipation=dj.LocalDissipation([("sigma_minus", 0.1)])
-            ),
-            kind="normal",
-        ),
-        "model must be one whose dissipation leaves spins without field no overlap.*; got an overlap of",
-    ),
-    "state: moves": (lambda: dj.stability(MODEL, STATE), "state must be stationary; got one that changes at"),
-    "stability: method": (
-        lambda: dj.stability(MODEL, dj.retrieval_state(MODEL), method="lanczos"),
-        "method must be one of 'dense', 'krylov'; got 'lanczos'",
-    ),
-    "stability: tol": (
-        lambda: dj.stability(MODEL, dj.retrieval_state(MODEL), tol=-1.0),
-        "tol must be a number from 0 to 1; got -1.0",
-    ),
-    "side": (lambda: dj.stationary_states(MODEL, KEY, side=0), r"side must be \+1, -1 or None; got 0"),
-    "num_starts": (lambda: dj.stationary_states(MODEL, KEY, num_starts=0), "num_starts must be .* at least 1; got 0"),
-    "guess": (lambda: dj.stationary_state(MODEL, [1.0]), r"guess must be of shape \(2,\), an overlap .*shape \(1,\)"),
     "states": (lambda: dj.solve_ensemble(MODEL, jnp.ones(3), [0.0, 1.0]), "states must be a MeanFieldState; got "),
     "save": (
         lambda: dj.solve_ensemble(MODEL, STATE, [0.0, 1.0], save="last"),
@@ -150,37 +113,9 @@ CASES = {
         "throw must be left out: a row that fails says so in its status; got True",
     ),
     "devices": (lambda: dj.solve_ensemble(MODEL, STATE, [0.0, 1.0], devices=[]), "devices must be at least one"),
-    "limits": (
-        lambda: dj.continuation(MODEL, [0.0, 0.0], limits=(1.0, 1.0)),
-        r"limits must be two finite numbers, the lower one first; got \(1.0, 1.0\)",
-    ),
-    "parameter": (
-        lambda: dj.continuation(MODEL, [0.0, 0.0], "kappa", limits=(0.5, 1.0)),
-        "parameter must be 'g0', 'omega_spin', .*; got 'kappa'",
-    ),
-    "parameter: mode": (
-        lambda: dj.continuation(MODEL, [0.0, 0.0], ("kappa", 2), limits=(0.5, 1.0)),
-        "parameter must be of a mode from 0 to 1; got",
-    ),
-    "value": (
-        lambda: dj.continuation(MODEL, [0.0, 0.0], limits=(0.5, 1.0), value=2.0),
-        "value must be the parameter's at the start, from 0.5 to 1; got 2.0",
-    ),
-    "continuation: ramp": (
-        lambda: dj.continuation(model(g0=lambda t: 1.0 + t), [0.0, 0.0], limits=(0.5, 1.0)),
-        "model must be one with constant rates .* got one with rates that change",
-    ),
     "phases: ramp": (
         lambda: dj.studies.phase_diagram(model(g0=lambda t: 1.0 + t), KEY, ("g0", [1.0]), ("omega_spin", [1.0])),
         "model must be one with constant rates .* got one with rates that change",
-    ),
-    "value: function": (
-        lambda: dj.continuation(MODEL, [0.0, 0.0], lambda p: MODEL, limits=(0.5, 1.0)),
-        "value must be the parameter's at the start, from 0.5 to 1; got None",
-    ),
-    "start": (
-        lambda: dj.continuation(MODEL, [0.0], limits=(0.5, 1.5), value=1.0),
-        r"start must be a state, a branch point or overlaps of shape \(2,\); got shape \(1,\)",
     ),
     "y: twice": (
         lambda: dj.studies.phase_diagram(MODEL, KEY, ("g0", [1.0]), ("g0", [1.0])),
@@ -217,10 +152,6 @@ CASES = {
         lambda: dataclasses.replace(paper(), dissipation=dj.LocalDissipation([("decay_x", jnp.ones(3))])),
         r"rate of a jump must be one number or of shape \(8,\)",
     ),
-    "closed form": (
-        lambda: dj.retrieval_overlap(dataclasses.replace(paper(), dissipation=dj.LocalDissipation([("decay_x", 0.1)]))),
-        "model must be without single-spin dissipation",
-    ),
     "times: schedule": (lambda: dj.PiecewiseLinear([1.0, 0.0], [1.0, 2.0]), "times must be strictly increasing"),
     "values: schedule": (lambda: dj.PiecewiseLinear([0.0, 1.0], [1.0]), "values must be one value or row"),
     "bloch: mapping": (
@@ -234,28 +165,6 @@ CASES = {
         lambda: dj.studies.picture_mending(KEY, np.ones((2, 3, 3)), MODEL, [0.0, 1.0], decays=()),
         "decays must be at least one rate",
     ),
-    "chunk": (
-        lambda: dj.retrieval_probability(MODEL, KEY, chunk=20),
-        "chunk must be a positive multiple of 16; got 20",
-    ),
-    "num_samples": (lambda: dj.retrieval_probability(MODEL, KEY, num_samples=0), "num_samples must be .* got 0"),
-    "cue: name": (lambda: dj.retrieval_probability(MODEL, KEY, cue="turn"), "cue must be one of 'tilt'.*got 'turn'"),
-    "cue: type": (lambda: dj.retrieval_probability(MODEL, KEY, cue=3), "cue must be a name or a function.*got int"),
-    "strength: flip": (
-        lambda: dj.retrieval_probability(MODEL, KEY, cue="flip", strength=2.0),
-        "strength must be a probability.*got 2.0",
-    ),
-    "strength: shape": (
-        lambda: dj.retrieval_probability(MODEL, KEY, strength=[0.1, 0.2]),
-        r"strength must be of shape \(\), one number; got shape \(2,\)",
-    ),
-    "strength: random": (
-        lambda: dj.retrieval_probability(MODEL, KEY, cue="random", strength=0.3),
-        "strength must be left out for random cues",
-    ),
-    "max_time: cues": (lambda: dj.retrieval_probability(MODEL, KEY, max_time=0.0), "max_time must be positive"),
-    "kappa: cues": (lambda: dj.retrieval_probability(model(kappa=0.0), KEY), "kappa must be positive"),
-    "confidence": (lambda: dj.phases.ends.wilson_interval(1, 2, 1.0), "confidence must be .* got 1.0"),
     "cue: study": (
         lambda: dj.studies.retrieval_basins(MODEL, KEY, g0=[1.0], strength=[0.1], cue="random"),
         "cue must be 'tilt' or 'flip'.*got 'random'",
@@ -421,15 +330,6 @@ def test_is_refused(name):
     with pytest.raises(ValueError, match=message) as refusal:
         call()
     assert "\n" not in str(refusal.value)
-
-
-def test_closed_forms_refuse_patterns_that_are_not_orthogonal():
-    sampled = dj.map_to_large_spins(dj.random_patterns(KEY, 3, 50)).spins
-    with pytest.raises(ValueError, match="model.spins must be patterns of .* orthogonal.*; got an overlap of 0"):
-        dj.critical_coupling(dj.DickeModel(sampled, **RATES), 0, method="closed form")
-    with pytest.raises(ValueError, match="model.spins must be"):
-        dj.retrieval_overlap(dj.DickeModel(dj.LargeSpins.individual([[0.5, 1.0]]), **RATES), 0)
-    assert np.isfinite(dj.critical_coupling(dj.DickeModel(dj.LargeSpins.individual([[1, -1], [1, 1]]), **RATES), 0))
 
 
 def test_a_traced_pattern_that_does_not_exist_is_an_error_too():

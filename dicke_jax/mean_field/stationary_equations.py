@@ -1,12 +1,10 @@
 """Stationary states as M equations: spins follow the field of the modes, modes follow the overlaps."""
 
-from typing import Any
-
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Inexact
+from jaxtyping import Array, Bool
 
+from .._implicit import implicit
 from .._typing import ModeReals, SpinVectors, SubsetReals
 from .model import DickeModel
 from .observables import spin_lengths
@@ -88,31 +86,4 @@ def follow(xi: ModeReals, valid: Bool[Array, "..."], model: DickeModel, lengths:
     The implicit function theorem on M equations: the zero modes of the full Jacobian, one for each spin length, are
     not among its unknowns. A derivative where `valid` is false is NaN.
     """
-    return _follow(jax.lax.stop_gradient(xi), valid, (model, lengths))
-
-
-@eqx.filter_custom_jvp
-def _follow(xi: ModeReals, valid: Bool[Array, "..."], args: tuple[DickeModel, SubsetReals]) -> ModeReals:
-    return xi
-
-
-@_follow.def_jvp
-def _(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
-    xi, valid, args = primals
-    _, _, d_args = tangents
-    jacobian = jax.jacfwd(self_consistency)(xi, args)
-    _, d_residual = eqx.filter_jvp(lambda a: self_consistency(xi, a), (args,), (d_args,))
-    return xi, trusted(valid, -jnp.linalg.solve(jacobian, d_residual))
-
-
-def trusted(valid: Bool[Array, "..."], tangent: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
-    """A derivative, or NaN where it is not `valid`, in forward and in reverse mode.
-
-    In reverse mode only what is asked for can be NaN: a row of a batch that is masked out spoils no other row.
-    """
-    return jax.lax.custom_linear_solve(
-        lambda x: x,
-        tangent,
-        solve=lambda _, t: jnp.where(valid, t, jnp.nan),
-        transpose_solve=lambda _, cotangent: jnp.where(valid | (cotangent == 0), cotangent, jnp.nan),
-    )
+    return implicit(self_consistency, xi, (model, lengths), valid)

@@ -1,6 +1,5 @@
 """One step of pseudo-arclength continuation, and what a point of a branch knows about special points near it."""
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -8,11 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._typing import SubsetReals
+from .._typing import ModeReals, SubsetReals
 from ..mean_field.model import DickeModel
-from ..mean_field.stationary_equations import self_consistency, state_of_overlaps
+from ..mean_field.observables import overlaps
+from ..mean_field.state import MeanFieldState
+from ..mean_field.stationary_equations import self_consistency, signed_lengths, state_of_overlaps
 from .eigenvalues import eigensystem
 from .linearisation import jacobian, largest_rate, tangent_basis
+from .multi_start import newton
 from .stability_spectrum import shares_of
 
 NEWTON_STEPS = 12
@@ -24,9 +26,9 @@ def with_parameter(model: DickeModel, parameter: Any, value: Array) -> Any:
     if callable(parameter):
         return parameter(value)
     if isinstance(parameter, str):
-        return dataclasses.replace(model, **{parameter: value})
+        return model.replace(**{parameter: value})
     name, mode = parameter
-    return dataclasses.replace(model, **{name: getattr(model, name).at[mode].set(value)})
+    return model.replace(**{name: getattr(model, name).at[mode].set(value)})
 
 
 class Problem(eqx.Module):
@@ -60,12 +62,22 @@ class Point(NamedTuple):
 
 
 @eqx.filter_jit
-def first_point(problem: Problem, u: Array, direction: Array) -> Point:
-    """The solution at u, with the tangent that goes along `direction`."""
-    equations = jax.jacfwd(problem)(u)
-    tangent = jnp.linalg.svd(equations)[2][-1]
-    tangent = tangent * jnp.where(jnp.sum(tangent * direction) < 0, -1, 1)
-    return _describe(problem, u, tangent, jnp.array(True))
+def first_point(
+    problem: Problem, start: MeanFieldState | ModeReals, value: Float[Array, ""], direction: Float[Array, ""]
+) -> tuple[Problem, Point]:
+    """The solution near a state or overlaps at this parameter, with the tangent along which the parameter changes.
+
+    A state brings its own spin lengths, which the problem then has.
+    """
+    here = problem.model_at(value[None])
+    if isinstance(start, MeanFieldState):
+        problem = eqx.tree_at(lambda p: p.lengths, problem, signed_lengths(here, start))
+        start = overlaps(here, start.m)
+    xi, good = newton(start.astype(value.dtype), (here, problem.lengths))
+    u = jnp.append(xi, value)
+    tangent = jnp.linalg.svd(jax.jacfwd(problem)(u))[2][-1]
+    tangent = tangent * jnp.where(tangent[-1] * direction < 0, -1, 1)
+    return problem, _describe(problem, u, tangent, good)
 
 
 @eqx.filter_jit
@@ -98,6 +110,7 @@ def next_point(problem: Problem, u0: Array, tangent: Array, ds: Array) -> Point:
     return _describe(problem, jnp.where(good, u, u0), ahead / jnp.linalg.norm(ahead), good)
 
 
+@eqx.filter_jit
 def other_direction(problem: Problem, u: Array, tangent: Array) -> Array:
     """At a branch point: the direction of the branch that crosses, orthogonal to the tangent of this one."""
     null = jnp.linalg.svd(jax.jacfwd(problem)(u))[2][-2:]
@@ -107,14 +120,20 @@ def other_direction(problem: Problem, u: Array, tangent: Array) -> Array:
     return across * jnp.sign(across[jnp.argmax(jnp.abs(across))])
 
 
+@eqx.filter_jit
+def state_at(problem: Problem, u: Array) -> tuple[DickeModel, MeanFieldState]:
+    """The model and the state of a point."""
+    model = problem.model_at(u)
+    return model, state_of_overlaps(model, u[:-1], problem.lengths)
+
+
 def _describe(problem: Problem, u: Array, tangent: Array, good: Array) -> Point:
     matrix = jnp.concatenate([jax.jacfwd(problem)(u), tangent[None, :]])
     sizes = jnp.linalg.svd(matrix, compute_uv=False)
     growth = swing = jnp.full_like(u[0], jnp.nan)
     growing = jnp.array(-1)
     if problem.spectral:
-        model = problem.model_at(u)
-        state = state_of_overlaps(model, u[:-1], problem.lengths)
+        model, state = state_at(problem, u)
         values, vectors = eigensystem(jacobian(model, state))
         K = model.num_subsets
         z = jnp.matmul(tangent_basis(model, state)[2 * K : 3 * K].astype(vectors.dtype), vectors, precision="highest")

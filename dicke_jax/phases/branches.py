@@ -2,22 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Array
 
-from .._checks import check_count, check_finite, refuse
+from .._checks import as_array, check_count, check_finite, check_shape, refuse
 from .._typing import ArrayLike
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.observables import overlaps as overlaps_of
+from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import MeanFieldState
-from ..mean_field.stationary_equations import signed_lengths, state_of_overlaps
-from .arclength import Point, Problem, first_point, known_point, next_point, other_direction
-from .multi_start import newton
-from .stability_spectrum import DENSE, stability
+from .arclength import Point, Problem, first_point, known_point, next_point, other_direction, state_at
+from .stability_spectrum import DENSE, num_rows, stability
 from .stationary_search import signed_spin_lengths
 
 STRAIGHT = 0.98  # cosine of the angle between two tangents, below which a step was too long
@@ -126,36 +124,34 @@ def continuation(
         if start.kind != "branch point":
             refuse("start", "a branch point, from which another branch leaves", f"a {start.kind}")
         value = start.parameter
-    name, own = parameter_of(model, parameter)
-    value = own if value is None else value
+    name, present = parameter_of(model, parameter)
+    value = present if value is None else value
     if value is None or not pair[0] <= value <= pair[1]:
         refuse("value", f"the parameter's at the start, from {pair[0]:g} to {pair[1]:g}", value)
 
     lengths = signed_spin_lengths(model, spin_length, None)
     scale = float(pair[1] - pair[0])
-    rows = (2 if model.dissipation is None else 3) * model.num_subsets + 2 * model.num_modes
-    problem = Problem(model, lengths, jnp.asarray(scale, model.dtype), parameter, rows <= DENSE)
+    problem = Problem(model, lengths, as_array(scale, model.dtype), parameter, num_rows(model) <= DENSE)
+    number = partial(np.asarray, dtype=model.dtype)  # of the precision for which the steps are compiled
     if isinstance(start, SpecialPoint):
-        at = jnp.asarray(np.append(start.overlaps, value / scale), model.dtype)
-        leaving = jnp.asarray(direction * start.direction, model.dtype)
-        first = next_point(problem, at, leaving, jnp.asarray(step / 10, model.dtype))
+        at, leaving = number(np.append(start.overlaps, value / scale)), number(direction * start.direction)
+        first = _step(problem, at, leaving, step / 10)
         if not first.good:
             refuse("start", "a branch point from which another branch leaves", "one from which none is found")
-        points = [known_point(problem, at, leaving), first]
+        points = [jax.device_get(known_point(problem, at, leaving)), first]
     else:
-        here = problem.model_at(jnp.asarray([value / scale], model.dtype))
         if isinstance(start, MeanFieldState):
-            problem = eqx.tree_at(lambda p: p.lengths, problem, signed_lengths(here, start))
-            start = overlaps_of(here, start.m)
-        xi = jnp.asarray(start, model.dtype)
-        if xi.shape != (model.num_modes,):
-            refuse("start", f"a state, a branch point or overlaps of shape ({model.num_modes},)", f"shape {xi.shape}")
-        check_finite("start", xi)
-        xi, good = eqx.filter_jit(newton)(xi, (here, problem.lengths))
-        if not good:
+            check_shape("start.m", start.m, (3, model.num_subsets), "a Bloch vector for each subset of the model")
+        else:
+            start = as_array(start, model.dtype)
+            if start.shape != (model.num_modes,):
+                must_be = f"a state, a branch point or overlaps of shape ({model.num_modes},)"
+                refuse("start", must_be, f"shape {start.shape}")
+            check_finite("start", start)
+        problem, first = first_point(problem, start, number(value / scale), number(direction))
+        points = [jax.device_get(first)]
+        if not points[0].good:
             refuse("start", "near a stationary state", "one from which none is found")
-        towards = jnp.zeros(model.num_modes + 1, model.dtype).at[-1].set(direction)
-        points = [first_point(problem, jnp.append(xi, value / scale), towards)]
     branch = _follow(problem, points, pair / scale, step, max_points, name)
     if not isinstance(start, SpecialPoint):
         return branch
@@ -166,9 +162,7 @@ def continuation(
 
 def parameter_of(model: DickeModel, parameter: Any) -> tuple[str, float | None]:
     """Its name, and its value in the model where it has one."""
-    check_model(model)
-    if model.is_time_dependent:
-        refuse("model", "one with constant rates (model.at(t) has those of time t)", "one with rates that change")
+    check_constant_rates(model)
     if callable(parameter):
         return getattr(parameter, "__name__", "parameter").replace("<lambda>", "parameter"), None
     if isinstance(parameter, str) and parameter in ("g0", "omega_spin"):
@@ -176,7 +170,7 @@ def parameter_of(model: DickeModel, parameter: Any) -> tuple[str, float | None]:
     if isinstance(parameter, tuple) and len(parameter) == 2 and parameter[0] in ("omega_mode", "kappa"):
         if parameter[1] not in range(model.num_modes):
             refuse("parameter", f"of a mode from 0 to {model.num_modes - 1}", parameter)
-        return f"{parameter[0]}[{parameter[1]}]", float(getattr(model, parameter[0])[parameter[1]])
+        return f"{parameter[0]}[{parameter[1]}]", float(np.asarray(getattr(model, parameter[0]))[parameter[1]])
     must_be = "'g0', 'omega_spin', ('omega_mode', mode), ('kappa', mode) or a function that makes a model"
     refuse("parameter", must_be, repr(parameter))
 
@@ -185,7 +179,7 @@ def _follow(problem: Problem, points: list[Point], limits: np.ndarray, longest: 
     special, ds, ended = [], longest / 4, "max_points"
     while len(points) < most:
         last = points[-1]
-        new = next_point(problem, last.u, last.tangent, jnp.asarray(ds, last.u.dtype))
+        new = _step(problem, last.u, last.tangent, ds)
         found = _special(problem, last, new, ds, len(points) - 1) if _goes_on(last, new) else None
         if found is None:  # the step was too long, or led to another branch
             ds /= 2
@@ -200,7 +194,7 @@ def _follow(problem: Problem, points: list[Point], limits: np.ndarray, longest: 
             break
         special += found
         points.append(new)
-        if len(points) > 3 and float(jnp.linalg.norm(new.u - points[0].u)) < ds / 2:
+        if len(points) > 3 and float(np.linalg.norm(new.u - points[0].u)) < ds / 2:
             ended = "closed"
             break
         ds = min(1.3 * ds, longest)
@@ -209,9 +203,14 @@ def _follow(problem: Problem, points: list[Point], limits: np.ndarray, longest: 
     return Branch(name, u[:, -1] * float(problem.scale), u[:, :-1], growth, growing, tuple(special), ended)
 
 
+def _step(problem: Problem, u: np.ndarray, tangent: np.ndarray, ds: float) -> Point:
+    """The next point, with its numbers on the host, where it is decided how to go on."""
+    return jax.device_get(next_point(problem, u, tangent, np.asarray(ds, u.dtype)))
+
+
 def _goes_on(last: Point, new: Point) -> bool:
     """Whether a point is a solution on the same branch: one that crosses has another tangent."""
-    return bool(new.good) and float(jnp.sum(new.tangent * last.tangent)) > STRAIGHT
+    return bool(new.good) and float(np.sum(new.tangent * last.tangent)) > STRAIGHT
 
 
 def _special(problem: Problem, last: Point, new: Point, ds: float, index: int) -> list[SpecialPoint] | None:
@@ -223,7 +222,7 @@ def _special(problem: Problem, last: Point, new: Point, ds: float, index: int) -
         sign, low, high, at = np.sign(value(last)), 0.0, ds, last
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
-            point = next_point(problem, last.u, last.tangent, jnp.asarray(middle, last.u.dtype))
+            point = _step(problem, last.u, last.tangent, middle)
             if _goes_on(last, point) and np.sign(value(point)) == sign:
                 low, at = middle, point
             else:
@@ -233,7 +232,7 @@ def _special(problem: Problem, last: Point, new: Point, ds: float, index: int) -
     def note(kind: str, point: Point, direction: Array | None = None) -> None:
         u = np.asarray(point.u)
         other = np.zeros_like(u) if direction is None else np.asarray(direction)
-        found.append(SpecialPoint(kind, float(u[-1] * problem.scale), u[:-1], index, other))
+        found.append(SpecialPoint(kind, float(u[-1]) * float(problem.scale), u[:-1], index, other))
 
     if float(new.crossing) * float(last.crossing) < 0:
         point = locate(lambda p: float(p.crossing))
@@ -255,7 +254,7 @@ def _at_limit(problem: Problem, last: Point, ds: float, limits: np.ndarray) -> P
     low, high, at = 0.0, ds, last
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        point = next_point(problem, last.u, last.tangent, jnp.asarray(middle, last.u.dtype))
+        point = _step(problem, last.u, last.tangent, middle)
         if limits[0] <= float(point.u[-1]) <= limits[1]:
             low, at = middle, point
         else:
@@ -266,8 +265,6 @@ def _at_limit(problem: Problem, last: Point, ds: float, limits: np.ndarray) -> P
 def _spectra(problem: Problem, points: list[Point]) -> tuple[np.ndarray, np.ndarray]:
     if problem.spectral:
         return np.array([float(p.growth) for p in points]), np.array([int(p.num_growing) for p in points])
-    told = []
-    for point in points:
-        model = problem.model_at(point.u)
-        told.append(stability(model, state_of_overlaps(model, point.u[:-1], problem.lengths)))
-    return np.array([float(s.eigenvalues[0].real) for s in told]), np.array([int(s.num_growing) for s in told])
+    spectra = [stability(*state_at(problem, point.u)) for point in points]
+    growth = [float(np.real(np.asarray(spectrum.eigenvalues)[0])) for spectrum in spectra]
+    return np.array(growth), np.array([int(spectrum.num_growing) for spectrum in spectra])

@@ -1,6 +1,5 @@
 """Critical couplings: the g0 at which a state appears, becomes stable, or ceases to be stable."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._checks import as_pattern_index, check_all, check_choice, refuse
+from .._checks import as_pattern_index, check_choice, refuse
+from .._implicit import implicit
 from .._typing import ArrayLike, SubsetReals
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.stationary_equations import state_of_overlaps, trusted
-from .closed_form import closed_form_obstacle, threshold_squared
+from ..mean_field.model import DickeModel, check_constant_rates
+from ..mean_field.stationary_equations import state_of_overlaps
+from .closed_form import as_spin_lengths, closed_form_obstacle, threshold_squared
 from .eigenvalues import largest_eigenvalue, one_sign
 from .normal_state import normal_threshold
 from .retrieval_branch import (
@@ -21,10 +21,10 @@ from .retrieval_branch import (
     as_function,
     coupling_at,
     follow_branch,
+    orientation,
     overlaps_in_field,
     refine,
     response,
-    side,
     tangent,
 )
 from .stability_spectrum import growth_rate
@@ -70,18 +70,12 @@ def critical_coupling(
 
     **Raises** ValueError for arguments that do not fit, rates that depend on time, or a closed form that does not hold.
     """
-    check_model(model)
+    check_constant_rates(model)
     check_choice("kind", kind, ("existence", "stability", "normal"))
-    if model.is_time_dependent:
-        refuse("model", "one with constant rates (model.at(t) has those of time t)", "one with rates that change")
     nu = as_pattern_index(pattern, model.num_modes)
-    lengths = jnp.asarray(spin_length, model.dtype)
-    if lengths.shape not in ((), (model.num_subsets,)):
-        refuse("spin_length", f"one number or of shape ({model.num_subsets},)", f"shape {lengths.shape}")
-    check_all("spin_length", lengths, lambda s: (s > 0) & (s <= 1), "positive and at most 1")
-    each = jnp.broadcast_to(lengths, (model.num_subsets,))
+    lengths = as_spin_lengths(model, spin_length, positive=True)
     if kind == "normal":
-        return normal_threshold(model, each)
+        return normal_threshold(model, lengths)
 
     obstacle = closed_form_obstacle(model, pattern, all_pairs=kind == "stability")
     if obstacle is None and lengths.ndim:
@@ -90,7 +84,7 @@ def critical_coupling(
         method = "root finding" if obstacle else "closed form"
     check_choice("method", method, ("closed form", "root finding"))
     if method == "root finding":
-        return by_root_finding(model, nu, each, kind)
+        return by_root_finding(model, nu, lengths, kind)
     if obstacle is not None:
         refuse(*obstacle)
     return closed_form(model, nu, lengths, kind)
@@ -99,20 +93,22 @@ def critical_coupling(
 @eqx.filter_jit
 def closed_form(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""], kind: str) -> Float[Array, ""]:
     """Existence and stability of orthogonal patterns of +-1."""
-    each = jnp.sqrt(jnp.abs(jax.vmap(lambda mu: threshold_squared(model, mu))(jnp.arange(model.num_modes))))
-    existence = each[nu] / jnp.sqrt(length)
+    thresholds = jnp.sqrt(jnp.abs(threshold_squared(model)))
+    existence = thresholds[nu] / jnp.sqrt(length)
     if kind == "existence":
         return existence
-    easiest = jnp.min(each)
-    ties = jnp.sum(each <= easiest * (1 + 1e-12)) > 1
-    easiest = trusted(~ties, easiest)
-    return jnp.where(one_sign(model), existence * jnp.sqrt(each[nu] / easiest), jnp.inf)
+    easiest = jnp.min(thresholds)
+    unique = jnp.sum(thresholds <= easiest * (1 + 1e-12)) == 1
+    easiest = implicit(jnp.subtract, easiest[None], easiest[None], unique)[0]
+    return jnp.where(one_sign(model), existence * jnp.sqrt(thresholds[nu] / easiest), jnp.inf)
 
 
 @eqx.filter_jit
-def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: SubsetReals, kind: str) -> Float[Array, ""]:
+def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: Float[Array, "..."], kind: str) -> Float[Array, ""]:
     """Existence and stability along the retrieval branch."""
-    lengths *= jnp.sign(model.omega_mode[nu])  # the side of the field on which this pattern's states are
+    lengths = jnp.broadcast_to(lengths, (model.num_subsets,)) * jnp.sign(
+        model.omega_mode[nu]
+    )  # the side of the field on which this pattern's states are
     fixed = jax.lax.stop_gradient((model, lengths))
     branch = follow_branch(fixed[0], nu, fixed[1])
     last, s, u = _first_turn(branch, fixed, nu)
@@ -135,16 +131,11 @@ def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: SubsetReals,
 
         s, u = _bisect(branch, last, last + 1, stable, fixed, nu)
 
-        def margin_at(s: Array, model: DickeModel, lengths: SubsetReals) -> Array:
-            return margin(model, lengths, as_function(u, (model, lengths, s), nu), s)
-
-        at_end = last >= branch.number - 1
-        d_margin = jax.jvp(lambda s: margin_at(s, *fixed), (s,), (jnp.ones_like(s),))[1]
-        moved = margin_at(s, model, lengths)
-        # value 0, derivative that of the root of the margin
-        s = s - (moved - jax.lax.stop_gradient(moved)) * jnp.where(at_end | none, 0, 1 / d_margin)
+    within = (last < branch.number - 1) & ~none
+    event = _margin_along if kind == "stability" else _slope_along
+    s = jnp.where(within, implicit(event, s[None], (model, lengths, u, nu), within)[0], s)
     lost = (last >= branch.number - 1) & ~branch.complete
-    value = coupling_at(as_function(u, (model, lengths, s), nu))
+    value = coupling_at(as_function(u, model, nu, lengths, s))
     return jnp.where(none, jnp.inf, jnp.where(lost, jnp.nan, value))
 
 
@@ -153,22 +144,23 @@ def _first_turn(
 ) -> tuple[Int[Array, ""], Array, Array]:
     """Where g0 turns back first: the point before, log a and the unknowns. Else the end of the branch.
 
-    A branch that nearly crosses another can be lost to it between two points. The side then changes, as it does where
-    branches do cross; smaller steps tell the two apart, for only a branch that turns back has a slope of zero.
+    A branch that nearly crosses another can be lost to it between two points. Its orientation then changes, as it does
+    where branches do cross; smaller steps tell the two apart, for only a branch that turns back has a slope of zero.
     """
     model, lengths = fixed
-    slopes, sides = jax.vmap(
-        lambda u, s: (tangent(u, model, nu, lengths, s)[-1] / u[-1], side(u, model, nu, lengths, s))
+    slopes, orientations = jax.vmap(
+        lambda u, s: (tangent(u, model, nu, lengths, s)[-1] / u[-1], orientation(u, model, nu, lengths, s))
     )(branch.points, branch.strength)
     index = jnp.arange(slopes.size - 1)
-    event = (index < branch.number - 1) & ((slopes[1:] >= 0) | (sides[1:] != sides[:-1]))
+    event = (index < branch.number - 1) & ((slopes[1:] >= 0) | (orientations[1:] != orientations[:-1]))
 
     def look(carry: tuple[Array, ...]) -> tuple[Array, ...]:
         ahead = event & (index >= carry[0])
         before = jnp.where(jnp.any(ahead), jnp.argmax(ahead), jnp.maximum(branch.number - 1, 0))
 
         def goes_on(u: Array, s: Array) -> Bool[Array, ""]:
-            return (tangent(u, model, nu, lengths, s)[-1] < 0) & (side(u, model, nu, lengths, s) == sides[before])
+            same_branch = orientation(u, model, nu, lengths, s) == orientations[before]
+            return same_branch & (tangent(u, model, nu, lengths, s)[-1] < 0)
 
         s, u = _bisect(branch, before, before + 1, goes_on, fixed, nu)
         flat = jnp.abs(tangent(u, model, nu, lengths, s)[-1]) < FLAT * u[-1]
@@ -202,6 +194,18 @@ def _bisect(
     return s, u
 
 
+def _margin_along(s: Float[Array, " 1"], args: tuple[DickeModel, SubsetReals, Array, Array]) -> Float[Array, " 1"]:
+    """The margin of the branch through a point u, by log a."""
+    model, lengths, u, nu = args
+    return margin(model, lengths, as_function(u, model, nu, lengths, s[0]), s[0])[None]
+
+
+def _slope_along(s: Float[Array, " 1"], args: tuple[DickeModel, SubsetReals, Array, Array]) -> Float[Array, " 1"]:
+    """The slope of the coupling on the branch through a point u, by log a."""
+    model, lengths, u, nu = args
+    return tangent(as_function(u, model, nu, lengths, s[0]), model, nu, lengths, s[0])[-1:]
+
+
 def margin(model: DickeModel, lengths: SubsetReals, u: Float[Array, " U"], s: Array) -> Float[Array, ""]:
     """Positive where the state is stable, negative where not, and smooth at the threshold.
 
@@ -211,7 +215,7 @@ def margin(model: DickeModel, lengths: SubsetReals, u: Float[Array, " U"], s: Ar
     """
     f, g0 = jnp.exp(s) * u[:-1], coupling_at(u)
     if model.dissipation is not None:
-        model = dataclasses.replace(model, g0=g0)
+        model = model.replace(g0=g0)
         return -growth_rate(model, state_of_overlaps(model, overlaps_in_field(model, f, lengths), lengths))
     slopes = jax.jacfwd(lambda f: overlaps_in_field(model, f, lengths))(f)
     # symmetric: sum_k w_k G[mu, k] G[nu, k] |dz_k / db_k|

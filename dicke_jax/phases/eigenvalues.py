@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Float
 
+from .._implicit import implicit, nan_unless_valid
 from ..mean_field.model import DickeModel
-from ..mean_field.stationary_equations import trusted
 
 
 def one_sign(model: DickeModel) -> Bool[Array, ""]:
@@ -13,20 +13,18 @@ def one_sign(model: DickeModel) -> Bool[Array, ""]:
     return jnp.all(model.omega_mode > 0) | jnp.all(model.omega_mode < 0)
 
 
-@jax.custom_jvp
 def largest_eigenvalue(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
-    """Of a symmetric matrix."""
-    return jnp.linalg.eigvalsh(matrix)[-1]
-
-
-@largest_eigenvalue.defjvp
-def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """Dlambda = v^T dA v."""
-    values, vectors = jnp.linalg.eigh(primals[0])
-    v = vectors[:, -1]
+    """Of a symmetric matrix; where another one is as large there is no derivative."""
+    values, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(matrix))
     gap = jnp.min(values[-1] - values[:-1], initial=jnp.inf)
-    simple = gap > jnp.sqrt(jnp.finfo(v.dtype).eps) * jnp.max(jnp.abs(values))
-    return values[-1], trusted(simple, v @ (tangents[0] @ v))
+    simple = gap > jnp.sqrt(jnp.finfo(values.dtype).eps) * jnp.max(jnp.abs(values))
+    return implicit(_eigenpair, jnp.append(vectors[:, -1], values[-1]), matrix, simple)[-1]
+
+
+def _eigenpair(pair: Float[Array, " n+1"], matrix: Float[Array, "n n"]) -> Float[Array, " n+1"]:
+    """What vanishes for an eigenvector of length 1 and its eigenvalue."""
+    vector, value = pair[:-1], pair[-1]
+    return jnp.append(jnp.matmul(matrix, vector, precision="highest") - value * vector, jnp.sum(vector**2) - 1)
 
 
 def eigenvalues(matrix: Float[Array, "n n"]) -> Complex[Array, " n"]:
@@ -43,7 +41,7 @@ def eigensystem(matrix: Float[Array, "n n"]) -> tuple[Complex[Array, " n"], Comp
 
 
 @eigensystem.defjvp
-def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def _eigensystem_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Dlambda = u^H dA v / u^H v, with the left and right eigenvectors of a simple eigenvalue."""
     values, left, right = jax.lax.linalg.eig(primals[0], compute_left_eigenvectors=True)
     order = jnp.lexsort((-values.imag, -values.real))
@@ -55,4 +53,4 @@ def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array
     simple = (jnp.min(gaps, axis=1) > near * scale) & (jnp.abs(along) > near)
     pushed = jnp.matmul(tangents[0].astype(right.dtype), right, precision="highest")
     moved = jnp.sum(left.conj() * pushed, axis=0) / jnp.where(simple, along, jnp.ones_like(along))
-    return (values, right), (trusted(simple, moved), jnp.zeros_like(right))
+    return (values, right), (nan_unless_valid(simple, moved), jnp.zeros_like(right))

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._typing import RealState
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
@@ -15,12 +14,10 @@ from .linearisation import push
 LARGEST = 300  # dimensions of the subspace after which the search for more ends
 NEGLIGIBLE = 1e-10  # the length, against the largest, at which a new direction is taken to be an old one
 
-_push = eqx.filter_jit(push)
-
 
 def bright_spectrum(
     model: DickeModel, state: MeanFieldState, tol: float
-) -> tuple[Array, Array, list[int], float, bool]:
+) -> tuple[np.ndarray, np.ndarray, list[int], float, bool]:
     """Eigenvalues on the span of e_i, A e_i, A^2 e_i, ..., with e_i the deviations of the modes (block Arnoldi).
 
     Spins that couple alike and precess at one rate enter it by M combinations only, however many they are: it ends
@@ -32,14 +29,14 @@ def bright_spectrum(
     Returns eigenvalues, shares of the patterns, the numbers of dark eigenvalues that stay and that decay, the largest
     real part of the dark ones (-inf where there are none), and whether the subspace ended.
     """
-    y = state.to_real(model)
-    size = y[0].size
-    block = np.concatenate([np.zeros((size, 2 * model.num_modes)), np.eye(2 * model.num_modes)])
-    basis, image = np.zeros((len(block), 0)), np.zeros((len(block), 0))
+    size, M = 3 * model.num_subsets, model.num_modes
+    block = np.concatenate([np.zeros((size, 2 * M)), np.eye(2 * M)])
+    basis, image, seen = np.zeros((len(block), 0)), np.zeros((len(block), 0)), np.zeros((M, 0))
     scale, complete = 1.0, True
     while block.shape[1]:
-        pushed = np.asarray(_push(model, y, jnp.asarray(block.T, model.dtype)), dtype=float).T
+        pushed, overlaps = _push(model, state, block)
         basis, image = np.concatenate([basis, block], axis=1), np.concatenate([image, pushed], axis=1)
+        seen = np.concatenate([seen, overlaps], axis=1)
         scale = max(scale, float(np.abs(pushed).max()))
         if basis.shape[1] >= LARGEST:
             complete = False
@@ -52,16 +49,29 @@ def bright_spectrum(
         kept = residual < np.maximum(tol, 1e-3 * np.abs(np.real(values)))
         values, vectors = values[kept], vectors[:, kept]
     order = np.lexsort((-np.imag(values), -np.real(values)))
-    values, vectors = values[order], basis @ vectors[:, order]
+    values, vectors = values[order].astype(complex), vectors[:, order]
 
-    z = vectors[:size].reshape(3, -1, len(values))[2]
-    parts = [jax.vmap(model.spins.project, in_axes=1)(jnp.asarray(part, model.dtype)) for part in (z.real, z.imag)]
-    overlaps = np.hypot(*map(np.asarray, parts))
+    overlaps = np.abs(seen @ vectors).T
     total = overlaps.sum(axis=1, keepdims=True)
     shares = overlaps / np.where(total > 0, total, 1)
-    spins = basis[:size, 2 * model.num_modes :]
-    unseen, slowest = _dark(model, y, spins, tol) if complete else ([0, 0], -np.inf)
-    return jnp.asarray(values), jnp.asarray(shares, model.dtype), unseen, slowest, complete
+    spins = basis[:size, 2 * M :]
+    unseen, slowest = _dark(model, state, spins, tol) if complete else ([0, 0], -np.inf)
+    return values, shares, unseen, slowest, complete
+
+
+def _push(model: DickeModel, state: MeanFieldState, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A times each column, and each one's overlaps, by one program for all widths."""
+    rows = np.zeros((2 * model.num_modes, len(block)), model.dtype)
+    rows[: block.shape[1]] = block.T
+    pushed, overlaps = _push_rows(model, state, rows)
+    width = slice(block.shape[1])
+    return np.asarray(pushed, dtype=float)[width].T, np.asarray(overlaps, dtype=float)[width].T
+
+
+@eqx.filter_jit
+def _push_rows(model: DickeModel, state: MeanFieldState, rows: Float[Array, "n full"]) -> tuple[Array, Array]:
+    z = rows[:, 2 * model.num_subsets : 3 * model.num_subsets]
+    return push(model, state.to_real(model), rows), jax.vmap(model.spins.project)(z)
 
 
 def _new_directions(basis: np.ndarray, pushed: np.ndarray, scale: float) -> np.ndarray:
@@ -71,25 +81,28 @@ def _new_directions(basis: np.ndarray, pushed: np.ndarray, scale: float) -> np.n
     return left[:, sizes > NEGLIGIBLE * scale]
 
 
-def _dark(model: DickeModel, y: RealState, bright: np.ndarray, tol: float) -> tuple[list[int], float]:
+def _dark(model: DickeModel, state: MeanFieldState, bright: np.ndarray, tol: float) -> tuple[list[int], float]:
     """Each subset turning in its own field, without what the subspace holds already."""
     if model.dissipation is None:  # precession alone, two directions for each subset
         unseen = 2 * model.num_subsets - bright.shape[1]
         return [unseen, 0], 0.0 if unseen else -np.inf
-    columns = jax.vmap(lambda axis: _turn(model, y, axis), out_axes=-1)(jnp.eye(3, dtype=model.dtype))
-    blocks = np.moveaxis(np.asarray(columns), 1, 0)  # (K, 3, 3)
+    blocks = np.moveaxis(np.asarray(_turns(model, state)), 1, 0)  # (K, 3, 3)
     rates = np.real(np.linalg.eigvals(blocks))
     inside = np.einsum("kab,bki->aki", blocks, bright.reshape(3, len(blocks), -1)).reshape(len(bright), -1)
-    held = np.real(np.linalg.eigvals(bright.T @ inside))
-    neutral = int(np.sum(rates > -tol)) - int(np.sum(held > -tol))
-    decaying = rates.size - held.size - neutral
+    seen = np.real(np.linalg.eigvals(bright.T @ inside))
+    neutral = int(np.sum(rates > -tol)) - int(np.sum(seen > -tol))
+    decaying = rates.size - seen.size - neutral
     slowest = float(rates.max()) if neutral or decaying else -np.inf
     return [neutral, decaying], slowest
 
 
 @eqx.filter_jit
-def _turn(model: DickeModel, y: RealState, direction: Float[Array, " 3"]) -> Array:
-    m, quadratures = y
-    every = jnp.broadcast_to(direction[:, None], m.shape)
-    rate = lambda m: mean_field_equations(0.0, (m, quadratures), model)[0]  # noqa: E731
-    return jax.jvp(rate, (m,), (every,))[1]
+def _turns(model: DickeModel, state: MeanFieldState) -> Float[Array, "3 K 3"]:
+    """What turns and damps each spin, column by column."""
+    m, quadratures = state.to_real(model)
+
+    def column(direction: Float[Array, " 3"]) -> Float[Array, "3 K"]:
+        deviation = jnp.broadcast_to(direction[:, None], m.shape)
+        return jax.jvp(lambda m: mean_field_equations(0.0, (m, quadratures), model)[0], (m,), (deviation,))[1]
+
+    return jax.vmap(column, out_axes=-1)(jnp.eye(3, dtype=model.dtype))

@@ -1,12 +1,11 @@
 """The search for roots of the self-consistent equations, from many starts at once."""
 
-from typing import Any
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optimistix as optx
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .._typing import ModeReals, SubsetReals
 from ..mean_field.model import DickeModel
@@ -18,16 +17,33 @@ NEWTON_STEPS = 64
 def newton(start: ModeReals, args: tuple[DickeModel, SubsetReals]) -> tuple[ModeReals, Bool[Array, ""]]:
     """A root, and whether it is one: the last correction is small, also where the root is nearly degenerate."""
     tol = 1e2 * float(jnp.finfo(start.dtype).eps)
-    solver = optx.Newton(rtol=tol, atol=tol)
-    xi = optx.root_find(self_consistency, solver, start, args=args, max_steps=NEWTON_STEPS, throw=False).value
-    residual = self_consistency(xi, args)
-    correction = jnp.linalg.solve(jax.jacfwd(self_consistency)(xi, args), residual)
+
+    def improve(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        xi, _, count = carry
+        shift = jnp.linalg.solve(jax.jacfwd(self_consistency)(xi, args), self_consistency(xi, args))
+        return xi - shift, jnp.max(jnp.abs(shift)), count + 1
+
+    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
+        return (carry[1] > tol) & (carry[2] < NEWTON_STEPS)  # not a number is not above
+
+    far = jnp.full_like(start[0], jnp.inf), jnp.zeros_like(start[0], int)
+    xi, correction, _ = jax.lax.while_loop(unfinished, improve, (start, *far))
     near = jnp.sqrt(jnp.finfo(start.dtype).eps)
-    return xi, (jnp.max(jnp.abs(residual)) < 1e2 * tol) & (jnp.max(jnp.abs(correction)) < near)
+    return xi, (jnp.max(jnp.abs(self_consistency(xi, args))) < 1e2 * tol) & (correction < near)
+
+
+class Roots(NamedTuple):
+    """The first `number` of `xi` are different roots; the rest is filling."""
+
+    xi: Float[Array, "starts M"]
+    hits: Int[Array, " starts"]
+    images: Int[Array, " starts"]
+    number: Int[Array, ""]
+    failed: Int[Array, ""]
 
 
 @eqx.filter_jit
-def search_roots(model: DickeModel, lengths: SubsetReals, key: PRNGKeyArray, num_starts: int) -> tuple[Any, ...]:
+def search_roots(model: DickeModel, lengths: SubsetReals, key: PRNGKeyArray, num_starts: int) -> Roots:
     """Roots of all starts, brought to one sign image, sorted: the first of each, its hits and images."""
     starts = _starts(model, key, num_starts)
     args = (model, lengths)
@@ -42,7 +58,7 @@ def search_roots(model: DickeModel, lengths: SubsetReals, key: PRNGKeyArray, num
     line = jax.random.normal(jax.random.fold_in(key, 1), (model.num_modes,), model.dtype)
     order = jnp.argsort(jnp.where(good, xi @ line, jnp.inf))
     xi, good = xi[order], good[order]
-    close = same(xi.dtype)
+    close = merge_distance(xi.dtype)
     new = good & jnp.append(jnp.array([True]), jnp.max(jnp.abs(jnp.diff(xi, axis=0)), axis=1) > close)
     label = jnp.cumsum(new) - 1
     hits = jnp.zeros(num_starts, int).at[label].add(good.astype(int))
@@ -50,10 +66,10 @@ def search_roots(model: DickeModel, lengths: SubsetReals, key: PRNGKeyArray, num
     finite = jnp.abs(xi[first]) > close
     alone, together = finite & reversible[None, :], finite & ~reversible[None, :]
     images = 2 ** jnp.sum(alone, axis=1) * jnp.where(mirror & jnp.any(together, axis=1), 2, 1)
-    return xi[first], hits, images, jnp.sum(new), num_starts - jnp.sum(good)
+    return Roots(xi[first], hits, images, jnp.sum(new), num_starts - jnp.sum(good))
 
 
-def same(dtype: jnp.dtype) -> float:
+def merge_distance(dtype: jnp.dtype) -> float:
     """The distance, in overlap, below which two roots are one: 5e-7 in float64."""
     return float(jnp.finfo(dtype).eps) ** 0.4
 
@@ -87,5 +103,6 @@ def _sign_symmetries(args: tuple[DickeModel, SubsetReals], point: ModeReals) -> 
     def is_symmetry(signs: Array) -> Array:
         return jnp.max(jnp.abs(self_consistency(signs * probe, args) - signs * self_consistency(probe, args))) < near
 
-    each = jax.lax.map(is_symmetry, 1 - 2 * jnp.eye(M, dtype=point.dtype))
-    return each, is_symmetry(-jnp.ones(M, point.dtype))
+    all_reversed = -jnp.ones((1, M), point.dtype)
+    symmetric = jax.lax.map(is_symmetry, jnp.concatenate([1 - 2 * jnp.eye(M, dtype=point.dtype), all_reversed]))
+    return symmetric[:-1], symmetric[-1]

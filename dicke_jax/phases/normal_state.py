@@ -5,10 +5,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import known, refuse
+from .._implicit import implicit
 from .._typing import SubsetReals
 from ..mean_field.model import DickeModel
 from ..mean_field.stationary_equations import stationary_spins
@@ -19,32 +19,38 @@ FINEST, POINTS, HALVINGS = 1e-3, 64, 50  # of the search for an oscillation that
 FARTHEST = 100.0  # couplings looked at, in units of the largest rate, where there is no static threshold
 
 
-def normal_threshold(model: DickeModel, lengths: SubsetReals) -> Float[Array, ""]:
+def normal_threshold(model: DickeModel, lengths: Float[Array, "..."]) -> Float[Array, ""]:
     """g0 at which the state with xi = 0 loses stability: the first eigenvalue that crosses the imaginary axis.
 
     static: g0^-2 = lambda_max of P'(f) chi at f = 0, a symmetric matrix without dissipation
     """
-    at_rest = overlaps_in_field(model, jnp.zeros(model.num_modes, model.dtype), lengths)
-    if known(at_rest) and np.max(np.abs(np.asarray(at_rest))) > 1e-6:
+    value, at_rest = (_conservative if model.dissipation is None else _dissipative)(model, lengths)
+    if known(at_rest) and float(at_rest) > 1e-6:
         must_be = "one whose dissipation leaves spins without field no overlap, for a normal state to exist"
-        refuse("model", must_be, f"an overlap of {float(np.max(np.abs(np.asarray(at_rest)))):.3g}")
-    return _conservative(model, lengths) if model.dissipation is None else _dissipative(model, lengths)
+        refuse("model", must_be, f"an overlap of {float(at_rest):.3g}")
+    return value
 
 
 @eqx.filter_jit
-def _conservative(model: DickeModel, lengths: SubsetReals) -> Float[Array, ""]:
-    chi, side = response(model), jnp.sign(model.omega_mode[0])
+def _conservative(model: DickeModel, lengths: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The threshold, and the largest overlap without field, which symmetry forbids here."""
+    chi, alignment = response(model), jnp.sign(model.omega_mode[0])
     zero = jnp.zeros_like(chi)
-    slopes = jax.jacfwd(lambda f: overlaps_in_field(model, f, side * lengths))(zero)
+    lengths = jnp.broadcast_to(alignment * lengths, (model.num_subsets,))
+    slopes = jax.jacfwd(lambda f: overlaps_in_field(model, f, lengths))(zero)
     root = jnp.sqrt(jnp.abs(chi))
     softness = largest_eigenvalue(slopes * jnp.sign(chi)[None, :] * jnp.outer(root, root))
-    return jnp.where(one_sign(model), jax.lax.rsqrt(softness), 0.0)
+    return jnp.where(one_sign(model), jax.lax.rsqrt(softness), 0.0), jnp.zeros_like(softness)
 
 
 @eqx.filter_jit
-def _dissipative(model: DickeModel, lengths: SubsetReals) -> Float[Array, ""]:
+def _dissipative(model: DickeModel, lengths: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The threshold, and the largest overlap without field, which must be none."""
+    lengths = jnp.broadcast_to(lengths, (model.num_subsets,))
     fixed = jax.lax.stop_gradient((model, lengths))
-    pulls = jax.jacfwd(lambda f: overlaps_in_field(fixed[0], f, fixed[1]))(jnp.zeros(model.num_modes, model.dtype))
+    zero = jnp.zeros(model.num_modes, model.dtype)
+    at_rest = jnp.max(jnp.abs(overlaps_in_field(fixed[0], zero, fixed[1])))
+    pulls = jax.jacfwd(lambda f: overlaps_in_field(fixed[0], f, fixed[1]))(zero)
     values = jnp.linalg.eigvals(pulls * response(fixed[0])[None, :])
     real = jnp.where(jnp.abs(values.imag) < 1e-9 * jnp.max(jnp.abs(values)), values.real, -jnp.inf)
     strongest = jnp.max(real)
@@ -52,25 +58,25 @@ def _dissipative(model: DickeModel, lengths: SubsetReals) -> Float[Array, ""]:
     far = FARTHEST * jnp.max(rates)
     static = jnp.where(strongest > far**-2, jax.lax.rsqrt(jnp.where(strongest > 0, strongest, 1)), far)
 
-    def growth(g0: Array, model: DickeModel, lengths: SubsetReals) -> Array:
-        return eigenvalues(_linearised(model, lengths, g0)).real[0]
-
     grid = static * jnp.geomspace(FINEST, 1.001, POINTS, dtype=model.dtype)
-    unstable = jax.lax.map(lambda g0: growth(g0, *fixed), grid) > 0
+    unstable = jax.lax.map(lambda g0: _growth(g0[None], fixed)[0], grid) > 0
     first = jnp.argmax(unstable)
     below = jnp.where(first > 0, grid[jnp.maximum(first - 1, 0)], 0)
 
     def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
-        grows = growth(middle, *fixed) > 0
+        grows = _growth(middle[None], fixed)[0] > 0
         return jnp.where(grows, low, middle), jnp.where(grows, middle, high)
 
     g0 = jax.lax.fori_loop(0, HALVINGS, halve, (below, grid[first]))[0]
-    slope = jax.jvp(lambda g: growth(g, *fixed), (g0,), (jnp.ones_like(g0),))[1]
-    moved = growth(g0, model, lengths)
-    # value 0, derivative that of the root of the growth rate
-    return jnp.where(jnp.any(unstable), g0 - (moved - jax.lax.stop_gradient(moved)) / slope, jnp.inf)
+    grows = jnp.any(unstable)
+    return jnp.where(grows, implicit(_growth, g0[None], (model, lengths), grows)[0], jnp.inf), at_rest
+
+
+def _growth(g0: Float[Array, " 1"], args: tuple[DickeModel, SubsetReals]) -> Float[Array, " 1"]:
+    """The largest real part at a coupling, which vanishes at the threshold."""
+    return eigenvalues(_linearised(*args, g0[0])).real[:1]
 
 
 def _linearised(model: DickeModel, lengths: SubsetReals, g0: Array) -> Float[Array, "n n"]:
@@ -92,8 +98,8 @@ def _linearised(model: DickeModel, lengths: SubsetReals, g0: Array) -> Float[Arr
         drive = jnp.concatenate([4 * g0 * pushed[a, 0] * rows for a in range(3)])
         read = jnp.concatenate([jnp.zeros((M, 2 * M), dtype), jnp.eye(M, dtype=dtype)], axis=1)
     else:
-        each = jnp.broadcast_to(linear, (3, 3, model.num_subsets)) + omega[:, :, None]
-        local = jnp.concatenate([jnp.concatenate([jnp.diag(block) for block in row], axis=1) for row in each])
+        of_subsets = jnp.broadcast_to(linear, (3, 3, model.num_subsets)) + omega[:, :, None]
+        local = jnp.concatenate([jnp.concatenate([jnp.diag(block) for block in row], axis=1) for row in of_subsets])
         G = jax.vmap(spins.field)(jnp.eye(M, dtype=dtype))  # (M, K)
         drive = jnp.concatenate([(4 * g0 * pushed[a][None, :] * G).T for a in range(3)])
         none = jnp.zeros((M, 2 * model.num_subsets), dtype)

@@ -17,9 +17,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._implicit import implicit, smallest_solution
 from .._typing import ModeReals, SubsetReals
 from ..mean_field.model import DickeModel
-from ..mean_field.stationary_equations import field_per_overlap, stationary_spins, trusted
+from ..mean_field.stationary_equations import field_per_overlap, stationary_spins
 
 STRONGEST, WEAKEST = 1e3, 1e-7  # a, in units of the spins' splitting
 LONGEST_STEP, SHORTEST_STEP = 0.7, 1e-7  # in log a
@@ -46,9 +47,9 @@ def follow_branch(model: DickeModel, pattern: Int[Array, ""], lengths: SubsetRea
     unit = jnp.abs(2 * model.omega_spin)
     start, end = jnp.log(STRONGEST * unit), jnp.log(WEAKEST * unit)
     chi = response(model)
-    own = jnp.arange(model.num_modes) == pattern
-    pull = chi * overlaps_in_field(model, jnp.where(own, jnp.sign(chi) * jnp.exp(start), 0), lengths)
-    inverse = jnp.sum(jnp.where(own, jnp.abs(pull), 0)) / jnp.exp(start)
+    of_pattern = jnp.arange(model.num_modes) == pattern
+    pull = chi * overlaps_in_field(model, jnp.where(of_pattern, jnp.sign(chi) * jnp.exp(start), 0), lengths)
+    inverse = jnp.sum(jnp.where(of_pattern, jnp.abs(pull), 0)) / jnp.exp(start)
     guess = jnp.append(pull / jnp.exp(start) / inverse, inverse)
     first, good = refine(model, pattern, lengths, start, jnp.where(jnp.isfinite(guess), guess, 1))
     xi = jnp.abs(overlaps_in_field(model, jnp.exp(start) * first[:-1], lengths))
@@ -101,21 +102,16 @@ def refine(
     return u, (size <= tol) & (u[-1] > 0)
 
 
-@eqx.filter_custom_jvp
-def as_function(u: Array, args: tuple[DickeModel, SubsetReals, Array], pattern: Int[Array, ""]) -> Array:
-    """A known point as a function of the model, the spin lengths and log a: its derivative is implicit."""
-    return u
+def as_function(u: Array, model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals, s: Array) -> Array:
+    """A known point as a function of the model, the spin lengths and log a.
+
+    Where another branch crosses, the equations are singular in the direction of that one, in which nothing changes.
+    """
+    return implicit(_at_rest, u, (model, pattern, lengths, s), jnp.all(jnp.isfinite(u)), smallest_solution)
 
 
-@as_function.def_jvp
-def _(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
-    u, args, pattern = primals
-    _, d_args, _ = tangents
-    matrix = jax.jacfwd(_residual)(u, args[0], pattern, *args[1:])
-    _, change = eqx.filter_jvp(lambda x: _residual(u, x[0], pattern, *x[1:]), (args,), (d_args,))
-    # where another branch crosses, the matrix is singular in the direction of that one, in which nothing changes
-    inverse = jnp.linalg.pinv(matrix, rtol=1e4 * float(jnp.finfo(u.dtype).eps))
-    return u, trusted(jnp.all(jnp.isfinite(u)), -jnp.matmul(inverse, change, precision="highest"))
+def _at_rest(u: Array, args: tuple[DickeModel, Array, SubsetReals, Array]) -> Array:
+    return _residual(u, *args)
 
 
 def tangent(u: Array, model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals, s: Array) -> Array:
@@ -125,14 +121,14 @@ def tangent(u: Array, model: DickeModel, pattern: Int[Array, ""], lengths: Subse
     return -jnp.linalg.solve(matrix, change)
 
 
-def side(u: Array, model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals, s: Array) -> Array:
+def orientation(u: Array, model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals, s: Array) -> Array:
     """A sign that changes along the branch only where another one crosses it."""
     return jnp.linalg.slogdet(jax.jacfwd(_residual)(u, model, pattern, lengths, s))[0]
 
 
 def response(model: DickeModel) -> ModeReals:
     """chi_mu, the field of a mode per overlap, c_mu = g0^2 chi_mu."""
-    return field_per_overlap(dataclasses.replace(model, g0=jnp.ones((), model.dtype)))
+    return field_per_overlap(model.replace(g0=jnp.ones((), model.dtype)))
 
 
 def overlaps_in_field(model: DickeModel, f: ModeReals, lengths: SubsetReals) -> ModeReals:
@@ -148,6 +144,6 @@ def coupling_at(u: Float[Array, " U"]) -> Float[Array, ""]:
 def _residual(u: Array, model: DickeModel, pattern: Array, lengths: SubsetReals, s: Array) -> Array:
     direction, inverse, a = u[:-1], u[-1], jnp.exp(s)
     chi = response(model)
-    own = jnp.arange(direction.size) == pattern
-    fixed = jnp.sum(jnp.where(own, direction * jnp.sign(chi), 0)) - 1
+    of_pattern = jnp.arange(direction.size) == pattern
+    fixed = jnp.sum(jnp.where(of_pattern, direction * jnp.sign(chi), 0)) - 1
     return jnp.append(inverse * direction - chi * overlaps_in_field(model, a * direction, lengths) / a, fixed)

@@ -1,14 +1,17 @@
 """Stability of stationary states: the spectrum of the linearised equations where the spin lengths are conserved."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from .._checks import check_choice, known, refuse
-from ..dynamics.trajectory import check_model_and_state
-from ..mean_field.model import DickeModel
+from .._checks import as_array, check_choice, known, refuse
+from .._status import Status, where
+from .._summary import AbstractResult, Rows
+from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import MeanFieldState
 from .eigenvalues import eigensystem, eigenvalues
 from .krylov_spectrum import bright_spectrum
@@ -17,7 +20,7 @@ from .linearisation import jacobian, largest_rate, residual, tangent_basis
 DENSE = 600  # dimensions up to which all eigenvalues are computed from a matrix
 
 
-class Stability(eqx.Module):
+class Stability(AbstractResult):
     """How small deviations from a stationary state evolve; under `jax.vmap` every array has leading batch axes.
 
     - `eigenvalues`: (n,), complex, the fastest growing first.
@@ -28,6 +31,7 @@ class Stability(eqx.Module):
       ones. No derivative.
     - `tolerance`: the real part that counts as growing.
     - `residual`: max |dy/dt| of the state, in units of `scale`, the largest rate of the model.
+    - `status`: a `Status`, `moving` where the state is not stationary, which `stability` refuses where it can look.
     - `complete`: whether all of the spectrum is known. Where it is not, what grows is, to the tolerance.
     """
 
@@ -40,6 +44,7 @@ class Stability(eqx.Module):
     tolerance: Float[Array, "*batch"]
     residual: Float[Array, "*batch"]
     scale: Float[Array, "*batch"]
+    status: Any
     complete: bool = eqx.field(static=True, default=True)
 
     @property
@@ -47,17 +52,19 @@ class Stability(eqx.Module):
         """Whether nothing grows. Spin waves that no mode sees keep precessing: neutral, not decaying."""
         return self.num_growing == 0
 
-    def __repr__(self) -> str:
-        if not known(self.growth_rate) or self.growth_rate.ndim:
-            return eqx.tree_pformat(self)
-        rows = [f"Stability: {'stable' if self.is_stable else 'unstable'}, growth rate {float(self.growth_rate):.6g}"]
-        rows.append(
-            f"  eigenvalues  {int(self.num_growing)} growing, {int(self.num_neutral)} neutral, "
-            f"{int(self.num_decaying)} decaying" + ("" if self.complete else " (of a reduced spectrum)")
-        )
-        for value, shares in zip(self.eigenvalues[: self.num_growing], self.directions, strict=False):
-            rows.append(f"  grows at {complex(value):.4g} towards {towards(shares)}")
-        return "\n".join(rows)
+    def _heading(self) -> str:
+        if self.growth_rate.ndim:
+            return f"Stability: {int(np.sum(self.is_stable))} of {self.growth_rate.size} states stable"
+        return f"Stability: {'stable' if self.is_stable else 'unstable'}, growth rate {float(self.growth_rate):.6g}"
+
+    def _rows(self) -> Rows:
+        if self.growth_rate.ndim:
+            yield "growth rate", self.growth_rate
+            return
+        counts = f"{int(self.num_growing)} growing, {int(self.num_neutral)} neutral, {int(self.num_decaying)} decaying"
+        yield "eigenvalues", counts + ("" if self.complete else " (of a reduced spectrum)")
+        for i in range(min(int(self.num_growing), len(self.directions))):
+            yield "grows", f"at {complex(self.eigenvalues[i]):.4g} towards {towards(self.directions[i])}"
 
 
 def towards(shares: Float[Array, " M"]) -> str:
@@ -102,40 +109,33 @@ def stability(
 
     **Raises** ValueError for a state that is not stationary, or a traced one with "krylov".
     """
-    check_model_and_state(model, state)
-    if model.is_time_dependent:
-        refuse("model", "one with constant rates (model.at(t) has those of time t)", "one with rates that change")
-    tolerance = (1e-4 if model.dtype != jnp.float64 else 1e-9) if tol is None else tol
+    check_constant_rates(model)
+    if not isinstance(state, MeanFieldState):
+        refuse("state", "a MeanFieldState", type(state).__name__)
+    tolerance = default_tolerance(model) if tol is None else tol
     if not known(tolerance) or not 0 <= tolerance < 1:
         refuse("tol", "a number from 0 to 1", tol)
-    y = state.to_real(model)
-    traced = not all(map(known, jax.tree.leaves((model, y))))
-    dimension = (2 if model.dissipation is None else 3) * model.num_subsets + 2 * model.num_modes
+    traced = not all(map(known, jax.tree.leaves((model, state))))
     if method is None:
-        method = "dense" if dimension <= DENSE or traced else "krylov"
+        method = "dense" if num_rows(model) <= DENSE or traced else "krylov"
     check_choice("method", method, ("dense", "krylov"))
     if method == "krylov" and traced:
         refuse("method", "'dense' under jax.jit, jax.vmap and jax.grad", repr(method))
 
-    scale, rest = _scale_and_residual(model, state)
-    if known(rest) and not rest < 1e3 * tolerance + 1e-6:
-        refuse("state", "stationary", f"one that changes at {float(rest):.2g} of the largest rate")
-    if method == "dense":
-        return _dense(model, state, tolerance * scale, scale, rest)
-    eigenvalues, directions, dark, slowest, complete = bright_spectrum(model, state, tolerance * float(scale))
-    growing, neutral, decaying = _counts(eigenvalues, tolerance * scale)
-    return Stability(
-        eigenvalues,
-        jnp.maximum(eigenvalues[0].real, slowest) if slowest > -jnp.inf else eigenvalues[0].real,
-        growing,
-        neutral + dark[0],
-        decaying + dark[1],
-        directions,
-        tolerance * scale,
-        rest,
-        scale,
-        complete,
-    )
+    spectrum = (dense_spectrum if method == "dense" else _krylov)(model, state, tolerance)
+    if known(spectrum.residual) and not float(spectrum.residual) < _small(tolerance):
+        refuse("state", "stationary", f"one that changes at {float(spectrum.residual):.2g} of the largest rate")
+    return spectrum
+
+
+def default_tolerance(model: DickeModel) -> float:
+    """The real part that counts as growing, in units of the largest rate."""
+    return 1e-9 if model.dtype == jnp.float64 else 1e-4
+
+
+def num_rows(model: DickeModel) -> int:
+    """Of the matrix of all deviations."""
+    return (2 if model.dissipation is None else 3) * model.num_subsets + 2 * model.num_modes
 
 
 def growth_rate(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
@@ -144,24 +144,49 @@ def growth_rate(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
 
 
 @eqx.filter_jit
-def _scale_and_residual(model: DickeModel, state: MeanFieldState) -> tuple[Array, Array]:
-    return largest_rate(model), residual(model, state)
-
-
-def _counts(eigenvalues: Complex[Array, " n"], tolerance: Array) -> tuple[Array, Array, Array]:
-    growing, decaying = eigenvalues.real > tolerance, eigenvalues.real < -tolerance
-    return jnp.sum(growing), jnp.sum(~growing & ~decaying), jnp.sum(decaying)
-
-
-@eqx.filter_jit
-def _dense(model: DickeModel, state: MeanFieldState, tolerance: Array, scale: Array, rest: Array) -> Stability:
+def dense_spectrum(model: DickeModel, state: MeanFieldState, tol: float) -> Stability:
+    """`stability` from all of the matrix, in one program."""
+    scale, rest = largest_rate(model), residual(model, state)
+    tolerance = tol * scale
     values, vectors = eigensystem(jacobian(model, state))
+    growing, decaying = values.real > tolerance, values.real < -tolerance
+    neutral = jnp.sum(~growing & ~decaying)
     fixed = jax.lax.stop_gradient((model, state))
     basis = tangent_basis(*fixed)[2 * model.num_subsets : 3 * model.num_subsets].astype(vectors.dtype)
     z = jnp.matmul(basis, vectors, precision="highest")
     parts = [jax.vmap(fixed[0].spins.project, in_axes=1)(part) for part in (z.real, z.imag)]
     directions = shares_of(jnp.hypot(*parts), jnp.linalg.norm(z, axis=0))
-    return Stability(values, values[0].real, *_counts(values, tolerance), directions, tolerance, rest, scale)
+    counts = jnp.sum(growing), neutral, jnp.sum(decaying)
+    return Stability(values, values[0].real, *counts, directions, tolerance, rest, scale, _status(rest, tol))
+
+
+def _status(residual: Array, tol: float) -> Any:
+    return where(residual < _small(tol), Status.successful, Status.moving)
+
+
+def _small(tol: float) -> float:
+    """The residual below which a state counts as stationary."""
+    return 1e3 * tol + 1e-6
+
+
+@eqx.filter_jit
+def _at_rest(model: DickeModel, state: MeanFieldState, tol: float) -> tuple[Array, Array, Any]:
+    rest = residual(model, state)
+    return largest_rate(model), rest, _status(rest, tol)
+
+
+def _krylov(model: DickeModel, state: MeanFieldState, tol: float) -> Stability:
+    scale, rest, status = _at_rest(model, state, tol)
+    tolerance = tol * float(scale)
+    values, directions, dark, slowest, complete = bright_spectrum(model, state, tolerance)
+    rates = values.real
+    growing = as_array(np.sum(rates > tolerance))
+    neutral = as_array(dark[0] + np.sum(np.abs(rates) <= tolerance))
+    decaying = as_array(dark[1] + np.sum(rates < -tolerance))
+    growth, tolerance = as_array(max(rates[0], slowest), model.dtype), as_array(tolerance, model.dtype)
+    directions = as_array(directions, model.dtype)
+    spectrum = as_array(values), growth, growing, neutral, decaying, directions
+    return Stability(*spectrum, tolerance, rest, scale, status, complete)
 
 
 def shares_of(overlaps: Float[Array, "n M"], size: Float[Array, " n"]) -> Float[Array, "n M"]:

@@ -8,17 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray
 
-from .._checks import check_all, check_count, check_shape, known, refuse
+from .._checks import as_array, check_count, check_shape, key_first, known, refuse
+from .._summary import summary
 from .._typing import ArrayLike, ModeReals, SubsetReals
-from ..mean_field.model import DickeModel, check_model
+from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.observables import occupations
 from ..mean_field.state import MeanFieldState
 from ..mean_field.stationary_equations import follow, self_consistency, state_of_overlaps
+from .closed_form import as_spin_lengths
 from .linearisation import residual
-from .multi_start import newton, same, search_roots
-from .stability_spectrum import DENSE, Stability, stability, towards
+from .multi_start import Roots, merge_distance, newton, search_roots
+from .stability_spectrum import DENSE, Stability, default_tolerance, dense_spectrum, num_rows, stability, towards
 
 PURE = 0.1  # a state is a pattern's own if no other overlap is larger than this share of its largest
+CHEAP = 40  # rows of a matrix of which 64 spectra cost nothing
 MOST_STATES = 64  # kept where sizes must be known beforehand, under jax.jit and jax.vmap
 
 
@@ -99,27 +102,32 @@ class StationaryStates(eqx.Module):
         """The i-th state."""
         return MeanFieldState(self.m[..., i, :, :], self.alpha[..., i, :])
 
+    @property
+    def successful(self) -> Bool[Array, "*batch"]:
+        """Whether nothing speaks against these being all states, as `looks_complete`."""
+        return self.looks_complete
+
     def __repr__(self) -> str:
         if not known(self.growth_rate) or self.growth_rate.ndim != 1:
             return eqx.tree_pformat(self)
-        sum_, failed = int(self.index_sum), int(self.num_failed)
-        rows = [f"StationaryStates: {len(self)} up to signs, {int(jnp.sum(self.is_stable))} stable"]
-        rows.append(f"  search  {self.num_starts} starts, {failed} failed, index sum {sum_} (complete: 1)")
+        rows = [
+            ("search", f"{self.num_starts} starts, {self.num_failed} failed, index sum {self.index_sum} (complete: 1)")
+        ]
         for i in range(len(self)):
             kind = next(name for name in KINDS if (self.kind == getattr(StateKind, name))[i])
-            values = ", ".join(f"{v:.4f}" for v in np.asarray(self.overlaps[i]) + 0.0)
+            values = ", ".join(f"{v:.4f}" for v in np.asarray(self.overlaps)[i] + 0.0)
             rate = f"grows at {float(self.growth_rate[i]):.3g} towards {towards(self.directions[i])}"
             fate = "stable" if self.is_stable[i] else rate
-            rows.append(f"  {kind:6}  [{values}] x{int(self.multiplicity[i])}, {int(self.hits[i])} hits, {fate}")
-        return "\n".join(rows)
+            rows.append((kind, f"[{values}] x{int(self.multiplicity[i])}, {int(self.hits[i])} hits, {fate}"))
+        return summary(f"StationaryStates: {len(self)} up to signs, {jnp.sum(self.is_stable)} stable", rows)
 
 
 def stationary_states(
-    model: DickeModel,
     key: PRNGKeyArray,
+    model: DickeModel,
     *,
     spin_length: ArrayLike = 1.0,
-    side: int | None = None,
+    spin_alignment: int | None = None,
     num_starts: int | None = None,
     max_states: int | None = None,
 ) -> StationaryStates:
@@ -133,15 +141,15 @@ def stationary_states(
 
     **Main arguments**
 
-    - `model`: a `DickeModel` with constant rates.
     - `key`: for the starts.
+    - `model`: a `DickeModel` with constant rates.
 
     **Other arguments**
 
     - `spin_length`: s_k, one number or one for each subset. Dissipation decides on its own lengths.
-    - `side`: +1, spins antiparallel to their field, as at low energy; -1, parallel. By default +1, or -1 where all
-      Omega_mu are negative. With mixed signs both sides have states: ask for each. Spins of both sides at once, 2^K
-      combinations, are not looked for.
+    - `spin_alignment`: +1, spins antiparallel to their field, as at low energy; -1, parallel. By default +1, or -1
+      where all Omega_mu are negative. With mixed signs both have states: ask for each. Some spins of this kind and some
+      of that, 2^K combinations, are not looked for.
     - `num_starts`: 128 * 2^M by default, at least 1024 and at most 65,536.
     - `max_states`: rows under `jax.jit` and `jax.vmap`, 64 by default; otherwise all that are found are kept.
 
@@ -150,22 +158,32 @@ def stationary_states(
 
     **Raises** ValueError for arguments that do not fit, or for rates that depend on time.
     """
-    lengths = signed_spin_lengths(model, spin_length, side)
+    key, model = key_first(key, model, "stationary_states")
+    lengths = signed_spin_lengths(model, spin_length, spin_alignment)
     M = model.num_modes
     num_starts = min(max(1024, 128 * 2**M), 65536) if num_starts is None else num_starts
     check_count("num_starts", num_starts)
     if max_states is not None:
         check_count("max_states", max_states)
-    search = search_roots(jax.lax.stop_gradient(model), jax.lax.stop_gradient(lengths), key, num_starts)
-    number = search[-2]
-    size = min(MOST_STATES if max_states is None else max_states, num_starts)
-    if known(number):
-        size = int(number) if max_states is None else min(int(number), max_states)
-    return _described(model, lengths, search, size, num_starts)
+    roots = search_roots(*jax.lax.stop_gradient((model, lengths)), key, num_starts)
+    rows = size = min(MOST_STATES if max_states is None else max_states, num_starts)
+    if known(roots.number):
+        number = int(roots.number)
+        size = number if max_states is None else min(number, max_states)
+        # the number of rows is rounded up, so that searches with other results share a compilation
+        least = MOST_STATES if num_rows(model) <= CHEAP else 8
+        rows = min(max(2 ** (size - 1).bit_length(), least), num_starts)
+    spectra = num_rows(model) <= DENSE or not all(known(leaf) for leaf in jax.tree.leaves((model, roots)))
+    described = _described(model, lengths, roots, rows, spectra)
+    if rows > size:
+        described = jax.tree.map(lambda x: as_array(np.asarray(x)[:size]) if known(x) else x[:size], described)
+    if not spectra:
+        described |= _large_spectra(model, described)
+    return StationaryStates(**described, num_found=roots.number, num_failed=roots.failed, num_starts=num_starts)
 
 
 def stationary_state(
-    model: DickeModel, guess: ArrayLike, *, spin_length: ArrayLike = 1.0, side: int | None = None
+    model: DickeModel, guess: ArrayLike, *, spin_length: ArrayLike = 1.0, spin_alignment: int | None = None
 ) -> tuple[MeanFieldState, Bool[Array, ""]]:
     """The stationary state near overlaps `guess`, of shape (M,), and whether Newton's method found one.
 
@@ -174,8 +192,8 @@ def stationary_state(
     Differentiable in the model by implicit differentiation, and made for `jax.vmap`: to follow a known state through
     parameters. Arguments as in `stationary_states`; NaN where there is none.
     """
-    lengths = signed_spin_lengths(model, spin_length, side)
-    start = jnp.asarray(guess, model.dtype)
+    lengths = signed_spin_lengths(model, spin_length, spin_alignment)
+    start = as_array(guess, model.dtype)
     check_shape("guess", start, (model.num_modes,), "an overlap for each pattern")
     return _polish(model, lengths, start)
 
@@ -188,88 +206,62 @@ def _polish(model: DickeModel, lengths: SubsetReals, start: ModeReals) -> tuple[
     return state_of_overlaps(model, xi, lengths), good
 
 
-def signed_spin_lengths(model: DickeModel, spin_length: ArrayLike, side: int | None) -> SubsetReals:
-    """s_k, with the sign of the side of their field on which the spins are; see `stationary_spins`."""
-    check_model(model)
-    if model.is_time_dependent:
-        refuse("model", "one with constant rates (model.at(t) has those of time t)", "one with rates that change")
-    lengths = jnp.asarray(spin_length, model.dtype)
-    if lengths.shape not in ((), (model.num_subsets,)):
-        refuse("spin_length", f"one number or of shape ({model.num_subsets},)", f"shape {lengths.shape}")
-    check_all("spin_length", lengths, lambda s: (s >= 0) & (s <= 1), "from 0 to 1")
-    if side not in (None, 1, -1):
-        refuse("side", "+1, -1 or None", side)
-    sign = jnp.where(jnp.all(model.omega_mode < 0), -1, 1) if side is None else side
-    return jnp.broadcast_to(lengths * sign, (model.num_subsets,))
-
-
-def _described(
-    model: DickeModel, lengths: SubsetReals, search: tuple[Any, ...], size: int, num_starts: int
-) -> StationaryStates:
-    """The first `size` roots in reading order, with all that is told of them."""
-    *_, number, failed = search
-    # the number of rows is rounded up, so that searches with other results share a compilation
-    rows = min(2 ** max(size - 1, 3).bit_length(), num_starts) if known(number) else size
-    xi, state, kind, index, rest, images, hits, found = _describe(model, lengths, search, rows)
-    told = _stabilities(model, state, found)
-    sizes = jnp.abs(xi)
-    several = jnp.sum(sizes > PURE * jnp.max(sizes, axis=1, keepdims=True), axis=1)
-    several = jnp.where(kind == StateKind.normal, 0, several)
-    order = jnp.lexsort((-jnp.max(sizes, axis=1), jnp.argmax(sizes, axis=1), several, ~found))
-    xi, m, alpha, growth = jax.tree.map(  # rows of filling are no states
-        lambda x: jnp.where(found.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.nan),
-        (xi, state.m, state.alpha, told.growth_rate),
-    )
-    each = {
-        "overlaps": xi,
-        "m": m,
-        "alpha": alpha,
-        "kind": kind,
-        "growth_rate": growth,
-        "num_growing": told.num_growing,
-        "num_neutral": told.num_neutral,
-        "directions": told.directions[:, 0],
-        "multiplicity": images,
-        "index": index,
-        "hits": hits,
-        "residual": rest,
-        "found": found,
-    }
-    each = jax.tree.map(lambda x: x[order[:size]], each)
-    return StationaryStates(**each, num_found=number, num_failed=failed, num_starts=num_starts)
+def signed_spin_lengths(model: DickeModel, spin_length: ArrayLike, spin_alignment: int | None) -> SubsetReals:
+    """s_k, with the sign that says how spins stand to their field; see `stationary_spins`."""
+    check_constant_rates(model)
+    lengths = as_spin_lengths(model, spin_length, positive=False)
+    if spin_alignment not in (None, 1, -1):
+        refuse("spin_alignment", "+1, -1 or None", spin_alignment)
+    return _signed(model.omega_mode, lengths, spin_alignment, model.num_subsets)
 
 
 @eqx.filter_jit
-def _describe(model: DickeModel, lengths: SubsetReals, search: tuple[Any, ...], rows: int) -> tuple[Any, ...]:
-    roots, hits, images, number, _ = search
-    found = jnp.arange(rows) < number
+def _signed(omega_mode: ModeReals, lengths: Array, spin_alignment: int | None, num_subsets: int) -> SubsetReals:
+    sign = jnp.where(jnp.all(omega_mode < 0), -1, 1) if spin_alignment is None else spin_alignment
+    return jnp.broadcast_to(lengths * sign, (num_subsets,))
 
-    def describe(xi: ModeReals, valid: Array) -> tuple[Any, ...]:
+
+@eqx.filter_jit
+def _described(model: DickeModel, lengths: SubsetReals, roots: Roots, rows: int, spectra: bool) -> dict[str, Any]:
+    """The first rows in reading order, with all that is told of them; their stability only where `spectra`."""
+    xi = roots.xi[:rows]
+    found = jnp.arange(rows) < roots.number
+    sizes = jnp.abs(jnp.where(found[:, None], xi, 0))
+    largest = jnp.max(sizes, axis=1)
+    number = jnp.sum(sizes > PURE * largest[:, None], axis=1)  # of overlaps that count
+    number = jnp.where(largest < merge_distance(xi.dtype), 0, number)
+    order = jnp.lexsort((-largest, jnp.argmax(sizes, axis=1), number, ~found))
+    xi, found, number = xi[order], found[order], number[order]
+
+    def describe(xi: ModeReals, valid: Array, number: Array) -> dict[str, Any]:
         xi = follow(jnp.where(valid, xi, 0), valid, model, lengths)
         state = state_of_overlaps(model, xi, lengths)
         fixed, args = jax.lax.stop_gradient((xi, (model, lengths)))
         sign, _ = jnp.linalg.slogdet(jax.jacfwd(self_consistency)(fixed, args))
-        sizes = jnp.sort(jnp.append(jnp.abs(fixed), 0))
-        kind = StateKind.where(sizes[-2] <= PURE * sizes[-1], StateKind.pure, StateKind.mixed)
-        kind = StateKind.where(sizes[-1] < same(xi.dtype), StateKind.normal, kind)
-        return xi, state, kind, sign.astype(int), residual(model, state)
+        kind = StateKind.where(number == 0, StateKind.normal, StateKind.mixed)
+        kind = StateKind.where(number == 1, StateKind.pure, kind)
+        row = {"overlaps": xi, "m": state.m, "alpha": state.alpha, "index": sign.astype(int), "kind": kind}
+        if not spectra:
+            return row | {"residual": residual(model, state)}
+        return row | _of_spectrum(dense_spectrum(model, state, default_tolerance(model)))
 
-    return *jax.vmap(describe)(roots[:rows], found), images[:rows], hits[:rows], found
-
-
-def _stabilities(model: DickeModel, states: MeanFieldState, found: Bool[Array, " S"]) -> Stability:
-    dimension = (2 if model.dissipation is None else 3) * model.num_subsets + 2 * model.num_modes
-    if dimension <= DENSE or not known(states.m):
-        return _stabilities_at_once(model, states)
-    rows = [stability(model, jax.tree.map(lambda x, i=i: x[i], states)) for i in range(int(jnp.sum(found)))]
-    rows += rows[-1:] * (found.size - len(rows))
-    first = [
-        eqx.tree_at(lambda s: (s.eigenvalues, s.directions), row, (row.eigenvalues[:1], row.directions[:1]))
-        for row in rows
-    ]
-    return jax.tree.map(lambda *each: jnp.stack(each), *first)
+    described = jax.vmap(describe)(xi, found, number)
+    for name in ("overlaps", "m", "alpha", "growth_rate"):  # rows of filling are no states
+        if name in described:
+            x = described[name]
+            described[name] = jnp.where(found.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.nan)
+    hits, images = roots.hits[:rows][order], roots.images[:rows][order]
+    return described | {"multiplicity": images, "hits": hits, "found": found}
 
 
-@eqx.filter_jit
-def _stabilities_at_once(model: DickeModel, states: MeanFieldState) -> Stability:
-    return jax.vmap(lambda state: stability(model, state, method="dense"))(states)
+def _of_spectrum(spectrum: Stability) -> dict[str, Any]:
+    names = ("growth_rate", "num_growing", "num_neutral", "residual")
+    return {name: getattr(spectrum, name) for name in names} | {"directions": spectrum.directions[0]}
+
+
+def _large_spectra(model: DickeModel, described: dict[str, Any]) -> dict[str, Any]:
+    """The stability of states too large for a matrix, one after the other."""
+    states = MeanFieldState(described["m"], described["alpha"])
+    rows = [jax.tree.map(lambda x, i=i: np.asarray(x)[i], states) for i in range(len(described["m"]))]
+    spectra = [_of_spectrum(stability(model, jax.tree.map(as_array, row))) for row in rows]
+    return jax.tree.map(lambda *numbers: as_array(np.stack([np.asarray(x) for x in numbers])), *spectra)

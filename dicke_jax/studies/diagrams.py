@@ -87,7 +87,7 @@ def bifurcation_diagram(
 
     follow_crossings()
     top = with_parameter(model, parameter, jnp.asarray(limits[1], model.dtype))
-    for xi in np.asarray(stationary_states(top, jax.random.key(0) if key is None else key).overlaps):
+    for xi in np.asarray(stationary_states(jax.random.key(0) if key is None else key, top).overlaps):
         ends = [b.overlaps[i] for b in branches for i in (0, -1) if abs(b.parameter[i] - limits[1]) < SAME]
         if not any(_apart(xi, end) < SAME for end in ends):
             add(continuation(model, xi, parameter, value=limits[1], direction=-1, **options), 0)
@@ -247,7 +247,7 @@ def _phases(
         here = model
         for parameter, value in zip(parameters, point, strict=True):
             here = with_parameter(here, parameter, value)
-        states = stationary_states(here, key, num_starts=num_starts, max_states=max_states)
+        states = stationary_states(key, here, num_starts=num_starts, max_states=max_states)
         own = jnp.argmax(jnp.where(states.found[:, None], jnp.abs(states.overlaps), 0), axis=1)
         pure = (states.kind == StateKind.pure) & states.found
         mine = pure[:, None] & (own[:, None] == jnp.arange(model.num_modes)[None, :])

@@ -169,10 +169,10 @@ def test_stationary_states_are_differentiable_where_a_least_squares_solve_is_not
     """A state followed through g0, pure and mixed, against differences; the trap's value is +0.4555."""
     key = jax.random.key(0)
     g0 = 1.5 * float(dj.critical_coupling(paper(), 0))
-    slope = jax.grad(lambda g: dj.stationary_states(paper(g), key, max_states=8).overlaps[1, 0])(g0)
+    slope = jax.grad(lambda g: dj.stationary_states(key, paper(g), max_states=8).overlaps[1, 0])(g0)
     assert float(slope) == pytest.approx(0.4555, abs=5e-5)
 
-    mixed = dj.stationary_states(paper(1.2, 3), key)
+    mixed = dj.stationary_states(key, paper(1.2, 3))
     guess = jnp.asarray(mixed.overlaps[-1])
 
     def photons(g):

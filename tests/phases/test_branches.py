@@ -94,7 +94,7 @@ def diagram():
 def test_diagram_of_two_patterns(diagram, tmp_path):
     """Normal, two patterns, one mixture: four branches, each state of the search on one of them."""
     assert diagram.sizes["branch"] == 4 and diagram.attrs["complete"] == 1
-    states = dj.stationary_states(paper(1.4, 2), KEY)
+    states = dj.stationary_states(KEY, paper(1.4, 2))
     ends = [diagram.overlap[i].dropna("point").values[-1] for i in range(4)]
     for xi in np.asarray(states.overlaps):
         assert min(np.max(np.abs(np.abs(xi) - np.abs(end))) for end in ends) < 1e-7
