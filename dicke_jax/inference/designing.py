@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from .._checks import check_count, known, refuse
+from .._checks import as_array, check_count, known, refuse
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from ..mean_field.model import DickeModel
@@ -104,21 +104,22 @@ def design(
             done += 1
             if progress is not None and done % CHUNK == 1:
                 progress(done, num_steps)
+            slope = float(slope)
             if not at.finite or slope < tol:
                 break
     except KeyboardInterrupt:
         interrupted = True
     status = Status.successful if slope < tol else Status.not_converged
     status = status if np.isfinite(at.best_loss) else Status.failed
-    best, rates, rates_history = _described(parameters, at.best, vectors)
+    best, rates, rates_history = _described(parameters, at.best, as_array(vectors, at.best.dtype))
     dtype = at.best.dtype
     return DesignResult(
         model=best,
         rates=rates,
-        objective=jax.device_put(-np.asarray(at.best_loss)),
-        history=jax.device_put(values[:done].astype(dtype)),
-        rates_history=jax.device_put(np.asarray(rates_history)[:done]),
-        gradient_norm=jax.device_put(np.asarray(slope, dtype)),
+        objective=as_array(-np.asarray(at.best_loss)),
+        history=as_array(values[:done], dtype),
+        rates_history=as_array(np.asarray(rates_history)[:done]),
+        gradient_norm=as_array(slope, dtype),
         status=Status.interrupted if interrupted else status,
         names=parameters.names,
     )
@@ -158,4 +159,4 @@ def _ascend(
 def _described(
     parameters: FreeRates, best: Vector, vectors: Float[Array, "steps F"]
 ) -> tuple[DickeModel, Vector, Float[Array, "steps F"]]:
-    return parameters.to_model(best), parameters.rates(best), jax.vmap(parameters.rates)(vectors.astype(best.dtype))
+    return parameters.to_model(best), parameters.rates(best), jax.vmap(parameters.rates)(vectors)

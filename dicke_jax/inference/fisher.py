@@ -1,10 +1,10 @@
 """What data determine: the Fisher information of the rates, and the combinations that it leaves open."""
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from .._checks import as_array
 from .free_parameters import Vector
 
 WIDE = 1.0  # of log p: a rate known to a factor e only is not determined
@@ -42,7 +42,7 @@ def information(slopes: Float[np.ndarray, "D F"]) -> Information:
     both = determined[:, None] & determined[None, :]
     open_ = np.where(np.eye(F, dtype=bool), np.inf, np.nan)
     covariance = np.where(both, covariance, open_).astype(dtype)
-    return Information(*jax.device_put((spreads, rows, covariance, determined)))
+    return Information(*(as_array(part) for part in (spreads, rows, covariance, determined)))
 
 
 def unfelt(dtype: np.dtype) -> float:

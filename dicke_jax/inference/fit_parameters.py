@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import refuse
+from .._checks import as_array, refuse
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.observables import overlaps
 from ..mean_field.state import MeanFieldState
@@ -47,7 +47,7 @@ class FitParameters(eqx.Module):
     def start(self) -> Vector:
         """The vector of the model and of the states given."""
         vector = np.asarray(self.parameters.to_vector(self.parameters.model))
-        return jax.device_put(np.append(vector, np.zeros(len(self.traces), vector.dtype)))
+        return as_array(np.append(vector, np.zeros(len(self.traces), vector.dtype)))
 
     def at(self, vector: Vector) -> tuple[DickeModel, tuple[Measurements, ...]]:
         """The model, and the measurements with their initial states."""
@@ -83,7 +83,7 @@ def fit_parameters(
     rates = free if not initial else [name for name in free if name not in initial]
     if limited := [name for name in initial if name in (bounds or {})]:
         refuse("bounds", "given for rates (an overlap is from 0 to 1 anyway)", repr(limited[0]))
-    empty = jax.device_put(np.zeros(0, model.dtype))
+    empty = as_array([], model.dtype)
     nothing = FreeRates(model, empty, empty, empty, (), ())
     parameters = nothing if initial and not rates else free_rates(model, rates, bounds)
     return FitParameters(parameters, sets, tuple(i for name in initial for i in _traces(sets, name)))

@@ -123,8 +123,9 @@ class LeastSquaresSteps(AbstractStepper):
 
     def _begin(self, known: "_Known", y: Array) -> tuple[Any, Any]:
         """The solver's state at a start: its arrays, and the rest."""
-        shapes = jax.eval_shape(known, y, None)
-        return eqx.partition(self.solver.init(known, y, None, JACOBIAN, *shapes, frozenset()), eqx.is_array)
+        residuals, loss = jax.eval_shape(known, y, None)
+        state = self.solver.init(known, y, None, JACOBIAN, residuals, loss, frozenset())
+        return eqx.partition(state, eqx.is_array)
 
 
 class _Known(eqx.Module):

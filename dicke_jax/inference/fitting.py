@@ -11,7 +11,7 @@ import optax
 import optimistix as optx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from .._checks import check_choice, check_count, known, refuse
+from .._checks import as_array, check_choice, check_count, known, refuse
 from .._status import Status
 from ..mean_field.model import DickeModel
 from .fisher import gain, information
@@ -122,10 +122,10 @@ def _run(
     least, idle, interrupted = np.full(number, np.inf), 0, False
 
     def fresh(rows: np.ndarray) -> Restart:
-        return begin(stepper, vectors[rows], problem.parameters.num_values)
+        return begin(stepper, as_array(vectors[rows]), problem.parameters.num_values)
 
     def go_on(restarts: Restart, rows: np.ndarray, steps: int) -> tuple[Restart, np.ndarray]:
-        restarts, history = advance(problem, stepper, restarts, np.asarray(steps), chunk)
+        restarts, history = advance(problem, stepper, restarts, as_array(steps), chunk)
         loss = np.asarray(restarts.at_best.loss)
         vectors[rows], least[rows] = restarts.best, np.where(np.isnan(loss), np.inf, loss)
         return restarts, np.asarray(history)
@@ -158,22 +158,22 @@ def _run(
     finite = bool(np.isfinite(slopes).all() and np.isfinite(loss))
     status = Status.successful if rest < tol else Status.not_converged
     status = status if finite else Status.failed
-    described, data, telling, rates = _described(problem.parameters, vectors, np.asarray(best))
+    described, data, telling, rates = _described(problem.parameters, as_array(vectors), as_array(best))
     found = information(np.where(finite & np.asarray(telling)[:, None], slopes, 0))
     return FitResult(
         model=described,
-        rates=jax.device_put(np.where(found.determined, np.asarray(rates)[best], np.nan)),
-        loss=jax.device_put(loss),
-        losses=jax.device_put(np.concatenate(losses)[:num_steps].astype(vectors.dtype)),
+        rates=as_array(np.where(found.determined, np.asarray(rates)[best], np.nan)),
+        loss=as_array(loss),
+        losses=as_array(np.concatenate(losses)[:num_steps], vectors.dtype),
         restart_rates=rates,
-        restart_losses=jax.device_put(least.astype(vectors.dtype)),
-        gradient_norm=jax.device_put(np.linalg.norm(gradient)),
-        gain=jax.device_put(np.asarray(rest, vectors.dtype)),
+        restart_losses=as_array(least, vectors.dtype),
+        gradient_norm=as_array(np.linalg.norm(gradient)),
+        gain=as_array(rest, vectors.dtype),
         information=found,
-        residuals=jax.device_put(residuals),
+        residuals=as_array(residuals),
         data=data,
         parameters=problem.parameters,
-        vector=jax.device_put(vectors[best]),
+        vector=as_array(vectors[best]),
         status=Status.interrupted if interrupted else status,
         names=problem.parameters.names,
     )

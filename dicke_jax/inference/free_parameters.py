@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import check_all, known, refuse
+from .._checks import as_array, check_all, known, refuse
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.rates import is_schedule
 
@@ -81,7 +81,7 @@ class FreeRates(eqx.Module):
             must_be = f"of its sign, and in size between {low:g} and {high:g}"
             check_all(name, size, lambda s, low=low, high=high: (low < s) & (s < high), must_be)
         room = numpy.log(numpy.where(bounded, upper - sizes, 1))
-        return jax.device_put(numpy.log(sizes - lower) - numpy.where(bounded, room, 0))
+        return as_array(numpy.log(sizes - lower) - numpy.where(bounded, room, 0))
 
 
 def free_rates(model: DickeModel, free: Sequence[RateName] = FREE, bounds: Bounds | None = None) -> FreeRates:
@@ -112,9 +112,9 @@ def free_rates(model: DickeModel, free: Sequence[RateName] = FREE, bounds: Bound
         refuse("free", "rates that are named once", repr(tuple(free)))
     values = _values(model, places)
     check_all("a free rate", values, lambda p: p != 0, "other than 0, whose sign it keeps")
-    lower, upper = (jax.device_put(np.array(limit, model.dtype)) for limit in zip(*limits, strict=True))
+    lower, upper = (as_array(limit, model.dtype) for limit in zip(*limits, strict=True))
     names = tuple(_label(model, *place) for place in places)
-    signs = jax.device_put((np if known(values) else jnp).sign(values))
+    signs = as_array((np if known(values) else jnp).sign(values))
     return FreeRates(model, signs, lower, upper, names, tuple(places))
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .._checks import as_pattern_index, check_all, check_choice, check_shape, refuse
+from .._checks import as_array, as_pattern_index, check_all, check_choice, check_shape, refuse
 from .._typing import ArrayLike
 from ..dynamics.trajectory import check_model_and_state, mfsolve
 from ..mean_field.model import DickeModel, check_constant_rates
@@ -85,7 +85,7 @@ class StationaryCurve(Measurements):
         quantity: str = "overlap",
         missing: ArrayLike | None = None,
     ) -> None:
-        self.g0 = jax.device_put(np.asarray(g0, float))
+        self.g0 = as_array(g0, float)
         if self.g0.ndim != 1 or self.g0.size < 1:
             refuse("g0", "a one-dimensional array of couplings", f"shape {self.g0.shape}")
         check_all("g0", self.g0, lambda g: (g > 0) & np.isfinite(g), "positive and finite")
@@ -167,11 +167,11 @@ class TimeTrace(Measurements):
         if times.ndim != 1 or times.size < 2 or not (np.all(np.diff(times) > 0) and times[0] >= 0):
             refuse("t", "at least two increasing times, none negative", f"{times.tolist()}")
         check_choice("quantity", quantity, QUANTITIES)
-        self.t, self.from_start = jax.device_put(times), bool(times[0] == 0)
+        self.t, self.from_start = as_array(times), bool(times[0] == 0)
         shape = (times.size, state.alpha.shape[-1])
         self.values, self.noise, self.present = _measured(values, noise, missing, shape)
         self.state, self.quantity = state, quantity
-        self.g0 = None if g0 is None else jax.device_put(np.asarray(g0, float))
+        self.g0 = None if g0 is None else as_array(g0, float)
 
     def check(self, model: DickeModel) -> "TimeTrace":
         check_model_and_state(model, self.state)
@@ -216,7 +216,7 @@ def _measured(
         refuse("noise", f"one number or of shape {shape}", f"shape {deviation.shape}")
     check_all("noise", deviation, lambda s: (s > 0) & np.isfinite(s), "positive and finite")
     deviation = np.broadcast_to(deviation, shape)
-    return jax.device_put((np.where(present, given, 0), np.array(deviation), present))
+    return as_array(np.where(present, given, 0)), as_array(deviation), as_array(present)
 
 
 def _in_precision(data: T, model: DickeModel) -> T:

@@ -1,7 +1,7 @@
 """Descent: a loop of short pure steps, each compiled whole."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import equinox as eqx
 import jax
@@ -58,7 +58,7 @@ def moved(
     optimizer = optax.with_extra_args_support(optimizer)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # optax mixes types
         change, state = optimizer.update(slope, state, vector, value=value, grad=slope, value_fn=loss)
-    return optax.apply_updates(vector, change), state
+    return cast(Vector, optax.apply_updates(vector, change)), state
 
 
 def steps(

@@ -127,7 +127,7 @@ def _sample(
     num_samples: int,
     num_chains: int,
     num_warmup: int,
-) -> tuple[Array, ...]:
+) -> tuple[Float[Array, "C S F"], Int[Array, ""], Vector, Vector]:
     home = parameters.log_rates(start)
     pull = 1 / jnp.asarray(prior, best.dtype)
 

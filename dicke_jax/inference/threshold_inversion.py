@@ -12,7 +12,7 @@ import optax
 import optimistix as optx
 from jaxtyping import Array, Float, Int
 
-from .._checks import as_pattern_index, check_all, check_choice, check_finite, check_shape, known, refuse
+from .._checks import as_array, as_pattern_index, check_all, check_choice, check_finite, check_shape, known, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
@@ -117,9 +117,9 @@ def invert_critical_coupling(
         patterns = patterns[:1]
         normal_threshold(model, jnp.ones(model.num_subsets, model.dtype))  # refuses a model without a normal state
     first = parameters.to_vector(model)
-    step = jax.device_put(np.log1p(np.asarray(gap, model.dtype)))
+    step = as_array(np.log1p(gap), model.dtype)
     weights, home = _weights(parameters, stay), parameters.log_rates(first)
-    wanted = ThresholdTarget(parameters, jax.device_put(patterns), numbers, weights, home, step, kind, rule)
+    wanted = ThresholdTarget(parameters, as_array(patterns), numbers, weights, home, step, kind, rule)
     return _invert(wanted, first, tol)
 
 
@@ -139,13 +139,13 @@ def _rule(target: Any, number: int, model: DickeModel) -> tuple[str, Float[Array
         check_choice("target", target, ("equal", "increasing"))
         if number < 2:
             refuse("target", "a number for one pattern", repr(target))
-        return target, jax.device_put(np.ones(number, model.dtype))
+        return target, as_array(np.ones(number), model.dtype)
     numbers = np.asarray(target, model.dtype)
     numbers = np.broadcast_to(numbers, (number,)) if numbers.ndim == 0 else numbers
     check_shape("target", numbers, (number,), "one number for each pattern")
     check_finite("target", numbers)
     check_all("target", numbers, lambda g: g > 0, "positive")
-    return "value", jax.device_put(numbers)
+    return "value", as_array(numbers)
 
 
 def _weights(parameters: FreeRates, stay: Mapping[RateName, float] | None) -> Vector:
@@ -158,7 +158,7 @@ def _weights(parameters: FreeRates, stay: Mapping[RateName, float] | None) -> Ve
         if not numbers:
             refuse("stay", "given for rates that are free", repr(name))
         weights[numbers] = weight
-    return jax.device_put(weights)
+    return as_array(weights)
 
 
 class ThresholdTarget(eqx.Module):

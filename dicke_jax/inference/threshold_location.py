@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from .._checks import as_pattern_index, check_all, check_choice, check_count, known, refuse
+from .._checks import as_array, as_pattern_index, check_all, check_choice, check_count, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
@@ -107,21 +107,25 @@ def locate_critical_coupling(
     if adjoint is not None and (route != "integration" or not isinstance(adjoint, dfx.AbstractAdjoint)):
         refuse("adjoint", "a diffrax adjoint, with route 'integration'", f"{type(adjoint).__name__} with {route!r}")
     nu = as_pattern_index(pattern, model.num_modes)
-    first = model.g0 if start is None else start
-    first = abs(np.asarray(first, model.dtype) if known(first) else jnp.asarray(first, model.dtype))
-    check_all("start", first, lambda g: (g > 0) & np.isfinite(g), "positive and finite")
+    first = as_array(model.g0 if start is None else start, model.dtype)
+    check_all("start", first, lambda g: (np.abs(g) > 0) & np.isfinite(g), "positive and finite")
     tol = check_reachable(tol, 1e-6, 1e-3, model)
     check_count("num_steps", num_steps)
     if route == "stationary":
-        held = np.array(HELD, model.dtype) * (1 if model.dtype == jnp.float64 else 4)
+        held = as_array(np.array(HELD) * (1 if model.dtype == jnp.float64 else 4), model.dtype)
         return _end_of_branch(model, nu, first, held, tol)
     check_reaches_steady(model)
-    seen = np.array(SEEN, model.dtype)
+    seen = as_array(SEEN, model.dtype)
     couplings, losses = _couplings_of_runs(model, nu, first, seen, num_steps, adjoint)
-    g0, error = _at_zero(seen, couplings)
-    overlap = np.zeros((), model.dtype)
+    g0, error, status = _at_zero(seen, couplings, tol)
     return LocatedCoupling(
-        g0, error, *jax.device_put((overlap, seen, couplings, losses)), status=_status(g0, error, tol)
+        g0=g0,
+        error=error,
+        overlap=as_array(0, model.dtype),
+        overlaps=seen,
+        couplings=couplings,
+        losses=losses,
+        status=status,
     )
 
 
@@ -130,24 +134,32 @@ def _end_of_branch(
     model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], held: Float[Array, " S"], tol: Any
 ) -> LocatedCoupling:
     """Where the branch turns back, or else where its overlap vanishes."""
-    branch = held_branch(model, nu, first, held)
-    g0, error = _at_zero(held, branch.couplings)
+    branch = held_branch(model, nu, jnp.abs(first), held)
+    g0, error, status = _at_zero(held, branch.couplings, tol)
     jumps, eps = jnp.isfinite(branch.turn_overlap), jnp.asarray(jnp.finfo(held.dtype).eps, held.dtype)
-    overlap = jnp.where(jumps, branch.turn_overlap, 0)
-    g0 = jnp.where(jumps, branch.turn, g0)
-    error = jnp.where(jumps, jnp.where(jnp.isfinite(branch.turn), jnp.sqrt(eps) ** 1.5, jnp.nan), error)
-    return LocatedCoupling(g0, error, overlap, held, branch.couplings, branch.losses, _status(g0, error, tol))
+    at_turn = jnp.where(jnp.isfinite(branch.turn), jnp.sqrt(eps) ** 1.5, jnp.nan)
+    return LocatedCoupling(
+        g0=jnp.where(jumps, branch.turn, g0),
+        error=jnp.where(jumps, at_turn, error),
+        overlap=jnp.where(jumps, branch.turn_overlap, 0),
+        overlaps=held,
+        couplings=branch.couplings,
+        losses=branch.losses,
+        status=where(jumps, _status(branch.turn, at_turn, tol), status),
+    )
 
 
 @eqx.filter_jit
-def _at_zero(held: Float[Array, " S"], couplings: Float[Array, " S"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def _at_zero(
+    held: Float[Array, " S"], couplings: Float[Array, " S"], tol: Any
+) -> tuple[Float[Array, ""], Float[Array, ""], Status]:
     """The polynomial through all points at overlap 0, and how far it is from that through all but the last."""
     squares = held**2
     found = _extrapolated(squares, couplings)
-    return found, jnp.abs(_extrapolated(squares[:-1], couplings[:-1]) / found - 1)
+    error = jnp.abs(_extrapolated(squares[:-1], couplings[:-1]) / found - 1)
+    return found, error, _status(found, error, tol)
 
 
-@eqx.filter_jit
 def _status(found: Array, error: Array, tol: Any) -> Status:
     return where(jnp.isfinite(found), where(error < tol, Status.successful, Status.not_converged), Status.failed)
 
@@ -166,7 +178,7 @@ def _couplings_of_runs(
     held: Float[Array, " S"],
     num_steps: int,
     adjoint: dfx.AbstractAdjoint | None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Float[Array, " S"], Float[Array, "steps S"]]:
     """g0 at overlaps seen at the end of runs from the stored pattern, all at once, until none moves; and the losses."""
     at, losses = _begin(first, held), []
     for _ in range(num_steps):
@@ -174,7 +186,8 @@ def _couplings_of_runs(
         losses.append(loss)
         if np.all(np.asarray(at.done) | np.isnan(np.asarray(at.log_g0))):
             break
-    return np.where(at.done, np.exp(np.asarray(at.log_g0)), np.nan), np.stack(losses)
+    found = np.where(at.done, np.exp(np.asarray(at.log_g0)), np.nan)
+    return as_array(found, held.dtype), as_array(np.stack(losses), held.dtype)
 
 
 def relaxed_overlap(
@@ -204,7 +217,7 @@ class _Search(eqx.Module):
 @eqx.filter_jit
 def _begin(first: Float[Array, ""], held: Float[Array, " S"]) -> _Search:
     far = jnp.full_like(held, jnp.inf)
-    return _Search(jnp.full_like(held, jnp.log(first)), -far, far, held > far)
+    return _Search(jnp.full_like(held, jnp.log(jnp.abs(first))), -far, far, held > far)
 
 
 @eqx.filter_jit
