@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._checks import check_count, known, refuse
+from .._checks import check_count, key_first, known, refuse
 from .._summary import summary
 from .fit_parameters import FitParameters
 from .fit_result import FitResult
@@ -61,8 +61,8 @@ class PosteriorSamples(eqx.Module):
 
 
 def sample_posterior(
-    found: FitResult,
     key: PRNGKeyArray,
+    found: FitResult,
     *,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -78,8 +78,8 @@ def sample_posterior(
 
     **Main arguments**
 
-    - `found`: a `FitResult`. Noise is taken to be Gaussian, whatever the loss of the fit was.
     - `key`: for the random numbers.
+    - `found`: a `FitResult`. Noise is taken to be Gaussian, whatever the loss of the fit was.
 
     **Other arguments**
 
@@ -91,6 +91,7 @@ def sample_posterior(
     **Raises** ImportError without blackjax, which `pip install "dicke-jax[posterior]"` brings; ValueError for a fit
     that failed, and for arguments that do not fit.
     """
+    key, found = key_first(key, found, "sample_posterior")
     try:
         import blackjax
     except ImportError as error:

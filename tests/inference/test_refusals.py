@@ -1,6 +1,7 @@
 """Every refusal names the argument, what it must be and what it was."""
 
 import diffrax as dfx
+import jax
 import numpy as np
 import optimistix as optx
 import pytest
@@ -13,6 +14,12 @@ MODEL = paper(1.0, num_patterns=2)
 STATE = dj.stored_pattern(MODEL)
 CURVE = dj.StationaryCurve([0.5, 1.0], [0.1, 0.2], 0.1)
 NAN = float("nan")
+
+
+class Found:
+    """Of a fit, all that is looked at before its arguments are."""
+
+    loss = 0.0
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +135,8 @@ def test_is_refused(name):
     with pytest.raises(ValueError, match=message) as refusal:
         call()
     assert "\n" not in str(refusal.value)
+
+
+def test_the_order_of_before_is_told_to_be_deprecated():
+    with pytest.warns(DeprecationWarning, match="key first"), pytest.raises(ValueError, match="num_samples must be"):
+        dj.sample_posterior(Found(), jax.random.key(0), num_samples=1)
