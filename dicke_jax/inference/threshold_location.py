@@ -18,11 +18,11 @@ from ..dynamics.steady_state import check_reaches_steady, steadystate
 from ..dynamics.trajectory import mfsolve
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import stored_pattern
-from .held_overlap import held_branch
+from .overlap_branch import overlap_branch
 from .threshold_inversion import check_reachable
 
-HELD = (0.02, 0.03, 0.04, 0.05)  # overlaps at which g0 is looked for, on the way to overlap 0
-SEEN = (0.1, 0.14, 0.18, 0.22, 0.26)  # through integration: a smaller overlap takes longer to relax
+SMALL = (0.02, 0.03, 0.04, 0.05)  # overlaps at which g0 is looked for, on the way to overlap 0
+RELAXED = (0.1, 0.14, 0.18, 0.22, 0.26)  # through integration: a smaller overlap takes longer to relax
 STRIDE = 0.4  # of such a search, in log g0, where the overlap has no slope
 MOST_STEPS = 2**14  # of a run that is gone through backwards
 
@@ -75,7 +75,7 @@ def locate_critical_coupling(
         threshold     g0(s) as a polynomial in s^2, at s = 0
 
     d|xi| / dg0 diverges at the threshold, and below it the overlap is 0 and has no slope; g0 as a function of |xi|^2 is
-    smooth. So the overlap is held, and g0 is descended to where it is stationary. What a held overlap results in,
+    smooth. So the overlap is given, and g0 is descended to where it is stationary. What a given overlap results in,
     P_nu / s, is above 1 above g0(s) and below 1 below it: "stationary" has a slope on both sides. It begins at a large
     overlap (Polyak steps) and goes down the branch (Newton) to small ones; where g0 turns back on the way, that least
     g0 is the threshold. "integration" asks `steadystate`, from the stored pattern: log(1 - |xi|^2) is nearly linear in
@@ -112,17 +112,17 @@ def locate_critical_coupling(
     tol = check_reachable(tol, 1e-6, 1e-3, model)
     check_count("num_steps", num_steps)
     if route == "stationary":
-        held = as_array(np.array(HELD) * (1 if model.dtype == jnp.float64 else 4), model.dtype)
-        return _end_of_branch(model, nu, first, held, tol)
+        small = as_array(np.array(SMALL) * (1 if model.dtype == jnp.float64 else 4), model.dtype)
+        return _end_of_branch(model, nu, first, small, tol)
     check_reaches_steady(model)
-    seen = as_array(SEEN, model.dtype)
-    couplings, losses = _couplings_of_runs(model, nu, first, seen, num_steps, adjoint)
-    g0, error, status = _at_zero(seen, couplings, tol)
+    relaxed = as_array(RELAXED, model.dtype)
+    couplings, losses = _couplings_of_runs(model, nu, first, relaxed, num_steps, adjoint)
+    g0, error, status = _at_zero(relaxed, couplings, tol)
     return LocatedCoupling(
         g0=g0,
         error=error,
         overlap=as_array(0, model.dtype),
-        overlaps=seen,
+        overlaps=relaxed,
         couplings=couplings,
         losses=losses,
         status=status,
@@ -131,18 +131,18 @@ def locate_critical_coupling(
 
 @eqx.filter_jit
 def _end_of_branch(
-    model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], held: Float[Array, " S"], tol: Any
+    model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], small: Float[Array, " S"], tol: Any
 ) -> LocatedCoupling:
     """Where the branch turns back, or else where its overlap vanishes."""
-    branch = held_branch(model, nu, jnp.abs(first), held)
-    g0, error, status = _at_zero(held, branch.couplings, tol)
-    jumps, eps = jnp.isfinite(branch.turn_overlap), jnp.asarray(jnp.finfo(held.dtype).eps, held.dtype)
+    branch = overlap_branch(model, nu, jnp.abs(first), small)
+    g0, error, status = _at_zero(small, branch.couplings, tol)
+    jumps, eps = jnp.isfinite(branch.turn_overlap), jnp.asarray(jnp.finfo(small.dtype).eps, small.dtype)
     at_turn = jnp.where(jnp.isfinite(branch.turn), jnp.sqrt(eps) ** 1.5, jnp.nan)
     return LocatedCoupling(
         g0=jnp.where(jumps, branch.turn, g0),
         error=jnp.where(jumps, at_turn, error),
         overlap=jnp.where(jumps, branch.turn_overlap, 0),
-        overlaps=held,
+        overlaps=small,
         couplings=branch.couplings,
         losses=branch.losses,
         status=where(jumps, _status(branch.turn, at_turn, tol), status),
@@ -151,10 +151,10 @@ def _end_of_branch(
 
 @eqx.filter_jit
 def _at_zero(
-    held: Float[Array, " S"], couplings: Float[Array, " S"], tol: Any
+    small: Float[Array, " S"], couplings: Float[Array, " S"], tol: Any
 ) -> tuple[Float[Array, ""], Float[Array, ""], Status]:
     """The polynomial through all points at overlap 0, and how far it is from that through all but the last."""
-    squares = held**2
+    squares = small**2
     found = _extrapolated(squares, couplings)
     error = jnp.abs(_extrapolated(squares[:-1], couplings[:-1]) / found - 1)
     return found, error, _status(found, error, tol)
@@ -175,19 +175,19 @@ def _couplings_of_runs(
     model: DickeModel,
     nu: Int[Array, ""],
     first: Array,
-    held: Float[Array, " S"],
+    overlaps: Float[Array, " S"],
     num_steps: int,
     adjoint: dfx.AbstractAdjoint | None,
 ) -> tuple[Float[Array, " S"], Float[Array, "steps S"]]:
     """g0 at overlaps seen at the end of runs from the stored pattern, all at once, until none moves; and the losses."""
-    at, losses = _begin(first, held), []
+    at, losses = _begin(first, overlaps), []
     for _ in range(num_steps):
-        at, loss = _search_step(model, nu, held, at, adjoint)
+        at, loss = _search_step(model, nu, overlaps, at, adjoint)
         losses.append(loss)
         if np.all(np.asarray(at.done) | np.isnan(np.asarray(at.log_g0))):
             break
     found = np.where(at.done, np.exp(np.asarray(at.log_g0)), np.nan)
-    return as_array(found, held.dtype), as_array(np.stack(losses), held.dtype)
+    return as_array(found, overlaps.dtype), as_array(np.stack(losses), overlaps.dtype)
 
 
 def relaxed_overlap(
@@ -215,14 +215,18 @@ class _Search(eqx.Module):
 
 
 @eqx.filter_jit
-def _begin(first: Float[Array, ""], held: Float[Array, " S"]) -> _Search:
-    far = jnp.full_like(held, jnp.inf)
-    return _Search(jnp.full_like(held, jnp.log(jnp.abs(first))), -far, far, held > far)
+def _begin(first: Float[Array, ""], overlaps: Float[Array, " S"]) -> _Search:
+    far = jnp.full_like(overlaps, jnp.inf)
+    return _Search(jnp.full_like(overlaps, jnp.log(jnp.abs(first))), -far, far, overlaps > far)
 
 
 @eqx.filter_jit
 def _search_step(
-    model: DickeModel, nu: Int[Array, ""], held: Float[Array, " S"], at: _Search, adjoint: dfx.AbstractAdjoint | None
+    model: DickeModel,
+    nu: Int[Array, ""],
+    overlaps: Float[Array, " S"],
+    at: _Search,
+    adjoint: dfx.AbstractAdjoint | None,
 ) -> tuple[_Search, Float[Array, " S"]]:
     def seen(log_g0: Float[Array, ""]) -> tuple[Array, tuple[Array, Array]]:
         value, good = relaxed_overlap(log_g0, model, nu, adjoint)
@@ -231,7 +235,7 @@ def _search_step(
     forwards = adjoint is None or isinstance(adjoint, dfx.ForwardMode)
     derivative = jax.jacfwd if forwards else jax.grad
     slope, (value, good) = jax.vmap(derivative(seen, has_aux=True))(at.log_g0)
-    miss = value - jnp.log1p(-(held**2))
+    miss = value - jnp.log1p(-(overlaps**2))
     loss = jnp.abs(miss)
     below = jnp.where(miss > 0, jnp.maximum(at.below, at.log_g0), at.below)
     above = jnp.where(miss <= 0, jnp.minimum(at.above, at.log_g0), at.above)
@@ -245,7 +249,7 @@ def _search_step(
     other = jnp.where(jnp.isfinite(miss), other, jnp.nan)
     next_ = jnp.where(inside, moved, other)
     close = 1e-7 if model.dtype == jnp.float64 else 1e-4  # beyond it, what a run's end is uncertain by
-    done = at.done | (good & (jnp.abs(miss) < 1e-3 * held**2) & (jnp.abs(moved - at.log_g0) < close))
+    done = at.done | (good & (jnp.abs(miss) < 1e-3 * overlaps**2) & (jnp.abs(moved - at.log_g0) < close))
     return _Search(jnp.where(at.done, at.log_g0, jnp.where(done, moved, next_)), below, above, done), loss
 
 

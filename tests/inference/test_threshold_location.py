@@ -10,7 +10,7 @@ import pytest
 from problems import differences, paper
 
 import dicke_jax as dj
-from dicke_jax.inference.held_overlap import defect
+from dicke_jax.inference.overlap_branch import residual
 from dicke_jax.inference.threshold_location import relaxed_overlap
 
 from .thresholds import existence, sampled
@@ -96,8 +96,8 @@ def test_gradients_of_the_losses_of_a_location_against_differences():
     args = (sampled(), jnp.array(0), jnp.array(0.3))
     v = jnp.array([jnp.log(1.1), 0.02])
     for i in range(2):
-        expected = differences(jax.jit(lambda v, i=i: defect(v, args)[i]), v, 1e-4)
-        np.testing.assert_allclose(jax.jacfwd(defect)(v, args)[i], expected, rtol=1e-7)
+        expected = differences(jax.jit(lambda v, i=i: residual(v, args)[i]), v, 1e-4)
+        np.testing.assert_allclose(jax.jacfwd(residual)(v, args)[i], expected, rtol=1e-7)
 
     def end(log_g0, adjoint=None):
         return relaxed_overlap(log_g0, paper(1.0, 1), jnp.array(0), adjoint)[0]
