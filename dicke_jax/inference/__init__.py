@@ -5,7 +5,7 @@ from .design_objectives import stability_margin as stability_margin
 from .designing import DesignResult as DesignResult
 from .designing import design as design
 from .fisher import Information as Information
-from .fit_parameters import Unknowns as Unknowns
+from .fit_parameters import FitParameters as FitParameters
 from .fit_result import FitResult as FitResult
 from .fitting import fit as fit
 from .free_parameters import FREE as FREE
@@ -14,7 +14,6 @@ from .free_parameters import free_rates as free_rates
 from .measurements import Measurements as Measurements
 from .measurements import StationaryCurve as StationaryCurve
 from .measurements import TimeTrace as TimeTrace
-from .optimise import InferenceStatus as InferenceStatus
 from .posterior import PosteriorSamples as PosteriorSamples
 from .posterior import sample_posterior as sample_posterior
 from .threshold_inversion import Inversion as Inversion

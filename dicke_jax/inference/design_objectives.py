@@ -11,7 +11,6 @@ from .._checks import as_pattern_index, check_all
 from ..dynamics.trajectory import mfsolve
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.state import MeanFieldState
-from ..phases.closed_form import closed_form_obstacle
 from .threshold_inversion import thresholds_of
 
 
@@ -21,9 +20,8 @@ def stability_margin(model: DickeModel) -> Float[Array, ""]:
     A minimum: where the best model has several patterns with the same margin, no slope vanishes there.
     """
     check_model(model)
-    every = jnp.arange(model.num_modes)
-    closed = all(closed_form_obstacle(model, nu, all_pairs=True) is None for nu in range(model.num_modes))
-    return jnp.min(jnp.abs(model.g0) / thresholds_of(model, every, "stability", closed))
+    thresholds = thresholds_of(model, jnp.arange(model.num_modes), "stability")
+    return jnp.min(jnp.abs(model.g0) / thresholds)
 
 
 def basin_proxy(model: DickeModel, cues: MeanFieldState, pattern: int = 0, *, time: Any = 20.0) -> Float[Array, ""]:

@@ -1,29 +1,33 @@
 """`design`: the rates under which a function of the model is largest."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from .._checks import check_count, known, refuse
+from .._checks import as_array, check_count, known, refuse
+from .._status import Status
+from .._summary import AbstractResult, Rows
 from ..mean_field.model import DickeModel
-from .free_parameters import FREE, Bounds, RateName, Vector, free_rates
-from .optimise import Descent, InferenceStatus, start, step
+from .free_parameters import FREE, Bounds, FreeRates, RateName, Vector, free_rates
+from .optimise import Descent, start, step
 
 CHUNK = 10  # steps between two looks at the progress
 
 
-class DesignResult(eqx.Module):
+class DesignResult(AbstractResult):
     """The best model that was met on the way up.
 
     - `model`, `rates` (F,), `names`: its rates; `objective`: its value.
     - `history`: (steps,), the objective before each step; `rates_history`: (steps, F), the rates there.
     - `gradient_norm`: of the objective in the log rates, at the last step.
-    - `status`: an `InferenceStatus`, converged where `gradient_norm` is below the tolerance. Where the smallest of
+    - `status`: a `Status`, successful where `gradient_norm` is below the tolerance. Where the smallest of
       several things is made large, the best point is a kink and no slope vanishes: look at the history.
     """
 
@@ -33,23 +37,17 @@ class DesignResult(eqx.Module):
     history: Float[Array, " steps"]
     rates_history: Float[Array, "steps F"]
     gradient_norm: Float[Array, ""]
-    status: InferenceStatus
+    status: Status
     names: tuple[str, ...] = eqx.field(static=True)
 
-    @property
-    def converged(self) -> Array:
-        """Whether the objective has no slope any more."""
-        return jnp.asarray(self.status == InferenceStatus.converged)
+    def _heading(self) -> str:
+        return f"DesignResult: {self.history.size} steps"
 
-    def __repr__(self) -> str:
-        if not known(self.objective):
-            return eqx.tree_pformat(self)
-        rows = [f"DesignResult: {InferenceStatus[self.status]}"]
+    def _rows(self) -> Rows:
         begin = float(self.history[0]) if self.history.size else float("nan")
-        rows.append(f"  objective {begin:.6g} -> {float(self.objective):.6g} in {self.history.size} steps")
-        rows.append(f"  slope     {float(self.gradient_norm):.1e} in the log rates")
-        rows += [f"  {name:14} {float(rate):.6g}" for name, rate in zip(self.names, self.rates, strict=True)]
-        return "\n".join(rows)
+        yield "objective", f"{begin:.6g} -> {float(self.objective):.6g}"
+        yield "slope", f"{float(self.gradient_norm):.1e} in the log rates"
+        yield from zip(self.names, np.asarray(self.rates), strict=True)
 
 
 def design(
@@ -61,7 +59,7 @@ def design(
     optimizer: optax.GradientTransformation | None = None,
     num_steps: int = 200,
     tol: float = 1e-4,
-    progress: Callable[[int, float], Any] | None = None,
+    progress: Callable[[int, int], Any] | None = None,
 ) -> DesignResult:
     """Maximise a function of the model by gradient ascent.
 
@@ -70,7 +68,7 @@ def design(
     **Main arguments**
 
     - `objective`: of a `DickeModel`, one number, differentiable in forward mode: all functions of this package are. It
-      is compiled, free rates traced. Rates without bounds can run away with an objective that has none.
+      is compiled, the model traced. Rates without bounds can run away with an objective that has none.
       `stability_margin` is one, `basin_proxy` with cues another.
     - `model`: the `DickeModel` to start from.
 
@@ -81,7 +79,7 @@ def design(
       shorten to 0 over `num_steps`.
     - `num_steps`: at most.
     - `tol`: the slope in the log rates below which the objective counts as largest.
-    - `progress`: called every few steps with their number and the best objective so far.
+    - `progress`: called every few steps with the numbers of steps done and of steps at most.
 
     **Returns** a `DesignResult` with the best model met. KeyboardInterrupt ends with that; so does an objective that is
     not finite, which fails where it is so at the start.
@@ -94,10 +92,58 @@ def design(
     check_count("num_steps", num_steps)
     if not known(tol) or not tol > 0:
         refuse("tol", "positive", tol)
-    if optimizer is None:
-        optimizer = optax.adam(optax.cosine_decay_schedule(0.1, num_steps))
-    at, interrupted = start(optimizer, parameters.to_vector(model)), False
-    values, vectors, slope = [], [], jnp.inf
+    optimizer = _adam(num_steps) if optimizer is None else optimizer
+    at, slope, interrupted = _start(optimizer, parameters.to_vector(model)), np.inf, False
+    values, vectors = np.full(num_steps, np.nan), np.full((num_steps, len(parameters)), np.nan)
+    done = 0
+    try:
+        while done < num_steps:
+            vectors[done] = at.vector
+            at, value, slope = _ascend(objective, parameters, optimizer, at)
+            values[done] = -np.asarray(value)
+            done += 1
+            if progress is not None and done % CHUNK == 1:
+                progress(done, num_steps)
+            slope = float(slope)
+            if not at.finite or slope < tol:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    status = Status.successful if slope < tol else Status.not_converged
+    status = status if np.isfinite(at.best_loss) else Status.failed
+    best, rates, rates_history = _described(parameters, at.best, as_array(vectors, at.best.dtype))
+    dtype = at.best.dtype
+    return DesignResult(
+        model=best,
+        rates=rates,
+        objective=as_array(-np.asarray(at.best_loss)),
+        history=as_array(values[:done], dtype),
+        rates_history=as_array(np.asarray(rates_history)[:done]),
+        gradient_norm=as_array(slope, dtype),
+        status=Status.interrupted if interrupted else status,
+        names=parameters.names,
+    )
+
+
+@functools.cache
+def _adam(num_steps: int) -> optax.GradientTransformation:
+    """The same one for every design with as many steps, which is compiled once."""
+    return optax.adam(optax.cosine_decay_schedule(0.1, num_steps))
+
+
+@eqx.filter_jit
+def _start(optimizer: optax.GradientTransformation, vector: Vector) -> Descent:
+    return start(optimizer, vector)
+
+
+@eqx.filter_jit
+def _ascend(
+    objective: Callable[[DickeModel], Any],
+    parameters: FreeRates,
+    optimizer: optax.GradientTransformation,
+    at: Descent,
+) -> tuple[Descent, Float[Array, ""], Float[Array, ""]]:
+    """One step, the loss before it, and how steep it is."""
 
     def loss(vector: Vector) -> Float[Array, ""]:
         value = jnp.asarray(objective(parameters.to_model(vector)))
@@ -105,36 +151,12 @@ def design(
             refuse("objective", "a function with one number for its value", f"shape {value.shape}")
         return -value.astype(vector.dtype)
 
-    @eqx.filter_jit
-    def ascend(at: Descent) -> tuple[Descent, Float[Array, ""], Float[Array, ""]]:
-        """One step, the loss before it, and how steep it is. Couplings are constants, which closed forms look at."""
-        further, value, slope = step(optimizer, loss, at)
-        return further, value, jnp.linalg.norm(slope / parameters.stretches(at.vector))
+    further, value, slope = step(optimizer, loss, at)
+    return further, value, jnp.linalg.norm(slope / parameters.stretches(at.vector))
 
-    try:
-        for done in range(num_steps):
-            vectors.append(at.vector)
-            at, value, slope = ascend(at)
-            values.append(-value)
-            if progress is not None and done % CHUNK == 0:
-                progress(done, float(-at.least))
-            if not at.alive or slope < tol:
-                break
-    except KeyboardInterrupt:
-        interrupted = True
-    values = values[: len(vectors)]
-    best, kept = at.best, np.isfinite(at.least)
-    status = InferenceStatus.converged if kept and slope < tol else InferenceStatus.not_converged
-    status = status if kept else InferenceStatus.failed
-    empty = jnp.zeros((0, best.size), best.dtype)
-    rates = [parameters.rates(vector) for vector in vectors[: len(values)]]
-    return DesignResult(
-        parameters.to_model(best),
-        parameters.rates(best),
-        -at.least,
-        jnp.asarray(np.array(values), best.dtype),
-        jnp.stack(rates) if rates else empty,
-        jnp.asarray(slope, best.dtype),
-        InferenceStatus.interrupted if interrupted else status,
-        parameters.names,
-    )
+
+@eqx.filter_jit
+def _described(
+    parameters: FreeRates, best: Vector, vectors: Float[Array, "steps F"]
+) -> tuple[DickeModel, Vector, Float[Array, "steps F"]]:
+    return parameters.to_model(best), parameters.rates(best), jax.vmap(parameters.rates)(vectors)

@@ -1,9 +1,10 @@
 """What data determine: the Fisher information of the rates, and the combinations that it leaves open."""
 
 import equinox as eqx
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from .._checks import as_array
 from .free_parameters import Vector
 
 WIDE = 1.0  # of log p: a rate known to a factor e only is not determined
@@ -25,31 +26,33 @@ class Information(eqx.Module):
     determined: Bool[Array, " F"]
 
 
-def information(slopes: Float[Array, "D F"]) -> Information:
+def information(slopes: Float[np.ndarray, "D F"]) -> Information:
     """From the slopes of the residuals in the log rates."""
-    F = slopes.shape[1]
-    padded = jnp.concatenate([slopes, jnp.zeros((max(F - slopes.shape[0], 0), F), slopes.dtype)])
-    _, sizes, rows = jnp.linalg.svd(padded, full_matrices=False)
-    felt = sizes > unfelt(slopes.dtype) * jnp.max(sizes)
-    spreads = jnp.where(felt, 1 / jnp.where(felt, sizes, 1), jnp.inf)
-    loads = jnp.where(jnp.abs(rows) > jnp.sqrt(unfelt(slopes.dtype)), rows, 0)
-    variances = jnp.sum(jnp.where(loads != 0, loads**2 * jnp.where(felt, spreads, jnp.inf)[:, None] ** 2, 0), axis=0)
+    F, dtype = slopes.shape[1], slopes.dtype
+    padded = np.concatenate([slopes, np.zeros((max(F - slopes.shape[0], 0), F), dtype)])
+    _, sizes, rows = np.linalg.svd(padded, full_matrices=False)
+    felt = sizes > unfelt(dtype) * np.max(sizes)
+    spreads = np.where(felt, 1 / np.where(felt, sizes, 1), np.inf).astype(dtype)
+    loads = np.where(np.abs(rows) > np.sqrt(unfelt(dtype)), rows, 0)
+    wide = np.where(loads != 0, spreads[:, None], 0)
+    variances = np.sum(np.where(loads != 0, loads, 1) ** 2 * wide**2, axis=0)
     determined = variances < WIDE**2
-    known = jnp.where(felt, spreads, 0)
+    known = np.where(felt, spreads, 0)
     covariance = rows.T @ (known[:, None] ** 2 * rows)
     both = determined[:, None] & determined[None, :]
-    open_ = jnp.where(jnp.eye(F, dtype=bool), jnp.inf, jnp.nan)
-    return Information(spreads, rows, jnp.where(both, covariance, open_), determined)
+    open_ = np.where(np.eye(F, dtype=bool), np.inf, np.nan)
+    covariance = np.where(both, covariance, open_).astype(dtype)
+    return Information(*(as_array(part) for part in (spreads, rows, covariance, determined)))
 
 
-def unfelt(dtype: jnp.dtype) -> float:
+def unfelt(dtype: np.dtype) -> float:
     """The share of the largest slope below which one is round-off."""
-    return 1e-8 if dtype == jnp.float64 else 1e-4
+    return 1e-8 if dtype == np.float64 else 1e-4
 
 
-def gain(slopes: Float[Array, "D F"], gradient: Vector) -> Float[Array, ""]:
+def gain(slopes: Float[np.ndarray, "D F"], gradient: Float[np.ndarray, " F"]) -> float:
     """How much a Gauss-Newton step would lower the loss: g^T F^+ g / 2. Where the data feel nothing, unknown: inf."""
-    _, sizes, rows = jnp.linalg.svd(slopes, full_matrices=False)
-    felt = sizes > unfelt(slopes.dtype) * jnp.max(sizes)
-    along = (rows @ gradient) / jnp.where(felt, sizes, 1)
-    return jnp.where(jnp.any(felt), jnp.sum(jnp.where(felt, along, 0) ** 2) / 2, jnp.inf)
+    _, sizes, rows = np.linalg.svd(slopes, full_matrices=False)
+    felt = sizes > unfelt(slopes.dtype) * np.max(sizes)
+    along = (rows @ gradient)[felt] / sizes[felt]
+    return float(np.sum(along**2) / 2) if felt.any() else float("inf")

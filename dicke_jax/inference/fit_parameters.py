@@ -1,14 +1,14 @@
 """What a fit may change: rates of a model, and initial overlaps of time traces."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import known, refuse
+from .._checks import as_array, refuse
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.observables import overlaps
 from ..mean_field.state import MeanFieldState
@@ -18,7 +18,7 @@ from .measurements import Measurements, TimeTrace, as_measurements
 OVERLAP = "overlap"
 
 
-class Unknowns(eqx.Module):
+class FitParameters(eqx.Module):
     """A bijection between what is free, all of it positive in size, and a vector v of numbers without bounds.
 
         rates              as in `FreeRates`
@@ -39,10 +39,15 @@ class Unknowns(eqx.Module):
     def names(self) -> tuple[str, ...]:
         return self.parameters.names + tuple(f"{OVERLAP}[{i}]" for i in self.traces)
 
+    @property
+    def num_values(self) -> int:
+        """Of all measurements, missing ones too."""
+        return sum(measured.values.size for measured in self.data)
+
     def start(self) -> Vector:
         """The vector of the model and of the states given."""
-        model = self.parameters.model
-        return jnp.concatenate([self.parameters.to_vector(model), jnp.zeros(len(self.traces), model.dtype)])
+        vector = np.asarray(self.parameters.to_vector(self.parameters.model))
+        return as_array(np.append(vector, np.zeros(len(self.traces), vector.dtype)))
 
     def at(self, vector: Vector) -> tuple[DickeModel, tuple[Measurements, ...]]:
         """The model, and the measurements with their initial states."""
@@ -50,7 +55,7 @@ class Unknowns(eqx.Module):
         for i, v in zip(self.traces, vector[len(self.parameters) :], strict=True):
             trace = data[i]
             assert isinstance(trace, TimeTrace)
-            data[i] = eqx.tree_at(lambda each: each.state, trace, tilted(trace.state, v))
+            data[i] = eqx.tree_at(lambda trace: trace.state, trace, tilted(trace.state, v))
         return self.parameters.to_model(vector[: len(self.parameters)]), tuple(data)
 
     def rates(self, vector: Vector) -> Vector:
@@ -68,20 +73,24 @@ class Unknowns(eqx.Module):
         return jax.jvp(self.log_rates, (vector,), (jnp.ones_like(vector),))[1]
 
 
-def unknowns(
+def fit_parameters(
     model: DickeModel, data: Measurements | Sequence[Measurements], free: Sequence[RateName], bounds: Bounds | None
-) -> Unknowns:
-    """The `Unknowns` of a fit. Besides rates, `free` may name "overlap", or ("overlap", 0) of one trace."""
+) -> FitParameters:
+    """The `FitParameters` of a fit. Besides rates, `free` may name "overlap", or ("overlap", 0) of one trace."""
     check_model(model)
     sets = as_measurements(data, model)
-    initial = [] if isinstance(free, str) else [name for name in free if OVERLAP in (name, name[0])]
-    rates = free if isinstance(free, str) or not initial else [name for name in free if name not in initial]
+    initial = [] if isinstance(free, str) else [name for name in free if _kind(name) == OVERLAP]
+    rates = free if not initial else [name for name in free if name not in initial]
     if limited := [name for name in initial if name in (bounds or {})]:
         refuse("bounds", "given for rates (an overlap is from 0 to 1 anyway)", repr(limited[0]))
-    empty = jnp.zeros(0, model.dtype)
+    empty = as_array([], model.dtype)
     nothing = FreeRates(model, empty, empty, empty, (), ())
     parameters = nothing if initial and not rates else free_rates(model, rates, bounds)
-    return Unknowns(parameters, sets, tuple(i for name in initial for i in _traces(sets, name)))
+    return FitParameters(parameters, sets, tuple(i for name in initial for i in _traces(sets, name)))
+
+
+def _kind(name: RateName) -> str:
+    return name if isinstance(name, str) else name[0]
 
 
 def tilted(state: MeanFieldState, v: Float[Array, ""]) -> MeanFieldState:
@@ -95,20 +104,21 @@ def tilted(state: MeanFieldState, v: Float[Array, ""]) -> MeanFieldState:
     return MeanFieldState(jnp.stack([shrink * x, shrink * y, stretch * z]), state.alpha)
 
 
-def _overlap(model: DickeModel, given: Any, now: Any) -> Float[Array, ""]:
+def _overlap(model: DickeModel, given: Measurements, now: Measurements) -> Float[Array, ""]:
+    assert isinstance(given, TimeTrace) and isinstance(now, TimeTrace)
     most = jnp.argmax(jnp.abs(overlaps(model, given.state.m)))
     return jnp.abs(overlaps(model, now.state.m)[most])
 
 
 def _traces(sets: tuple[Measurements, ...], name: RateName) -> list[int]:
-    runs = [i for i, each in enumerate(sets) if isinstance(each, TimeTrace)]
+    runs = [i for i, measured in enumerate(sets) if isinstance(measured, TimeTrace)]
     chosen = runs if isinstance(name, str) else [name[1]]
     if not chosen or not set(chosen) <= set(runs):
         refuse("free", f"with an overlap of one of the time traces, of numbers {runs}", repr(name))
     for i in chosen:
         trace = sets[i]
         assert isinstance(trace, TimeTrace)
-        m = trace.state.m
-        if known(m) and not bool(jnp.any((m[2] != 0) & ((m[0] != 0) | (m[1] != 0)))):
+        x, y, z = np.asarray(trace.state.m)
+        if not np.any((z != 0) & ((x != 0) | (y != 0))):
             refuse("state", "of spins that are tilted, where its overlap is free", "one along z or across it")
     return chosen

@@ -7,15 +7,16 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
 from .._checks import known, refuse
+from .._status import Status
+from .._summary import AbstractResult, Rows
 from ..mean_field.model import DickeModel
 from .fisher import WIDE, Information
-from .fit_parameters import Unknowns
+from .fit_parameters import FitParameters
 from .free_parameters import Vector
 from .measurements import Measurements
-from .optimise import InferenceStatus
 
 
-class FitResult(eqx.Module):
+class FitResult(AbstractResult):
     """Rates fitted to measurements.
 
     - `rates`: (F,), the free ones, of `names`, initial overlaps last; NaN where the data do not determine one.
@@ -27,8 +28,8 @@ class FitResult(eqx.Module):
       assumes Gaussian noise of the size told, and the loss "chi-square".
     - `residuals`: of all points, in units of the noise; 0 where missing. `num_points` are not.
     - `data`: the measurements, with the initial states found.
-    - `unknowns`, `vector`: an `Unknowns`, and the numbers that stand for the rates found in it.
-    - `status`: an `InferenceStatus`, converged where `gain` is below the tolerance.
+    - `parameters`, `vector`: `FitParameters`, and the numbers that stand for the rates found in them.
+    - `status`: a `Status`, successful where `gain` is below the tolerance: no better rates are near.
     """
 
     model: DickeModel
@@ -42,27 +43,21 @@ class FitResult(eqx.Module):
     information: Information
     residuals: Float[Array, " D"]
     data: tuple[Measurements, ...]
-    unknowns: Unknowns
+    parameters: FitParameters
     vector: Vector
-    status: InferenceStatus
+    status: Status
     names: tuple[str, ...] = eqx.field(static=True)
-
-    @property
-    def converged(self) -> Array:
-        """Whether no better rates are near."""
-        return jnp.asarray(self.status == InferenceStatus.converged)
 
     @property
     def num_points(self) -> int:
         """Points that were measured."""
-        return sum(int(jnp.sum(each.present)) for each in self.data)
+        return sum(int(np.sum(np.asarray(measured.present))) for measured in self.data)
 
     @property
     def reduced_chi_square(self) -> Float[Array, ""]:
         """sum_i r_i^2 / (points - combinations felt): near 1 where noise explains what is left."""
-        felt = jnp.sum(jnp.isfinite(self.information.spreads))
-        freedom = jnp.maximum(self.num_points - felt, 1).astype(self.residuals.dtype)
-        return jnp.sum(self.residuals**2) / freedom
+        felt = np.sum(np.isfinite(np.asarray(self.information.spreads)))
+        return jnp.asarray(np.sum(np.asarray(self.residuals) ** 2) / max(self.num_points - felt, 1))
 
     @property
     def covariance(self) -> Float[Array, "F F"]:
@@ -72,7 +67,7 @@ class FitResult(eqx.Module):
     @property
     def standard_errors(self) -> Vector:
         """Of the log rates, which are relative errors of the rates; inf where one is not determined."""
-        return jnp.sqrt(jnp.diag(self.covariance))
+        return jnp.asarray(np.sqrt(np.diag(np.asarray(self.covariance))))
 
     @property
     def undetermined(self) -> Float[Array, "U F"]:
@@ -86,33 +81,26 @@ class FitResult(eqx.Module):
         reach = float(ndtri((1 + confidence) / 2)) * self.standard_errors
         return jnp.sort(jnp.stack([self.rates * jnp.exp(-reach), self.rates * jnp.exp(reach)]), axis=0)
 
-    def __repr__(self) -> str:
-        if not known(self.rates):
-            return eqx.tree_pformat(self)
-        rows = [f"FitResult: {InferenceStatus[self.status]}"]
+    def _heading(self) -> str:
+        return f"FitResult: {len(self.names)} rates from {self.num_points} points"
+
+    def _rows(self) -> Rows:
         total, failed = self.restart_losses.size, int(np.sum(~np.isfinite(np.asarray(self.restart_losses))))
+        ended = f", {failed} ended at no finite loss" if failed else ""
+        yield "loss", f"{float(self.loss):.6g}, {total} restart{'s' * (total > 1)}{ended}"
         reduced = float(self.reduced_chi_square)
-        rows.append(
-            f"  loss {float(self.loss):.6g}, {total} restart{'s' * (total > 1)}"
-            + (f", {failed} ended at no finite loss" if failed else "")
-        )
-        rows.append(
-            f"  {self.num_points} points, {len(self.names)} rates, reduced chi-square {reduced:.3g}"
-            + (": more than noise explains" if reduced > 2 else "")
-        )
-        determined = np.asarray(self.information.determined)
-        for name, rate, error, good in zip(self.names, self.rates, self.standard_errors, determined, strict=True):
-            rows.append(
-                f"  {name:14} " + (f"{float(rate):.6g} +- {abs(float(rate * error)):.2g}" if good else "not determined")
-            )
-        for spread, direction in zip(self.information.spreads, self.information.directions, strict=True):
-            name = product(np.asarray(direction), self.names)
-            if not determined.all() and spread <= WIDE:
-                rows.append(f"  determined to {100 * float(spread):.2g} %: {name}")
+        yield "chi-square", f"{reduced:.3g} reduced" + (": more than noise explains" if reduced > 2 else "")
+        determined, errors = np.asarray(self.information.determined), np.asarray(self.standard_errors)
+        for name, rate, error, good in zip(self.names, np.asarray(self.rates), errors, determined, strict=True):
+            yield name, f"{rate:.6g} +- {abs(rate * error):.2g}" if good else "not determined"
+        for spread, direction in zip(
+            np.asarray(self.information.spreads), np.asarray(self.information.directions), strict=True
+        ):
             if spread > WIDE:
-                how = "at all" if np.isinf(spread) else f"(to a factor {float(np.exp(spread)):.3g})"
-                rows.append(f"  not determined {how}: {name}")
-        return "\n".join(rows)
+                how = "at all" if np.isinf(spread) else f"(to a factor {np.exp(spread):.3g})"
+                yield "", f"not determined {how}: {product(direction, self.names)}"
+            elif not determined.all():
+                yield "", f"determined to {100 * spread:.2g} %: {product(direction, self.names)}"
 
 
 def product(direction: np.ndarray, names: tuple[str, ...], least: float = 0.02) -> str:

@@ -9,24 +9,23 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import optimistix as optx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from .._checks import check_choice, check_count, known, refuse
+from .._checks import as_array, check_choice, check_count, known, refuse
+from .._status import Status
 from ..mean_field.model import DickeModel
 from .fisher import gain, information
-from .fit_parameters import Unknowns, unknowns
+from .fit_parameters import FitParameters, fit_parameters
 from .fit_result import FitResult
-from .free_parameters import Bounds, RateName, Vector
-from .losses import LOSSES, Residuals, chi_square, residuals, resolved
+from .fit_steps import AbstractStepper, FitProblem, GradientSteps, LeastSquaresSteps, Restart, advance, begin
+from .free_parameters import Bounds, RateName
+from .losses import LOSSES, Residuals, chi_square, resolved
 from .measurements import Measurements
-from .optimise import Descent, InferenceStatus, start, steps
 from .threshold_inversion import check_reachable
 
-Optimizer = optax.GradientTransformation | optx.AbstractLeastSquaresSolver
-CHUNK = {"least squares": 8, "descent": 50}  # steps between two looks at the progress
+Optimizer = optax.GradientTransformation | optx.AbstractGaussNewton
+ADAM = optax.adam(0.02)  # the same one for every fit, which is compiled once
 BATCH = 8  # restarts side by side: more fall out of a processor's cache
-JACOBIAN = {"jac": "fwd"}
-LIGHT = 0.03  # the slopes' size at which a damping of 1 is light
 STALLED, PATIENCE = 1e-10, 2  # of the loss, relative: so many looks at less than that end a fit
 
 
@@ -43,7 +42,7 @@ def fit(
     key: PRNGKeyArray | None = None,
     num_steps: int | None = None,
     tol: float | None = None,
-    progress: Callable[[int, float], Any] | None = None,
+    progress: Callable[[int, int], Any] | None = None,
 ) -> FitResult:
     """The rates under which measurements are likeliest, and how well they are known.
 
@@ -62,226 +61,137 @@ def fit(
     - `free`, `bounds`: which rates are fitted, as in `free_rates`; "overlap" for the initial overlap of every trace,
       ("overlap", i) for that of data set i, whose spins are then turned towards z or away from it.
     - `loss`: "chi-square", "huber", or a function of the residuals.
-    - `optimizer`: an optimistix least-squares solver, Levenberg and Marquardt's by default for "chi-square"; or an
-      optax optimiser, by default Adam for other losses.
+    - `optimizer`: an optimistix solver of Gauss and Newton's family, Levenberg and Marquardt's by default for
+      "chi-square"; or an optax optimiser, by default Adam for other losses.
     - `num_restarts`, `spread`, `key`: starts, the model's own and others that deviate from it by `spread` at random (in
       the log rates). All make a few steps (8 of least squares, 50 of descent); the best eight of them go on.
     - `num_steps`: at most, 80 of least squares, 2000 of descent.
     - `tol`: the loss that a Gauss-Newton step may still expect to gain, 1e-6 in float64 and 1e-2 in float32: of a
       standard deviation, the rates are within its square root.
-    - `progress`: called every few steps with their number and the least loss; what it raises ends the fit.
+    - `progress`: called every few steps with the numbers of steps done and of steps at most; what it raises ends the
+      fit.
 
     **Returns** a `FitResult`. KeyboardInterrupt ends with the best so far. Restarts that meet a loss that is not
     finite stop, and are told.
 
     **Raises** ValueError for arguments that do not fit.
     """
-    unknown = unknowns(model, data, free, bounds)
+    parameters = fit_parameters(model, data, free, bounds)
     if isinstance(loss, str):
         check_choice("loss", loss, tuple(LOSSES))
     measure = LOSSES[loss] if isinstance(loss, str) else loss
     if optimizer is None:
         fine = 1e-12 if model.dtype == jnp.float64 else 1e-6
-        optimizer = optx.LevenbergMarquardt(rtol=fine, atol=fine) if measure is chi_square else optax.adam(0.02)
-    kind = "least squares" if isinstance(optimizer, optx.AbstractLeastSquaresSolver) else "descent"
-    if kind == "least squares" and measure is not chi_square:
-        refuse("loss", "'chi-square' for least squares (an optax optimiser takes any)", repr(loss))
+        optimizer = optx.LevenbergMarquardt(rtol=fine, atol=fine) if measure is chi_square else ADAM
+    if isinstance(optimizer, optx.AbstractGaussNewton):
+        if measure is not chi_square:
+            refuse("loss", "'chi-square' for least squares (an optax optimiser takes any)", repr(loss))
+        stepper, chunk, most = LeastSquaresSteps(optimizer), 8, 80  # chunk: steps between two looks at the progress
+    elif isinstance(optimizer, optax.GradientTransformation):
+        stepper, chunk, most = GradientSteps(optimizer), 50, 2000
+    else:
+        refuse("optimizer", "of optax, or of optimistix's Gauss-Newton family", type(optimizer).__name__)
     check_count("num_restarts", num_restarts)
     if num_restarts > 1 and key is None:
         refuse("key", "given for restarts, which start at random", "None")
     if not known(spread) or not spread > 0:
         refuse("spread", "positive", spread)
-    num_steps = {"least squares": 80, "descent": 2000}[kind] if num_steps is None else num_steps
+    num_steps = most if num_steps is None else num_steps
     check_count("num_steps", num_steps)
     tol = check_reachable(tol, 1e-6, 1e-2, model)
 
-    problem = _Problem(unknown, measure)
-    first = unknown.start()
-    noise = jax.random.normal(jax.random.key(0) if key is None else key, (num_restarts, first.size), first.dtype)
-    vectors = first[None, :] + float(spread) * noise.at[0].set(0)
-    return _run(problem, optimizer, vectors, num_steps, CHUNK[kind], tol, progress)
+    vectors = np.asarray(parameters.start())[None, :]
+    if key is not None and num_restarts > 1:
+        noise = jax.random.normal(key, (num_restarts, vectors.size), vectors.dtype)
+        vectors = vectors + float(spread) * np.asarray(noise) * (np.arange(num_restarts) > 0)[:, None]
+    return _run(FitProblem(parameters, measure), stepper, vectors, num_steps, chunk, tol, progress)
 
 
 def _run(
-    problem: "_Problem",
-    optimizer: Optimizer,
-    vectors: Float[Array, "R F"],
+    problem: FitProblem,
+    stepper: AbstractStepper,
+    vectors: np.ndarray,
     num_steps: int,
     chunk: int,
     tol: float,
-    progress: Callable[[int, float], Any] | None,
+    progress: Callable[[int, int], Any] | None,
 ) -> FitResult:
     """A few steps for every restart, batch after batch; then the best batch of them goes on until it is settled."""
-    number, batch = len(vectors), min(BATCH, len(vectors))
-    losses = [np.full((min(chunk, num_steps), number), np.nan)]
+    number, batch, chunk = len(vectors), min(BATCH, len(vectors)), min(chunk, num_steps)
+    vectors, losses = np.array(vectors), [np.full((chunk, number), np.nan)]
     least, idle, interrupted = np.full(number, np.inf), 0, False
+
+    def fresh(rows: np.ndarray) -> Restart:
+        return begin(stepper, as_array(vectors[rows]), problem.parameters.num_values)
+
+    def go_on(restarts: Restart, rows: np.ndarray, steps: int) -> tuple[Restart, np.ndarray]:
+        restarts, history = advance(problem, stepper, restarts, as_array(steps), chunk)
+        loss = np.asarray(restarts.at_best.loss)
+        vectors[rows], least[rows] = restarts.best, np.where(np.isnan(loss), np.inf, loss)
+        return restarts, np.asarray(history)
+
     try:
         batches = []
         for low in range(0, number, batch):
-            rows = np.arange(low, low + batch) % number  # the last one is filled up
-            state, some = _advance(problem, optimizer, _begin(problem, optimizer, vectors[rows]), len(losses[0]))
-            vectors = vectors.at[rows].set(state.best)
-            losses[0][:, rows], least[rows] = some, state.least
-            batches.append((rows, state))
-        rows, state = batches[0]
-        if number > batch:
-            every = jax.tree.map(lambda *x: jnp.concatenate(x), *(state for _, state in batches))
-            rows = np.argsort(least, kind="stable")[:batch]
-            state = jax.tree.map(lambda x: x[rows], every)
+            rows = np.arange(low, low + batch) % number  # the last batch is filled up
+            restarts, losses[0][:, rows] = go_on(fresh(rows), rows, chunk)
+            batches.append(restarts)
+        rows = np.argsort(least, kind="stable")[:batch] if number > batch else np.arange(number)
+        restarts = jax.tree.map(lambda *parts: np.concatenate(parts)[rows], *batches)
         for done in range(chunk, num_steps + 1, chunk):
             if progress is not None:
-                progress(done, float(least.min()))
-            settled = np.asarray(_look(problem, state.best)[-1]) < tol
-            if done >= num_steps or bool(jnp.all(settled | ~state.alive)):
+                progress(done, num_steps)
+            settled = np.array([_look(restarts, row)[-1] < tol for row in range(batch)])
+            if done == num_steps or np.all(settled | ~np.asarray(restarts.finite)):
                 break
-            state, some = _advance(problem, optimizer, state, min(chunk, num_steps - done))
-            vectors = vectors.at[rows].set(state.best)
-            losses.append(np.full((len(some), number), np.nan))
-            losses[-1][:, rows] = some
-            now = np.asarray(state.least)
-            gained = least[rows] - now >= STALLED * np.abs(least[rows])
-            least[rows] = now
-            idle = 0 if gained.any() else idle + 1
+            before, losses = least[rows], [*losses, np.full((chunk, number), np.nan)]
+            restarts, losses[-1][:, rows] = go_on(restarts, rows, min(chunk, num_steps - done))
+            idle = 0 if np.any(before - least[rows] >= STALLED * np.abs(before)) else idle + 1
             if idle == PATIENCE:
                 break
     except KeyboardInterrupt:
         interrupted = True
     best = int(np.argmin(least))
-    slopes, r, gradient, rest = (x[0] for x in _look(problem, vectors[np.full(batch, best)]))
-    values, status = _described(problem, vectors[best], slopes, r, gradient, rest, tol)
-    if interrupted:
-        status = InferenceStatus.interrupted
-    rates = jax.vmap(problem.unknowns.rates)(vectors)
-    ends: dict[str, Any] = {"restart_rates": rates, "restart_losses": jnp.asarray(least, vectors.dtype)}
-    every_loss = jnp.asarray(np.concatenate(losses), vectors.dtype)
-    return FitResult(**values, **ends, losses=every_loss, status=status, names=problem.unknowns.names)
+    restarts, _ = go_on(fresh(np.full(batch, best)), np.full(batch, best), 1)
+    slopes, gradient, rest = _look(restarts, 0)
+    loss, residuals = np.asarray(restarts.at_best.loss)[0], np.asarray(restarts.at_best.residuals)[0]
+    finite = bool(np.isfinite(slopes).all() and np.isfinite(loss))
+    status = Status.successful if rest < tol else Status.not_converged
+    status = status if finite else Status.failed
+    described, data, telling, rates = _described(problem.parameters, as_array(vectors), as_array(best))
+    found = information(np.where(finite & np.asarray(telling)[:, None], slopes, 0))
+    return FitResult(
+        model=described,
+        rates=as_array(np.where(found.determined, np.asarray(rates)[best], np.nan)),
+        loss=as_array(loss),
+        losses=as_array(np.concatenate(losses)[:num_steps], vectors.dtype),
+        restart_rates=rates,
+        restart_losses=as_array(least, vectors.dtype),
+        gradient_norm=as_array(np.linalg.norm(gradient)),
+        gain=as_array(rest, vectors.dtype),
+        information=found,
+        residuals=as_array(residuals),
+        data=data,
+        parameters=problem.parameters,
+        vector=as_array(vectors[best]),
+        status=Status.interrupted if interrupted else status,
+        names=problem.parameters.names,
+    )
 
 
-class _Problem(eqx.Module):
-    unknowns: Unknowns
-    measure: Callable[[Residuals], Float[Array, ""]]
-
-    def residuals(self, vector: Vector) -> Residuals:
-        return residuals(*self.unknowns.at(vector))
-
-    def loss(self, vector: Vector) -> Float[Array, ""]:
-        return self.measure(self.residuals(vector))
-
-    def slopes(self, vector: Vector) -> tuple[Float[Array, "D F"], Residuals, Vector]:
-        """Of the residuals in the log rates, the residuals, and the gradient of the loss in the log rates."""
-
-        def both(v: Vector) -> tuple[Array, Array]:
-            r = self.residuals(v)
-            return r, r
-
-        slopes, r = jax.jacfwd(both, has_aux=True)(vector)
-        slopes = slopes / self.unknowns.stretches(vector)[None, :]
-        return slopes, r, jax.grad(self.measure)(r) @ slopes
-
-
-@eqx.filter_jit
-def _begin(problem: _Problem, optimizer: Any, vectors: Float[Array, "R F"]) -> Descent:
-    """At the starts."""
-    if not isinstance(optimizer, optx.AbstractLeastSquaresSolver):
-        return jax.vmap(lambda v: start(optimizer, v))(vectors)
-
-    def begin(vector: Vector) -> Descent:
-        squares = _Squares.near(problem, vector)
-        at = start(optax.identity(), vector)
-        return eqx.tree_at(lambda a: a.memory, at, (squares.units, squares.begin(optimizer, vector)[0]))
-
-    return jax.vmap(begin)(vectors)
-
-
-@eqx.filter_jit
-def _advance(problem: _Problem, optimizer: Any, state: Descent, number: int) -> tuple[Descent, Float[Array, "steps R"]]:
-    if isinstance(optimizer, optx.AbstractLeastSquaresSolver):
-        return jax.vmap(lambda at: _least_squares_steps(problem, optimizer, at, number), out_axes=(0, 1))(state)
-    return jax.vmap(lambda at: steps(optimizer, problem.loss, at, number), out_axes=(0, 1))(state)
-
-
-class _Squares(eqx.Module):
-    """A problem of least squares as optimistix has it: in its precision, and in units in which all slopes are alike.
-
-    Levenberg's damping begins at 1: in these units it is light, and soon heavy where steps are rejected.
-    """
-
-    problem: _Problem
-    units: Vector
-
-    @classmethod
-    def near(cls, problem: _Problem, vector: Vector) -> "_Squares":
-        sizes = jnp.linalg.norm(jax.jacfwd(problem.residuals)(vector), axis=0)
-        units = jnp.maximum(LIGHT * sizes, 1e-4 * LIGHT * jnp.max(sizes))
-        return cls(problem, jnp.where(jnp.isfinite(units) & (units > 0), units, 1))
-
-    def __call__(self, y: Array, _: None) -> tuple[Array, Array]:
-        r = self.problem.residuals(self.vector(y)).astype(float)
-        return r, jnp.sum(r**2) / 2
-
-    def vector(self, y: Array) -> Vector:
-        return y.astype(self.units.dtype) / self.units
-
-    def begin(self, solver: optx.AbstractLeastSquaresSolver, vector: Vector) -> tuple[Any, Any]:
-        """The solver's state at a start: its arrays, and the rest."""
-        y = (self.units * vector).astype(float)
-        out, aux = jax.eval_shape(self, y, None)
-        return eqx.partition(solver.init(self, y, None, JACOBIAN, out, aux, frozenset()), eqx.is_array)
-
-
-def _least_squares_steps(
-    problem: _Problem, solver: optx.AbstractLeastSquaresSolver, at: Descent, number: int
-) -> tuple[Descent, Float[Array, " steps"]]:
-    """Steps of an optimistix solver, one by one; what it rejects it takes back."""
-    units, state = at.memory
-    squares = _Squares(problem, units)
-    static = squares.begin(solver, at.vector)[1]
-
-    def step(carry: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], Array]:
-        y, state = carry
-        y, now, value = solver.step(squares, y, None, JACOBIAN, eqx.combine(state, static), frozenset())
-        return (y, eqx.filter(now, eqx.is_array)), value
-
-    (y, state), losses = jax.lax.scan(step, ((units * at.vector).astype(float), state), None, number)
-    value = squares(y, None)[1]
-    alive = jnp.isfinite(value) & jnp.all(jnp.isfinite(y))
-    vector = jnp.where(alive, squares.vector(y), at.vector)
-    least = jnp.where(alive, value, jnp.inf).astype(at.least.dtype)
-    return Descent(vector, vector, least, alive, (units, state)), losses.astype(at.vector.dtype)
-
-
-@eqx.filter_jit
-def _look(problem: _Problem, vectors: Float[Array, "R F"]) -> tuple[Array, Array, Array, Float[Array, " R"]]:
-    """Slopes, residuals and gradient, as in `_Problem.slopes`, and what is still to be gained, inf where unknown."""
-
-    def look(vector: Vector) -> tuple[Array, Array, Array, Array]:
-        slopes, r, gradient = problem.slopes(vector)
-        finite = jnp.all(jnp.isfinite(slopes)) & jnp.all(jnp.isfinite(gradient))
-        rest = gain(jnp.where(finite, slopes, 0), jnp.where(finite, gradient, 0))
-        return slopes, r, gradient, jnp.where(finite, rest, jnp.inf)
-
-    return jax.lax.map(look, vectors)
+def _look(restarts: Restart, row: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Slopes and gradient in the log rates at the best vector, and what is still to be gained, inf where unknown."""
+    stretches, best = np.asarray(restarts.stretches)[row], restarts.at_best
+    with np.errstate(all="ignore"):
+        slopes, gradient = np.asarray(best.slopes)[row] / stretches, np.asarray(best.gradient)[row] / stretches
+    finite = np.isfinite(slopes).all() and np.isfinite(gradient).all()
+    return slopes, gradient, gain(slopes, gradient) if finite else float("inf")
 
 
 @eqx.filter_jit
 def _described(
-    problem: _Problem, best: Vector, slopes: Array, r: Residuals, gradient: Vector, rest: Array, tol: Any
-) -> tuple[dict[str, Any], InferenceStatus]:
-    loss = problem.measure(r)
-    finite = jnp.all(jnp.isfinite(slopes)) & jnp.isfinite(loss)
-    status = InferenceStatus.where(rest < tol, InferenceStatus.converged, InferenceStatus.not_converged)
-    model, data = problem.unknowns.at(best)
-    told = information(jnp.where(finite & resolved(model, data)[:, None], slopes, 0))
-    values: dict[str, Any] = {
-        "model": model,
-        "rates": jnp.where(told.determined, problem.unknowns.rates(best), jnp.nan),
-        "data": data,
-        "unknowns": problem.unknowns,
-        "vector": best,
-        "loss": loss,
-        "gradient_norm": jnp.linalg.norm(gradient),
-        "gain": rest,
-        "information": told,
-        "residuals": r,
-    }
-    return values, InferenceStatus.where(finite, status, InferenceStatus.failed)
+    parameters: FitParameters, vectors: Float[Array, "R F"], best: Array
+) -> tuple[DickeModel, tuple[Measurements, ...], Bool[Array, " D"], Float[Array, "R F"]]:
+    """The best model, the measurements with its initial states, which points tell its rates, and all rates."""
+    model, data = parameters.at(vectors[best])
+    return model, data, resolved(model, data), jax.vmap(parameters.rates)(vectors)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import check_all, known, refuse
+from .._checks import as_array, check_all, known, refuse
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.rates import is_schedule
 
@@ -49,6 +49,7 @@ class FreeRates(eqx.Module):
         share = jax.nn.sigmoid(jnp.where(bounded, vector, 0))
         return self.signs * (self.lower + jnp.where(bounded, span * share, jnp.exp(jnp.where(bounded, 0, vector))))
 
+    @eqx.filter_jit
     def log_rates(self, vector: Vector) -> Vector:
         """Log |p_i|, in which a change is relative."""
         return jnp.log(jnp.abs(self.rates(vector)))
@@ -61,22 +62,26 @@ class FreeRates(eqx.Module):
         """The model with these rates in place of its own."""
         values, model = self.rates(vector), self.model
         for name in dict.fromkeys(name for name, _ in self.places):
-            own = [i for i, place in enumerate(self.places) if place[0] == name]
-            entries = np.array([self.places[i][1] for i in own])
+            numbers = [i for i, place in enumerate(self.places) if place[0] == name]
+            entries = np.array([self.places[i][1] for i in numbers])
             old = _rate(model, name)
-            new = old.ravel().at[entries].set(values[np.array(own)].astype(old.dtype)).reshape(old.shape)
+            new = old.ravel().at[entries].set(values[np.array(numbers)].astype(old.dtype)).reshape(old.shape)
             model = _with_rate(model, name, new)
         return model
 
     def to_vector(self, model: DickeModel) -> Vector:
         """The numbers that stand for a model's rates, which must lie within the bounds."""
-        sizes = _values(model, self.places) * self.signs
-        if known(sizes):
-            for name, size, low, high in zip(self.names, sizes, self.lower, self.upper, strict=True):
-                must_be = f"of its sign, and in size between {float(low):g} and {float(high):g}"
-                check_all(name, size, lambda s, low=low, high=high: (low < s) & (s < high), must_be)
-        bounded = jnp.isfinite(self.upper)
-        return jnp.log(sizes - self.lower) - jnp.where(bounded, jnp.log(jnp.where(bounded, self.upper - sizes, 1)), 0)
+        numbers = [_values(model, self.places), self.signs, self.lower, self.upper]
+        numpy = jnp
+        if all(known(number) for number in numbers):  # nothing to compile then
+            numpy, numbers = np, [np.asarray(number) for number in numbers]
+        values, signs, lower, upper = numbers
+        sizes, bounded = signs * values, numpy.isfinite(upper)
+        for name, size, low, high in zip(self.names, sizes, lower, upper, strict=True) if numpy is np else ():
+            must_be = f"of its sign, and in size between {low:g} and {high:g}"
+            check_all(name, size, lambda s, low=low, high=high: (low < s) & (s < high), must_be)
+        room = numpy.log(numpy.where(bounded, upper - sizes, 1))
+        return as_array(numpy.log(sizes - lower) - numpy.where(bounded, room, 0))
 
 
 def free_rates(model: DickeModel, free: Sequence[RateName] = FREE, bounds: Bounds | None = None) -> FreeRates:
@@ -107,9 +112,10 @@ def free_rates(model: DickeModel, free: Sequence[RateName] = FREE, bounds: Bound
         refuse("free", "rates that are named once", repr(tuple(free)))
     values = _values(model, places)
     check_all("a free rate", values, lambda p: p != 0, "other than 0, whose sign it keeps")
-    lower, upper = (jnp.asarray(limit, model.dtype) for limit in zip(*limits, strict=True))
+    lower, upper = (as_array(limit, model.dtype) for limit in zip(*limits, strict=True))
     names = tuple(_label(model, *place) for place in places)
-    return FreeRates(model, jnp.sign(values), lower, upper, names, tuple(places))
+    signs = as_array((np if known(values) else jnp).sign(values))
+    return FreeRates(model, signs, lower, upper, names, tuple(places))
 
 
 def _places(model: DickeModel, name: Any) -> list[tuple[str, int]]:
@@ -130,8 +136,10 @@ def _places(model: DickeModel, name: Any) -> list[tuple[str, int]]:
     return places
 
 
-def _values(model: DickeModel, places: Sequence[tuple[str, int]]) -> Vector:
-    return jnp.array([_rate(model, name).ravel()[entry] for name, entry in places], model.dtype)
+def _values(model: DickeModel, places: Sequence[tuple[str, int]]) -> Any:
+    rates = [_rate(model, name) for name, _ in places]
+    numpy = np if all(known(rate) for rate in rates) else jnp  # nothing to compile where numbers are known
+    return numpy.array([numpy.ravel(rate)[entry] for rate, (_, entry) in zip(rates, places, strict=True)], model.dtype)
 
 
 def _size(model: DickeModel, name: str) -> int:

@@ -15,13 +15,12 @@ Residuals: TypeAlias = Float[Array, " D"]
 
 def residuals(model: DickeModel, data: tuple[Measurements, ...]) -> Residuals:
     """(predicted - measured) / noise of all points, 0 where one is missing."""
-    parts = [jnp.where(each.present, (each.predict(model) - each.values) / each.noise, 0).ravel() for each in data]
-    return jnp.concatenate(parts)
+    return jnp.concatenate([jnp.where(d.present, (d.predict(model) - d.values) / d.noise, 0).ravel() for d in data])
 
 
 def resolved(model: DickeModel, data: tuple[Measurements, ...]) -> Bool[Array, " D"]:
     """Whether the slope of each residual says what its point determines."""
-    return jnp.concatenate([each.resolved(model).ravel() for each in data])
+    return jnp.concatenate([measured.resolved(model).ravel() for measured in data])
 
 
 def chi_square(r: Residuals) -> Float[Array, ""]:

@@ -1,8 +1,7 @@
 """Measurements: stationary curves and time traces, with their noise and what is missing."""
 
-import dataclasses
 from abc import abstractmethod
-from typing import Any
+from typing import Any, TypeVar
 
 import diffrax as dfx
 import equinox as eqx
@@ -11,16 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .._checks import as_pattern_index, check_all, check_choice, check_shape, refuse
+from .._checks import as_array, as_pattern_index, check_all, check_choice, check_shape, refuse
 from .._typing import ArrayLike
 from ..dynamics.trajectory import check_model_and_state, mfsolve
-from ..mean_field.model import DickeModel
+from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.observables import occupations, overlaps
 from ..mean_field.state import MeanFieldState
 from ..phases.closed_form import closed_form_obstacle, threshold_squared
 from ..phases.stationary_search import stationary_state
 
 QUANTITIES = ("overlap", "photons")
+T = TypeVar("T")
 MOST_STEPS = 1024  # of an integration; rates that ask for more are far off
 BLURRED = 10.0  # |xi|^2 in units of the noise's square, below which a point's slope tells little of what it determines
 
@@ -74,7 +74,6 @@ class StationaryCurve(Measurements):
     present: Bool[Array, " n"]
     pattern: int = eqx.field(static=True)
     quantity: str = eqx.field(static=True)
-    closed: bool
 
     def __init__(
         self,
@@ -86,42 +85,40 @@ class StationaryCurve(Measurements):
         quantity: str = "overlap",
         missing: ArrayLike | None = None,
     ) -> None:
-        self.g0 = jnp.asarray(g0, float)
+        self.g0 = as_array(g0, float)
         if self.g0.ndim != 1 or self.g0.size < 1:
             refuse("g0", "a one-dimensional array of couplings", f"shape {self.g0.shape}")
         check_all("g0", self.g0, lambda g: (g > 0) & np.isfinite(g), "positive and finite")
         check_choice("quantity", quantity, QUANTITIES)
         self.values, self.noise, self.present = _measured(values, noise, missing, self.g0.shape)
-        self.pattern, self.quantity, self.closed = pattern, quantity, False
+        self.pattern, self.quantity = pattern, quantity
 
     def check(self, model: DickeModel) -> "StationaryCurve":
         as_pattern_index(self.pattern, model.num_modes)
-        if model.is_time_dependent:
-            refuse("model", "one with constant rates for a stationary curve", "one with rates that change")
-        closed = closed_form_obstacle(model, self.pattern) is None
-        return eqx.tree_at(lambda c: c.closed, _in_precision(self, model), closed)
+        check_constant_rates(model, "for a stationary curve")
+        return _in_precision(self, model)
 
     def predict(self, model: DickeModel) -> Array:
         weakness = model.omega_mode[self.pattern] ** 2 + model.kappa[self.pattern] ** 2 / 4
         per_square = self.g0**2 / weakness  # photons
-        if self.closed:
+        if closed_form_obstacle(model, self.pattern) is None:
             e, d = self._distance(model), self.noise**2 if self.quantity == "overlap" else self.noise / per_square
             size = jnp.where(e >= 0, e, -e)  # not abs, whose slope at 0 is not this side's
             rounded = (size + jnp.sqrt(e**2 + d**2)) / 2
             square = jnp.where(e >= 0, rounded, (d / 2) ** 2 / rounded)
             return jnp.sqrt(square) if self.quantity == "overlap" else per_square * square
-        own = (jnp.arange(model.num_modes) == self.pattern).astype(model.dtype)
+        full = (jnp.arange(model.num_modes) == self.pattern).astype(model.dtype)
 
         def at(g0: Float[Array, ""]) -> Array:
-            now = dataclasses.replace(model, g0=g0)
-            state, _ = stationary_state(now, own)  # from a full overlap Newton's method comes to the largest one
-            return jnp.abs(jnp.sum(overlaps(now, state.m) * own))
+            now = model.replace(g0=g0)
+            state, _ = stationary_state(now, full)  # from a full overlap Newton's method comes to the largest one
+            return jnp.abs(jnp.sum(overlaps(now, state.m) * full))
 
         xi = jax.vmap(at)(self.g0)
         return xi if self.quantity == "overlap" else per_square * xi**2
 
     def resolved(self, model: DickeModel) -> Bool[Array, "..."]:
-        if not self.closed or self.quantity == "photons":
+        if self.quantity == "photons" or closed_form_obstacle(model, self.pattern) is not None:
             return jnp.ones(self.values.shape, bool)
         return jnp.abs(self._distance(model)) > BLURRED * self.noise**2
 
@@ -170,20 +167,20 @@ class TimeTrace(Measurements):
         if times.ndim != 1 or times.size < 2 or not (np.all(np.diff(times) > 0) and times[0] >= 0):
             refuse("t", "at least two increasing times, none negative", f"{times.tolist()}")
         check_choice("quantity", quantity, QUANTITIES)
-        self.t, self.from_start = jnp.asarray(times), bool(times[0] == 0)
+        self.t, self.from_start = as_array(times), bool(times[0] == 0)
         shape = (times.size, state.alpha.shape[-1])
         self.values, self.noise, self.present = _measured(values, noise, missing, shape)
         self.state, self.quantity = state, quantity
-        self.g0 = None if g0 is None else jnp.asarray(g0, float)
+        self.g0 = None if g0 is None else as_array(g0, float)
 
     def check(self, model: DickeModel) -> "TimeTrace":
         check_model_and_state(model, self.state)
-        self.state.to_real(model)
+        jax.eval_shape(self.state.to_real, model)  # refuses shapes that do not fit
         return _in_precision(self, model)
 
     def predict(self, model: DickeModel) -> Array:
         if self.g0 is not None:
-            model = dataclasses.replace(model, g0=self.g0)
+            model = model.replace(g0=self.g0)
         times = self.t if self.from_start else jnp.concatenate([jnp.zeros_like(self.t[:1]), self.t])
         tol = 1e-9 if model.dtype == jnp.float64 else None
         options: dict[str, Any] = {"adjoint": dfx.ForwardMode(), "max_steps": MOST_STEPS, "throw": False}
@@ -198,15 +195,17 @@ class TimeTrace(Measurements):
 def as_measurements(data: Any, model: DickeModel) -> tuple[Measurements, ...]:
     """One or several, each fit for the model."""
     sets = data if isinstance(data, list | tuple) else (data,)
-    for each in sets:
-        if not isinstance(each, Measurements):
-            refuse("data", "StationaryCurve or TimeTrace, or a list of them", type(each).__name__)
+    for measured in sets:
+        if not isinstance(measured, Measurements):
+            refuse("data", "StationaryCurve or TimeTrace, or a list of them", type(measured).__name__)
     if not sets:
         refuse("data", "at least one StationaryCurve or TimeTrace", "none")
-    return tuple(each.check(model) for each in sets)
+    return tuple(measured.check(model) for measured in sets)
 
 
-def _measured(values: Any, noise: Any, missing: Any, shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
+def _measured(
+    values: ArrayLike, noise: ArrayLike, missing: ArrayLike | None, shape: tuple[int, ...]
+) -> tuple[Array, Array, Array]:
     given = np.asarray(values, float)
     check_shape("values", given, shape, "one for each point")
     present = np.ones(shape, bool) if missing is None else ~np.asarray(missing, bool)
@@ -217,8 +216,12 @@ def _measured(values: Any, noise: Any, missing: Any, shape: tuple[int, ...]) -> 
         refuse("noise", f"one number or of shape {shape}", f"shape {deviation.shape}")
     check_all("noise", deviation, lambda s: (s > 0) & np.isfinite(s), "positive and finite")
     deviation = np.broadcast_to(deviation, shape)
-    return jnp.asarray(np.where(present, given, 0)), jnp.asarray(deviation), jnp.asarray(present)
+    return as_array(np.where(present, given, 0)), as_array(deviation), as_array(present)
 
 
-def _in_precision(data: Any, model: DickeModel) -> Any:
-    return jax.tree.map(lambda x: x.astype(model.dtype) if eqx.is_inexact_array(x) and x.dtype.kind == "f" else x, data)
+def _in_precision(data: T, model: DickeModel) -> T:
+    def cast(x: Any) -> Any:
+        real = eqx.is_inexact_array(x) and x.dtype.kind == "f"
+        return x.astype(model.dtype) if real and x.dtype != model.dtype else x
+
+    return jax.tree.map(cast, data)

@@ -1,40 +1,31 @@
 """Descent: a loop of short pure steps, each compiled whole."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 import optimistix as optx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .free_parameters import Vector
 
 Loss: TypeAlias = Callable[[Vector], Float[Array, ""]]
 
 
-class InferenceStatus(eqx.Enumeration):
-    """How an inference ended."""
-
-    converged = "converged"
-    not_converged = "not converged: the tolerance was not met"
-    failed = "failed: no finite value was found"
-    interrupted = "interrupted: the best so far"
-
-
 class Descent(eqx.Module):
     """Where a descent is: the point, the best point so far with its loss, and the state of the optimiser.
 
-    A loss or a slope that is not finite stops it: the point stays, `alive` says so.
+    A loss or a slope that is not finite stops it: the point stays, `finite` says so.
     """
 
     vector: Vector
     best: Vector
-    least: Float[Array, ""]
-    alive: Array
-    memory: Any
+    best_loss: Float[Array, ""]
+    finite: Bool[Array, ""]
+    optimizer_state: optax.OptState
 
 
 def start(optimizer: optax.GradientTransformation, vector: Vector) -> Descent:
@@ -44,15 +35,30 @@ def start(optimizer: optax.GradientTransformation, vector: Vector) -> Descent:
 def step(optimizer: optax.GradientTransformation, loss: Loss, at: Descent) -> tuple[Descent, Float[Array, ""], Vector]:
     """One step, and the loss and its slope before it. Slopes are taken in forward mode: there are few rates."""
     value, slope = value_and_slope(loss, at.vector)
-    alive = at.alive & jnp.isfinite(value) & jnp.all(jnp.isfinite(slope))
-    better = at.alive & (value < at.least)  # also where there is no slope, as at a kink
-    given = optax.with_extra_args_support(optimizer)
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # optax mixes types
-        change, memory = given.update(slope, at.memory, at.vector, value=value, grad=slope, value_fn=loss)
-    moved = optax.apply_updates(at.vector, change)
-    vector, memory = jax.tree.map(lambda new, old: jnp.where(alive, new, old), (moved, memory), (at.vector, at.memory))
+    finite = at.finite & jnp.isfinite(value) & jnp.all(jnp.isfinite(slope))
+    better = at.finite & (value < at.best_loss)  # also where there is no slope, as at a kink
+    vector, state = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old),
+        moved(optimizer, loss, at.vector, value, slope, at.optimizer_state),
+        (at.vector, at.optimizer_state),
+    )
     best = jnp.where(better, at.vector, at.best)
-    return Descent(vector, best, jnp.where(better, value, at.least), alive, memory), value, slope
+    return Descent(vector, best, jnp.where(better, value, at.best_loss), finite, state), value, slope
+
+
+def moved(
+    optimizer: optax.GradientTransformation,
+    loss: Loss,
+    vector: Vector,
+    value: Float[Array, ""],
+    slope: Vector,
+    state: optax.OptState,
+) -> tuple[Vector, optax.OptState]:
+    """Where an optimiser goes from `vector`, with the loss and its slope there."""
+    optimizer = optax.with_extra_args_support(optimizer)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # optax mixes types
+        change, state = optimizer.update(slope, state, vector, value=value, grad=slope, value_fn=loss)
+    return cast(Vector, optax.apply_updates(vector, change)), state
 
 
 def steps(

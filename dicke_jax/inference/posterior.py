@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._checks import check_count, known, refuse
-from .fit_parameters import Unknowns
+from .._checks import check_count, key_first, known, refuse
+from .._summary import summary
+from .fit_parameters import FitParameters
 from .fit_result import FitResult
 from .free_parameters import Vector
 from .losses import chi_square, residuals
@@ -44,21 +45,24 @@ class PosteriorSamples(eqx.Module):
     def __repr__(self) -> str:
         if not known(self.rates):
             return eqx.tree_pformat(self)
-        chains, each, _ = self.rates.shape
+        chains, samples, _ = self.rates.shape
         agree = "chains agree" if float(jnp.max(self.r_hat)) < MIXED else "chains do not agree: take more samples"
-        rows = [f"PosteriorSamples: {chains} chains of {each}, {int(self.num_divergent)} divergent, {agree}"]
         middle, (low, high) = np.median(self.rates, axis=(0, 1)), np.asarray(self.intervals())
-        for i, name in enumerate(self.names):
-            rows.append(
-                f"  {name:14} {middle[i]:.6g}  95 %: {low[i]:.6g} to {high[i]:.6g}"
-                f"  (R-hat {float(self.r_hat[i]):.3f}, {float(self.effective_samples[i]):.0f} effective samples)"
+        rows = [
+            (
+                name,
+                f"{middle[i]:.6g}  95 %: {low[i]:.6g} to {high[i]:.6g}"
+                f"  (R-hat {float(self.r_hat[i]):.3f}, {float(self.effective_samples[i]):.0f} effective samples)",
             )
-        return "\n".join(rows)
+            for i, name in enumerate(self.names)
+        ]
+        heading = f"PosteriorSamples: {chains} chains of {samples}, {int(self.num_divergent)} divergent, {agree}"
+        return summary(heading, rows)
 
 
 def sample_posterior(
-    found: FitResult,
     key: PRNGKeyArray,
+    found: FitResult,
     *,
     num_samples: int = 1000,
     num_chains: int = 4,
@@ -74,8 +78,8 @@ def sample_posterior(
 
     **Main arguments**
 
-    - `found`: a `FitResult`. Noise is taken to be Gaussian, whatever the loss of the fit was.
     - `key`: for the random numbers.
+    - `found`: a `FitResult`. Noise is taken to be Gaussian, whatever the loss of the fit was.
 
     **Other arguments**
 
@@ -87,6 +91,7 @@ def sample_posterior(
     **Raises** ImportError without blackjax, which `pip install "dicke-jax[posterior]"` brings; ValueError for a fit
     that failed, and for arguments that do not fit.
     """
+    key, found = key_first(key, found, "sample_posterior")
     try:
         import blackjax
     except ImportError as error:
@@ -98,27 +103,37 @@ def sample_posterior(
     if not known(prior) or not prior > 0:
         refuse("prior", "positive", prior)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # blackjax mixes types
-        told = _sample(blackjax, found.unknowns, found.vector, key, prior, num_samples, num_chains, num_warmup)
-    rates, divergent, r_hat, effective = told
-    return PosteriorSamples(rates, divergent, r_hat, effective, found.names)
+        samples = _sample(
+            blackjax,
+            found.parameters,
+            found.parameters.start(),
+            found.vector,
+            key,
+            prior,
+            num_samples,
+            num_chains,
+            num_warmup,
+        )
+    return PosteriorSamples(*samples, found.names)
 
 
 @eqx.filter_jit
 def _sample(
     blackjax: Any,
-    unknowns: Unknowns,
+    parameters: FitParameters,
+    start: Vector,
     best: Vector,
     key: PRNGKeyArray,
     prior: Any,
     num_samples: int,
     num_chains: int,
     num_warmup: int,
-) -> tuple[Array, ...]:
-    home = unknowns.log_rates(unknowns.start())
+) -> tuple[Float[Array, "C S F"], Int[Array, ""], Vector, Vector]:
+    home = parameters.log_rates(start)
     pull = 1 / jnp.asarray(prior, best.dtype)
 
     def terms(v: Vector) -> Array:
-        return jnp.concatenate([residuals(*unknowns.at(v)), pull * (unknowns.log_rates(v) - home)])
+        return jnp.concatenate([residuals(*parameters.at(v)), pull * (parameters.log_rates(v) - home)])
 
     slopes = jax.jacfwd(terms)(best)
     _, sizes, rows = jnp.linalg.svd(slopes, full_matrices=False)
@@ -126,7 +141,7 @@ def _sample(
 
     def log_density(u: Vector) -> Float[Array, ""]:
         v = best + whiten @ u
-        return -chi_square(terms(v)) + jnp.sum(jnp.log(jnp.abs(unknowns.stretches(v))))  # per log rate, not per v
+        return -chi_square(terms(v)) + jnp.sum(jnp.log(jnp.abs(parameters.stretches(v))))  # per log rate, not per v
 
     density = in_reverse_by_forward(log_density)
 
@@ -146,10 +161,10 @@ def _sample(
 
     positions, divergent = jax.vmap(chain)(jax.random.split(key, num_chains))
     vectors = best + positions @ whiten.T
-    logs = jax.vmap(jax.vmap(unknowns.log_rates))(vectors)
+    logs = jax.vmap(jax.vmap(parameters.log_rates))(vectors)
     r_hat = blackjax.diagnostics.rhat(logs).reshape(best.shape)  # a single one comes without an axis
     effective = blackjax.diagnostics.effective_sample_size(logs).reshape(best.shape)
-    return jax.vmap(jax.vmap(unknowns.rates))(vectors), jnp.sum(divergent), r_hat, effective
+    return jax.vmap(jax.vmap(parameters.rates))(vectors), jnp.sum(divergent), r_hat, effective
 
 
 def in_reverse_by_forward(loss: Callable[[Vector], Float[Array, ""]]) -> Callable[[Vector], Float[Array, ""]]:

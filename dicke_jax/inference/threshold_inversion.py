@@ -12,21 +12,23 @@ import optax
 import optimistix as optx
 from jaxtyping import Array, Float, Int
 
-from .._checks import as_pattern_index, check_all, check_choice, check_finite, check_shape, known, refuse
+from .._checks import as_array, as_pattern_index, check_all, check_choice, check_finite, check_shape, known, refuse
+from .._status import Status, where
+from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..mean_field.model import DickeModel
+from ..mean_field.model import DickeModel, check_constant_rates
 from ..phases.closed_form import closed_form_obstacle
 from ..phases.critical_couplings import by_root_finding, closed_form
 from ..phases.normal_state import normal_threshold
 from .free_parameters import Bounds, FreeRates, RateName, Vector, free_rates
-from .optimise import InferenceStatus, least_squares, start, steps
+from .optimise import least_squares, start, steps
 
 DESCENT_STEPS, DESCENT_RATE = 60, 0.05  # in the logarithm of a rate
 PULL = 1e4  # of a threshold's target against the pull of the rates to where they were
 MOST_STEPS = 100
 
 
-class Inversion(eqx.Module):
+class Inversion(AbstractResult):
     """Rates whose thresholds meet their targets.
 
     - `model`: the model with these rates.
@@ -35,7 +37,7 @@ class Inversion(eqx.Module):
     - `thresholds`: (P,), of the patterns asked for.
     - `error`: the largest relative error of a threshold.
     - `losses`: of the descent's steps.
-    - `status`: an `InferenceStatus`; converged where `error` is below the tolerance.
+    - `status`: a `Status`, successful where `error` is below the tolerance.
     """
 
     model: DickeModel
@@ -44,22 +46,17 @@ class Inversion(eqx.Module):
     thresholds: Float[Array, " P"]
     error: Float[Array, ""]
     losses: Float[Array, " steps"]
-    status: InferenceStatus
+    status: Status
     names: tuple[str, ...] = eqx.field(static=True)
 
-    @property
-    def converged(self) -> Array:
-        """Whether the thresholds meet their targets."""
-        return jnp.asarray(self.status == InferenceStatus.converged)
+    def _heading(self) -> str:
+        return "Inversion: thresholds " + np.array2string(np.asarray(self.thresholds), precision=8)
 
-    def __repr__(self) -> str:
-        if not known(self.error):
-            return eqx.tree_pformat(self)
-        found = np.array2string(np.asarray(self.thresholds), precision=8)
-        rows = [f"Inversion: {InferenceStatus[self.status]}, thresholds {found}, error {float(self.error):.1e}"]
-        for name, rate, change in zip(self.names, self.rates, self.log_changes, strict=True):
-            rows.append(f"  {name:14} {float(rate):.8g}  ({100 * np.expm1(float(change)):+.3g} %)")
-        return "\n".join(rows)
+    def _rows(self) -> Rows:
+        yield "error", self.error
+        rates, changes = np.asarray(self.rates), 100 * np.expm1(np.asarray(self.log_changes))
+        for i, name in enumerate(self.names):
+            yield name, f"{rates[..., i]:.8g}  ({changes[..., i]:+.3g} %)" if rates.ndim == 1 else rates[..., i]
 
 
 def invert_critical_coupling(
@@ -101,33 +98,29 @@ def invert_critical_coupling(
     **Raises** ValueError for arguments that do not fit.
     """
     parameters = free_rates(model, free, bounds)
-    if model.is_time_dependent:
-        refuse("model", "one with constant rates (model.at(t) has those of time t)", "one with rates that change")
+    check_constant_rates(model)
     check_choice("kind", kind, ("existence", "stability", "normal"))
-    wanted = np.atleast_1d(np.asarray(pattern, dtype=int))
-    for nu in wanted:
-        as_pattern_index(int(nu), model.num_modes)
-    if np.unique(wanted).size < wanted.size:
+    patterns = np.atleast_1d(np.asarray(pattern, dtype=int))
+    for nu in patterns:
+        as_pattern_index(nu, model.num_modes)
+    if np.unique(patterns).size < patterns.size:
         refuse("pattern", "patterns that are all different", repr(pattern))
-    rule, numbers = _rule(target, wanted.size, model)
-    if rule == "equal" and kind == "stability" and wanted.size == model.num_modes:
+    rule, numbers = _rule(target, patterns.size, model)
+    if rule == "equal" and kind == "stability" and patterns.size == model.num_modes:
         refuse("kind", "'existence' where all are to be equal: at equal ease stability has no slope", "'stability'")
     if kind == "normal" and rule != "value":
         refuse("target", "a number for the normal state, of which there is one", repr(target))
     if not known(gap) or not gap >= 0:
         refuse("gap", "a number, not negative", gap)
     tol = check_reachable(tol, 1e-9, 1e-5, model)
-    closed = kind != "normal" and all(
-        closed_form_obstacle(model, int(nu), all_pairs=kind == "stability") is None for nu in wanted
-    )
     if kind == "normal":
-        wanted = wanted[:1]
+        patterns = patterns[:1]
         normal_threshold(model, jnp.ones(model.num_subsets, model.dtype))  # refuses a model without a normal state
     first = parameters.to_vector(model)
-    step = jnp.log1p(jnp.asarray(gap, model.dtype))
+    step = as_array(np.log1p(gap), model.dtype)
     weights, home = _weights(parameters, stay), parameters.log_rates(first)
-    wish = Wish(parameters, jnp.asarray(wanted), numbers, weights, home, step, kind, rule, closed)
-    return _invert(wish, first, tol)
+    wanted = ThresholdTarget(parameters, as_array(patterns), numbers, weights, home, step, kind, rule)
+    return _invert(wanted, first, tol)
 
 
 def check_reachable(tol: float | None, double: float, single: float, model: DickeModel) -> float:
@@ -146,30 +139,29 @@ def _rule(target: Any, number: int, model: DickeModel) -> tuple[str, Float[Array
         check_choice("target", target, ("equal", "increasing"))
         if number < 2:
             refuse("target", "a number for one pattern", repr(target))
-        return target, jnp.ones(number, model.dtype)
-    numbers = jnp.asarray(target, model.dtype)
-    if numbers.ndim == 0:
-        numbers = jnp.broadcast_to(numbers, (number,))
+        return target, as_array(np.ones(number), model.dtype)
+    numbers = np.asarray(target, model.dtype)
+    numbers = np.broadcast_to(numbers, (number,)) if numbers.ndim == 0 else numbers
     check_shape("target", numbers, (number,), "one number for each pattern")
     check_finite("target", numbers)
     check_all("target", numbers, lambda g: g > 0, "positive")
-    return "value", numbers
+    return "value", as_array(numbers)
 
 
 def _weights(parameters: FreeRates, stay: Mapping[RateName, float] | None) -> Vector:
-    weights = jnp.ones(len(parameters), parameters.model.dtype)
+    weights = np.ones(len(parameters), parameters.model.dtype)
     for name, weight in (stay or {}).items():
         if not weight > 0:
             refuse("stay", "positive", f"{weight} for {name!r}")
         named = free_rates(parameters.model, (name,)).places
-        own = [i for i, place in enumerate(parameters.places) if place in named]
-        if not own:
+        numbers = [i for i, place in enumerate(parameters.places) if place in named]
+        if not numbers:
             refuse("stay", "given for rates that are free", repr(name))
-        weights = weights.at[np.array(own)].set(weight)
-    return weights
+        weights[numbers] = weight
+    return as_array(weights)
 
 
-class Wish(eqx.Module):
+class ThresholdTarget(eqx.Module):
     """What thresholds should be, and how much rates would rather stay: the loss of an inversion."""
 
     parameters: FreeRates
@@ -178,15 +170,14 @@ class Wish(eqx.Module):
     stay: Vector
     home: Vector  # log rates at the start
     step: Float[Array, ""]  # the least log of two thresholds' ratio
-    kind: str
-    rule: str
-    closed: bool
+    kind: str = eqx.field(static=True)
+    rule: str = eqx.field(static=True)
 
     def thresholds(self, vector: Vector) -> Float[Array, " P"]:
-        return thresholds_of(self.parameters.to_model(vector), self.patterns, self.kind, self.closed)
+        return thresholds_of(self.parameters.to_model(vector), self.patterns, self.kind)
 
     def misses(self, vector: Vector) -> Array:
-        """Logarithmic, 0 where the wish is met."""
+        """Logarithmic, 0 where the target is met."""
         found = jnp.log(self.thresholds(vector))
         if self.rule == "value":
             return found - jnp.log(self.targets)
@@ -210,39 +201,38 @@ class Wish(eqx.Module):
 
 
 @eqx.filter_jit
-def _invert(wish: Wish, first: Vector, tol: Any) -> Inversion:
-    parameters = wish.parameters
+def _invert(target: ThresholdTarget, first: Vector, tol: Any) -> Inversion:
+    parameters = target.parameters
     optimizer = optax.adam(optax.cosine_decay_schedule(DESCENT_RATE, DESCENT_STEPS))
-    descent, losses = steps(optimizer, wish.loss, start(optimizer, first), DESCENT_STEPS)
+    descent, losses = steps(optimizer, target.loss, start(optimizer, first), DESCENT_STEPS)
 
     fine = 10 * float(jnp.finfo(first.dtype).eps)
     damped = optx.LevenbergMarquardt(rtol=fine, atol=fine)
-    near = least_squares(lambda v: wish.pulled(v, PULL), damped, descent.best, MOST_STEPS)
+    near = least_squares(lambda v: target.pulled(v, PULL), damped, descent.best, MOST_STEPS)
     near = jnp.where(jnp.all(jnp.isfinite(near)), near, descent.best)
     exact = optx.GaussNewton(rtol=fine, atol=fine, linear_solver=lx.SVD())  # from afar, the step of least size
-    vector = least_squares(wish.misses, exact, near, MOST_STEPS)
+    vector = least_squares(target.misses, exact, near, MOST_STEPS)
 
-    vector = jnp.where(wish.error(vector) <= wish.error(near), vector, near)
-    rest = wish.error(vector)
-    status = InferenceStatus.where(rest < tol, InferenceStatus.converged, InferenceStatus.not_converged)
-    status = InferenceStatus.where(jnp.isfinite(rest), status, InferenceStatus.failed)
-    model = parameters.to_model(vector)
-    found = {"thresholds": wish.thresholds(vector), "log_changes": wish.changes(vector), "error": rest}
+    vector = jnp.where(target.error(vector) <= target.error(near), vector, near)
+    error = target.error(vector)
+    status = where(error < tol, Status.successful, Status.not_converged)
     return Inversion(
-        model=model,
+        model=parameters.to_model(vector),
         rates=parameters.rates(vector),
+        log_changes=target.changes(vector),
+        thresholds=target.thresholds(vector),
+        error=error,
         losses=losses,
-        status=status,
+        status=where(jnp.isfinite(error), status, Status.failed),
         names=parameters.names,
-        **found,
     )
 
 
-def thresholds_of(model: DickeModel, patterns: Int[Array, " P"], kind: str, closed: bool) -> Float[Array, " P"]:
+def thresholds_of(model: DickeModel, patterns: Int[Array, " P"], kind: str) -> Float[Array, " P"]:
     """`critical_coupling` of several patterns, of spins of length 1, for a model that is traced."""
     lengths = jnp.ones(model.num_subsets, model.dtype)
     if kind == "normal":
         return normal_threshold(model, lengths)[None]
-    if closed:
+    if closed_form_obstacle(model, 0, all_pairs=True) is None:
         return jax.vmap(lambda nu: closed_form(model, nu, lengths[0], kind))(patterns)
     return jax.vmap(lambda nu: by_root_finding(model, nu, lengths, kind))(patterns)

@@ -7,22 +7,27 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+import optax
+from jaxtyping import Array, Bool, Float, Int
 
-from .._checks import as_pattern_index, check_all, check_choice, check_count, known, refuse
+from .._checks import as_array, as_pattern_index, check_all, check_choice, check_count, refuse
+from .._status import Status, where
+from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..dynamics.steady_state import check_reaches_steady
-from ..mean_field.model import DickeModel, check_model
-from .held_overlap import HeldBranch, held_branch
-from .optimise import InferenceStatus
-from .relaxed_overlap import couplings_of_runs
+from ..dynamics.steady_state import check_reaches_steady, steadystate
+from ..dynamics.trajectory import mfsolve
+from ..mean_field.model import DickeModel, check_constant_rates
+from ..mean_field.state import stored_pattern
+from .overlap_branch import overlap_branch
 from .threshold_inversion import check_reachable
 
-HELD = (0.02, 0.03, 0.04, 0.05)  # overlaps at which g0 is looked for, on the way to overlap 0
-SEEN = (0.1, 0.14, 0.18, 0.22, 0.26)  # through integration: a smaller overlap takes longer to relax
+SMALL = (0.02, 0.03, 0.04, 0.05)  # overlaps at which g0 is looked for, on the way to overlap 0
+RELAXED = (0.1, 0.14, 0.18, 0.22, 0.26)  # through integration: a smaller overlap takes longer to relax
+STRIDE = 0.4  # of such a search, in log g0, where the overlap has no slope
+MOST_STEPS = 2**14  # of a run that is gone through backwards
 
 
-class LocatedCoupling(eqx.Module):
+class LocatedCoupling(AbstractResult):
     """A threshold found through the overlap.
 
     - `g0`: the coupling above which the pattern's stationary overlap is finite.
@@ -30,7 +35,7 @@ class LocatedCoupling(eqx.Module):
     - `overlap`: |xi_nu| just above it: 0, or finite where the branch turns back and retrieval sets in with a jump.
     - `overlaps`, `couplings`: (S,), small overlaps and the g0 at which each is stationary, found by descent.
     - `losses`: of the descents, a column each.
-    - `status`: an `InferenceStatus`.
+    - `status`: a `Status`, successful where the error is below the tolerance.
     """
 
     g0: Float[Array, ""]
@@ -39,22 +44,18 @@ class LocatedCoupling(eqx.Module):
     overlaps: Float[Array, " S"]
     couplings: Float[Array, " S"]
     losses: Float[Array, "steps descents"]
-    status: InferenceStatus
+    status: Status
 
-    @property
-    def converged(self) -> Array:
-        """Whether the error is below the tolerance."""
-        return jnp.asarray(self.status == InferenceStatus.converged)
+    def _heading(self) -> str:
+        if self.g0.ndim:
+            return f"LocatedCoupling: {self.g0.size} of them"
+        jump = f", where the overlap jumps to {float(self.overlap):.4g}" if self.overlap > 0 else ""
+        return f"LocatedCoupling: g0 = {float(self.g0):.10g}{jump}"
 
-    def __repr__(self) -> str:
-        if not known(self.g0) or self.g0.ndim:
-            return eqx.tree_pformat(self)
-        told = f", where the overlap jumps to {float(self.overlap):.4g}" if self.overlap > 0 else ""
-        rows = [f"LocatedCoupling: g0 = {float(self.g0):.10g}{told}"]
-        rows.append(f"  status    {InferenceStatus[self.status]}, estimated relative error {float(self.error):.1e}")
-        for name in ("overlaps", "couplings"):
-            rows.append(f"  {name:9} " + np.array2string(np.asarray(getattr(self, name)), precision=8))
-        return "\n".join(rows)
+    def _rows(self) -> Rows:
+        yield "estimated relative error", self.error
+        yield "overlaps", np.array2string(np.asarray(self.overlaps), precision=8)
+        yield "couplings", np.array2string(np.asarray(self.couplings), precision=8)
 
 
 def locate_critical_coupling(
@@ -74,7 +75,7 @@ def locate_critical_coupling(
         threshold     g0(s) as a polynomial in s^2, at s = 0
 
     d|xi| / dg0 diverges at the threshold, and below it the overlap is 0 and has no slope; g0 as a function of |xi|^2 is
-    smooth. So the overlap is held, and g0 is descended to where it is stationary. What a held overlap results in,
+    smooth. So the overlap is given, and g0 is descended to where it is stationary. What a given overlap results in,
     P_nu / s, is above 1 above g0(s) and below 1 below it: "stationary" has a slope on both sides. It begins at a large
     overlap (Polyak steps) and goes down the branch (Newton) to small ones; where g0 turns back on the way, that least
     g0 is the threshold. "integration" asks `steadystate`, from the stored pattern: log(1 - |xi|^2) is nearly linear in
@@ -101,57 +102,66 @@ def locate_critical_coupling(
 
     **Raises** ValueError for arguments that do not fit.
     """
-    check_model(model)
+    check_constant_rates(model)
     check_choice("route", route, ("stationary", "integration"))
     if adjoint is not None and (route != "integration" or not isinstance(adjoint, dfx.AbstractAdjoint)):
         refuse("adjoint", "a diffrax adjoint, with route 'integration'", f"{type(adjoint).__name__} with {route!r}")
-    if model.is_time_dependent:
-        refuse("model", "one with constant rates (model.at(t) has those of time t)", "one with rates that change")
     nu = as_pattern_index(pattern, model.num_modes)
-    first = jnp.abs(jnp.asarray(model.g0 if start is None else start, model.dtype))
-    check_all("start", first, lambda g: (g > 0) & np.isfinite(g), "positive and finite")
+    first = as_array(model.g0 if start is None else start, model.dtype)
+    check_all("start", first, lambda g: (np.abs(g) > 0) & np.isfinite(g), "positive and finite")
     tol = check_reachable(tol, 1e-6, 1e-3, model)
     check_count("num_steps", num_steps)
     if route == "stationary":
-        held = jnp.asarray(HELD, model.dtype) * (1 if model.dtype == jnp.float64 else 4)
-        return _end_of_branch(held, held_branch(model, nu, first, held), tol)
+        small = as_array(np.array(SMALL) * (1 if model.dtype == jnp.float64 else 4), model.dtype)
+        return _end_of_branch(model, nu, first, small, tol)
     check_reaches_steady(model)
-    held = jnp.asarray(SEEN, model.dtype)
-    couplings, losses = couplings_of_runs(model, nu, first, held, num_steps, adjoint)
-    return _at_zero(held, couplings, losses, tol)
-
-
-@eqx.filter_jit
-def _end_of_branch(held: Float[Array, " S"], branch: HeldBranch, tol: Any) -> LocatedCoupling:
-    """Where the branch turns back, or else where its overlap vanishes."""
-    smooth = _at_zero(held, branch.couplings, branch.losses, tol)
-    jumps = jnp.isfinite(branch.turn_overlap)
-    eps = jnp.asarray(jnp.finfo(held.dtype).eps, held.dtype)
-    error = jnp.where(jnp.isfinite(branch.turn), jnp.sqrt(eps) ** 1.5, jnp.nan)
-    turned = LocatedCoupling(
-        branch.turn,
-        error,
-        branch.turn_overlap,
-        held,
-        branch.couplings,
-        branch.losses,
-        _status(branch.turn, error, tol),
+    relaxed = as_array(RELAXED, model.dtype)
+    couplings, losses = _couplings_of_runs(model, nu, first, relaxed, num_steps, adjoint)
+    g0, error, status = _at_zero(relaxed, couplings, tol)
+    return LocatedCoupling(
+        g0=g0,
+        error=error,
+        overlap=as_array(0, model.dtype),
+        overlaps=relaxed,
+        couplings=couplings,
+        losses=losses,
+        status=status,
     )
-    return jax.tree.map(lambda a, b: jnp.where(jumps, a, b), turned, smooth)
 
 
 @eqx.filter_jit
-def _at_zero(held: Float[Array, " S"], couplings: Float[Array, " S"], losses: Array, tol: Any) -> LocatedCoupling:
+def _end_of_branch(
+    model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], small: Float[Array, " S"], tol: Any
+) -> LocatedCoupling:
+    """Where the branch turns back, or else where its overlap vanishes."""
+    branch = overlap_branch(model, nu, jnp.abs(first), small)
+    g0, error, status = _at_zero(small, branch.couplings, tol)
+    jumps, eps = jnp.isfinite(branch.turn_overlap), jnp.asarray(jnp.finfo(small.dtype).eps, small.dtype)
+    at_turn = jnp.where(jnp.isfinite(branch.turn), jnp.sqrt(eps) ** 1.5, jnp.nan)
+    return LocatedCoupling(
+        g0=jnp.where(jumps, branch.turn, g0),
+        error=jnp.where(jumps, at_turn, error),
+        overlap=jnp.where(jumps, branch.turn_overlap, 0),
+        overlaps=small,
+        couplings=branch.couplings,
+        losses=branch.losses,
+        status=where(jumps, _status(branch.turn, at_turn, tol), status),
+    )
+
+
+@eqx.filter_jit
+def _at_zero(
+    small: Float[Array, " S"], couplings: Float[Array, " S"], tol: Any
+) -> tuple[Float[Array, ""], Float[Array, ""], Status]:
     """The polynomial through all points at overlap 0, and how far it is from that through all but the last."""
-    squares = held**2
+    squares = small**2
     found = _extrapolated(squares, couplings)
     error = jnp.abs(_extrapolated(squares[:-1], couplings[:-1]) / found - 1)
-    return LocatedCoupling(found, error, jnp.zeros_like(found), held, couplings, losses, _status(found, error, tol))
+    return found, error, _status(found, error, tol)
 
 
-def _status(found: Array, error: Array, tol: Any) -> InferenceStatus:
-    status = InferenceStatus.where(error < tol, InferenceStatus.converged, InferenceStatus.not_converged)
-    return InferenceStatus.where(jnp.isfinite(found), status, InferenceStatus.failed)
+def _status(found: Array, error: Array, tol: Any) -> Status:
+    return where(jnp.isfinite(found), where(error < tol, Status.successful, Status.not_converged), Status.failed)
 
 
 def _extrapolated(x: Float[Array, " S"], y: Float[Array, " S"]) -> Float[Array, ""]:
@@ -159,3 +169,91 @@ def _extrapolated(x: Float[Array, " S"], y: Float[Array, " S"]) -> Float[Array, 
     others = jnp.where(jnp.eye(x.size, dtype=bool), jnp.inf, x[None, :] - x[:, None])
     share = jnp.where(jnp.isinf(others), 1, x[None, :] / others)
     return jnp.sum(y * jnp.prod(share, axis=1))
+
+
+def _couplings_of_runs(
+    model: DickeModel,
+    nu: Int[Array, ""],
+    first: Array,
+    overlaps: Float[Array, " S"],
+    num_steps: int,
+    adjoint: dfx.AbstractAdjoint | None,
+) -> tuple[Float[Array, " S"], Float[Array, "steps S"]]:
+    """g0 at overlaps seen at the end of runs from the stored pattern, all at once, until none moves; and the losses."""
+    at, losses = _begin(first, overlaps), []
+    for _ in range(num_steps):
+        at, loss = _search_step(model, nu, overlaps, at, adjoint)
+        losses.append(loss)
+        if np.all(np.asarray(at.done) | np.isnan(np.asarray(at.log_g0))):
+            break
+    found = np.where(at.done, np.exp(np.asarray(at.log_g0)), np.nan)
+    return as_array(found, overlaps.dtype), as_array(np.stack(losses), overlaps.dtype)
+
+
+def relaxed_overlap(
+    log_g0: Float[Array, ""], model: DickeModel, nu: Int[Array, ""], adjoint: dfx.AbstractAdjoint | None
+) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+    """Log(1 - |xi_nu|^2) at the end of a run from the stored pattern, and whether it is at rest at this pattern."""
+    chosen = jnp.arange(model.num_modes) == nu
+    now = model.replace(g0=jnp.exp(log_g0))
+    end = steadystate(now, stored_pattern(now, nu), tol=1e-11 if model.dtype == jnp.float64 else None)
+    xi = jnp.sum(jnp.where(chosen, end.overlaps, 0))
+    loyal = jnp.argmax(jnp.abs(end.overlaps)) == nu
+    good = end.converged & (loyal | (xi**2 < 1e-6))
+    if adjoint is not None:  # the same run once more, of known length
+        times = jnp.stack([jnp.zeros_like(end.time), jax.lax.stop_gradient(end.time)])
+        run = mfsolve(now, stored_pattern(now, nu), times, adjoint=adjoint, max_steps=MOST_STEPS, throw=False)
+        xi = jnp.sum(jnp.where(chosen, run.overlaps[-1], 0))
+    return jnp.log1p(-(xi**2)), good
+
+
+class _Search(eqx.Module):
+    log_g0: Float[Array, " S"]
+    below: Float[Array, " S"]  # the largest log g0 whose overlap was too small, and the smallest one of the others
+    above: Float[Array, " S"]
+    done: Bool[Array, " S"]
+
+
+@eqx.filter_jit
+def _begin(first: Float[Array, ""], overlaps: Float[Array, " S"]) -> _Search:
+    far = jnp.full_like(overlaps, jnp.inf)
+    return _Search(jnp.full_like(overlaps, jnp.log(jnp.abs(first))), -far, far, overlaps > far)
+
+
+@eqx.filter_jit
+def _search_step(
+    model: DickeModel,
+    nu: Int[Array, ""],
+    overlaps: Float[Array, " S"],
+    at: _Search,
+    adjoint: dfx.AbstractAdjoint | None,
+) -> tuple[_Search, Float[Array, " S"]]:
+    def seen(log_g0: Float[Array, ""]) -> tuple[Array, tuple[Array, Array]]:
+        value, good = relaxed_overlap(log_g0, model, nu, adjoint)
+        return value, (value, good)
+
+    forwards = adjoint is None or isinstance(adjoint, dfx.ForwardMode)
+    derivative = jax.jacfwd if forwards else jax.grad
+    slope, (value, good) = jax.vmap(derivative(seen, has_aux=True))(at.log_g0)
+    miss = value - jnp.log1p(-(overlaps**2))
+    loss = jnp.abs(miss)
+    below = jnp.where(miss > 0, jnp.maximum(at.below, at.log_g0), at.below)
+    above = jnp.where(miss <= 0, jnp.minimum(at.above, at.log_g0), at.above)
+
+    optimizer = optax.polyak_sgd(max_learning_rate=jnp.inf)  # loss / |slope|^2, for a least loss of 0
+    moved = at.log_g0 + jax.vmap(lambda v, f, g: _update(optimizer, v, f, g))(at.log_g0, loss, jnp.sign(miss) * slope)
+    inside = good & jnp.isfinite(moved) & (moved > below) & (moved < above)
+    inside &= jnp.abs(moved - at.log_g0) < 2 * STRIDE
+    bracketed = jnp.isfinite(below) & jnp.isfinite(above)
+    other = jnp.where(bracketed, (below + above) / 2, jnp.where(miss > 0, at.log_g0 + STRIDE, at.log_g0 - STRIDE))
+    other = jnp.where(jnp.isfinite(miss), other, jnp.nan)
+    next_ = jnp.where(inside, moved, other)
+    close = 1e-7 if model.dtype == jnp.float64 else 1e-4  # beyond it, what a run's end is uncertain by
+    done = at.done | (good & (jnp.abs(miss) < 1e-3 * overlaps**2) & (jnp.abs(moved - at.log_g0) < close))
+    return _Search(jnp.where(at.done, at.log_g0, jnp.where(done, moved, next_)), below, above, done), loss
+
+
+def _update(optimizer: optax.GradientTransformationExtraArgs, vector: Array, value: Array, slope: Array) -> Array:
+    with jax.numpy_dtype_promotion("standard"):
+        change: Any = optimizer.update(slope, optimizer.init(vector), vector, value=value)[0]
+    return change

@@ -12,6 +12,7 @@ from problems import differences, paper, rates_of, spin_by_spin
 from scipy.stats import binom, chi2
 
 import dicke_jax as dj
+from dicke_jax._status import Status
 from dicke_jax.inference.losses import LOSSES, residuals
 
 matplotlib.use("Agg")
@@ -59,7 +60,7 @@ def test_truth_lies_in_the_intervals_as_often_as_stated():
         stationary = dj.StationaryCurve(g0, noisy(curve(g0, g_crit), seed + 1000), NOISE)
         trace = dj.TimeTrace(TIMES, noisy(clean, seed), NOISE, GIVEN)
         found = dj.fit(NEAR, [stationary, trace], free=(*FREE, "overlap"))
-        assert found.converged and found.names[-1] == "overlap[1]"
+        assert found.successful and found.names[-1] == "overlap[1]"
         low, high = np.asarray(found.intervals(0.95))
         inside += (low < truth) & (high > truth)
         off = np.log(np.asarray(found.rates) / truth)
@@ -78,7 +79,7 @@ def test_truth_lies_in_the_intervals_as_often_as_stated():
 
 def test_the_stationary_overlap_alone_fixes_the_threshold_and_nothing_else():
     found = dj.fit(START, dj.StationaryCurve(G0, noisy(curve(G0), 0), NOISE))
-    assert found.converged
+    assert found.successful
     g_crit = float(dj.critical_coupling(found.model, 0))
     assert len(found.undetermined) == 5 and np.isinf(found.standard_errors).all()
     assert np.isnan(found.rates).all() and np.isnan(found.intervals()).all()  # no number for what is not known
@@ -117,7 +118,7 @@ def test_points_at_the_threshold_neither_stop_a_fit_nor_make_it_overconfident():
     for seed in range(repetitions):
         found = dj.fit(START, dj.StationaryCurve(near, noisy(clean, seed), NOISE), free=("omega_spin",))
         low, high = found.intervals(0.95)[:, 0]
-        assert found.converged and high / low < 1.02
+        assert found.successful and high / low < 1.02
         inside += int(low < 0.588 < high)
     assert inside >= binom.ppf(1e-3, repetitions, 0.95)
 
@@ -130,7 +131,7 @@ def test_photons_and_missing_points():
     holes = np.where(missing, np.nan, noisy(photons, 1, 0.001))
     data = dj.StationaryCurve(G0, holes, 0.001, quantity="photons", missing=missing)
     found = dj.fit(START, data, free=("omega_spin", ("omega_mode", 0)))
-    assert found.converged and found.num_points == 19 and found.information.determined.all()
+    assert found.successful and found.num_points == 19 and found.information.determined.all()
     assert found.residuals[3] == 0
     np.testing.assert_allclose(found.rates, [0.588, 1.5], rtol=0.05)
     fewer = dj.StationaryCurve(G0[~missing], holes[~missing], 0.001, quantity="photons")
@@ -167,7 +168,7 @@ def test_descent_and_least_squares_find_the_same_and_outliers_pull_less():
     data, free = dj.StationaryCurve(G0, values, NOISE), ("omega_spin",)
     squares = dj.fit(START, data, free=free)
     descended = dj.fit(START, data, free=free, optimizer=optax.adam(0.02))
-    assert descended.converged and descended.losses.shape[0] > squares.losses.shape[0]
+    assert descended.successful and descended.losses.shape[0] > squares.losses.shape[0]
     assert float(descended.rates[0]) == pytest.approx(float(squares.rates[0]), rel=1e-4)
     values[12] += 0.3
     outlier = dj.StationaryCurve(G0, values, NOISE)
@@ -178,29 +179,30 @@ def test_descent_and_least_squares_find_the_same_and_outliers_pull_less():
 def test_an_interrupted_fit_returns_the_best_so_far():
     calls = []
 
-    def press_control_c(step, loss):
-        calls.append(loss)
+    def press_control_c(done, total):
+        calls.append((done, total))
         if len(calls) == 2:
             raise KeyboardInterrupt
 
     data = dj.StationaryCurve(G0, noisy(curve(G0), 0), NOISE)
     found = dj.fit(START, data, free=("omega_spin",), optimizer=optax.adam(1e-3), progress=press_control_c)
-    assert found.status == dj.InferenceStatus.interrupted and "interrupted" in repr(found)
-    assert len(found.losses) == 100 and found.loss <= calls[1] < calls[0] < found.losses[0, 0]
+    assert found.status == Status.interrupted and "interrupted" in repr(found)
+    assert calls == [(50, 2000), (100, 2000)] and len(found.losses) == 100
+    assert found.loss <= found.losses[50:, 0].min() < found.losses[:50, 0].min() < found.losses[0, 0]
 
 
 def test_a_loss_that_is_not_finite_stops_and_is_told():
     data = dj.StationaryCurve(G0, noisy(curve(G0), 0), NOISE)
     options = dict(free=("omega_spin",), num_restarts=3, key=KEY, spread=0.05)
     found = dj.fit(START, data, loss=lambda r: jnp.sqrt(-jnp.sum(r**2)), **options)
-    assert found.status == dj.InferenceStatus.failed and "3 ended at no finite loss" in repr(found)
+    assert found.status == Status.failed and "3 ended at no finite loss" in repr(found)
     # one that breaks down on the way: the last good rates are kept
     optimizer = optax.sgd(1e-7)
     edge = float(dj.fit(START, data, optimizer=optimizer, num_steps=50, **options).loss)
     found = dj.fit(
         START, data, loss=lambda r: jnp.where(jnp.sum(r**2) / 2 > edge, jnp.sum(r**2) / 2, jnp.nan), **options
     )
-    assert not found.converged and np.isfinite(found.loss) and np.isfinite(found.rates).all()
+    assert not found.successful and np.isfinite(found.loss) and np.isfinite(found.rates).all()
 
 
 @pytest.mark.slow
@@ -208,7 +210,7 @@ def test_float32_fits_to_what_it_can_and_says_so():
     single = dj.DickeModel(START.spins, *(jnp.asarray(rate, jnp.float32) for rate in rates_of(START)))
     data = dj.StationaryCurve(G0, noisy(curve(G0), 0), NOISE)
     found, double = (dj.fit(model, data, free=("omega_spin",)) for model in (single, START))
-    assert found.converged and found.rates.dtype == jnp.float32
+    assert found.successful and found.rates.dtype == jnp.float32
     assert float(found.rates[0]) == pytest.approx(float(double.rates[0]), abs=0.1 * float(double.standard_errors[0]))
     with pytest.raises(ValueError, match="tol must be from 0.01, the least that float32 can reach"):
         dj.fit(single, data, tol=1e-6)
@@ -221,15 +223,15 @@ def test_restarts_find_what_the_first_start_does_not():
     deaf = paper(1.0, 2, omega_spin=5.0)
     alone = dj.fit(deaf, data, free=("omega_spin",))
     many = dj.fit(deaf, data, free=("omega_spin",), num_restarts=20, spread=1.5, key=KEY)
-    assert many.converged and many.loss < 0.01 * alone.loss
+    assert many.successful and many.loss < 0.01 * alone.loss
     assert many.restart_rates.shape == (20, 1)
     assert float(many.restart_losses[0]) == pytest.approx(float(alone.loss))
     assert np.isnan(many.losses[-1]).sum() == 12  # the best eight go on
 
 
 @pytest.mark.slow
-def test_64_restarts_cost_less_than_ten_times_one():
-    """And they find the rates."""
+def test_64_restarts_cost_less_than_a_third_of_64_fits():
+    """They make fewer steps, all but the best of them. And they find the rates."""
     data = dj.TimeTrace(TIMES, noisy(simulated(), 0), NOISE, STATE)
     many = dj.fit(START, data, num_restarts=64, key=KEY)
     assert many.reduced_chi_square < 1.8 and "more than" not in repr(many)
@@ -241,12 +243,12 @@ def test_64_restarts_cost_less_than_ten_times_one():
             start = time.perf_counter()
             found = dj.fit(START, data, num_restarts=restarts, key=KEY)
             runs.append(time.perf_counter() - start)
-        assert found.converged
+        assert found.successful
         return min(runs)
 
     one, many = seconds(1), seconds(64)
     print(f"one: {one:.3f} s, 64: {many:.3f} s")
-    assert many < 10 * one
+    assert many < 64 / 3 * one
 
 
 def test_the_picture_of_a_fit(tmp_path):

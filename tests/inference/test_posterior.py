@@ -34,7 +34,7 @@ def found():
 def test_samples_have_the_density_that_quadrature_and_the_prior_have(found):
     """Of a rate that the data fix, by a sum over a grid in NumPy; of one that they do not feel, a cut-off normal."""
     assert np.isfinite(found.rates[0]) and np.isnan(found.rates[1])
-    samples = dj.sample_posterior(found, KEY, prior=0.4)
+    samples = dj.sample_posterior(KEY, found, prior=0.4)
     assert (samples.r_hat < 1.01).all() and samples.num_divergent < 20 and "chains agree" in repr(samples)
     logs = np.log(np.asarray(samples.rates)).reshape(-1, 2)
     assert logs.shape == (4000, 2) and (np.exp(logs[:, 1]) > 0.9).all() and (np.exp(logs[:, 1]) < 2.1).all()
@@ -61,8 +61,8 @@ def test_samples_agree_with_the_fisher_information_where_much_is_known():
     clean = np.asarray(dj.mfsolve(truth, state, times).overlaps)
     data = dj.TimeTrace(times, clean + 0.02 * np.random.default_rng(0).normal(size=clean.shape), 0.02, given)
     found = dj.fit(START, data, free=("g0", "overlap"))
-    samples = dj.sample_posterior(found, KEY, num_samples=250, num_warmup=100)
-    assert found.converged and (samples.r_hat < 1.03).all() and samples.num_divergent == 0
+    samples = dj.sample_posterior(KEY, found, num_samples=250, num_warmup=100)
+    assert found.successful and (samples.r_hat < 1.03).all() and samples.num_divergent == 0
     logs = np.log(np.asarray(samples.rates)).reshape(-1, 2)
     assert (np.asarray(samples.effective_samples) > 250).all()
     off = (logs.mean(axis=0) - np.log(np.asarray(found.rates))) / np.asarray(found.standard_errors)
@@ -75,4 +75,4 @@ def test_samples_agree_with_the_fisher_information_where_much_is_known():
 def test_without_blackjax_it_says_what_to_install(found, monkeypatch):
     monkeypatch.setitem(sys.modules, "blackjax", None)
     with pytest.raises(ImportError, match=r'pip install "dicke-jax\[posterior\]"'):
-        dj.sample_posterior(found, KEY)
+        dj.sample_posterior(KEY, found)

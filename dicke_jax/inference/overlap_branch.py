@@ -1,11 +1,10 @@
-"""Couplings at which a held overlap sustains itself: the retrieval branch, descended by its overlap.
+"""Couplings at which a given overlap sustains itself: the retrieval branch, descended by its overlap.
 
     xi = P(xi; g0),   |xi_nu| = s
 
 Unknown are log g0 and the other overlaps in units of s, M numbers; g0 is a smooth function of s^2.
 """
 
-import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -27,7 +26,7 @@ DESCENT_STEPS = 40
 STRIDE, MOST_STRIDES = 0.4, 30  # in log g0, down to where it pulls
 
 
-class HeldBranch(eqx.Module):
+class OverlapBranch(eqx.Module):
     """The branch from a large overlap down to the overlaps that were asked for.
 
     - `couplings`: (S,), at these overlaps; NaN where the branch does not get there.
@@ -41,21 +40,23 @@ class HeldBranch(eqx.Module):
     losses: Float[Array, "steps starts"]
 
 
-def defect(v: Vector, args: tuple[DickeModel, Int[Array, ""], Float[Array, ""]]) -> Vector:
+def residual(v: Vector, args: tuple[DickeModel, Int[Array, ""], Float[Array, ""]]) -> Vector:
     """(P - xi)_mu / s for the other overlaps, log(P_nu / s) for the pattern's own, in whose place v has log g0."""
     model, nu, s = args
-    own = jnp.arange(model.num_modes) == nu
+    chosen = jnp.arange(model.num_modes) == nu
     lengths = jnp.full(model.num_subsets, jnp.sign(model.omega_mode[nu]))
-    at = dataclasses.replace(model, g0=jnp.exp(v[nu]))
-    result = resulting_overlaps(at, s * jnp.where(own, 1, v), lengths) / s
+    at = model.replace(g0=jnp.exp(v[nu]))
+    result = resulting_overlaps(at, s * jnp.where(chosen, 1, v), lengths) / s
     sustained = jnp.where(result > 0, result, jnp.nan)  # a field that turns the overlap round has no threshold
-    return jnp.where(own, jnp.log(jnp.where(own, sustained, 1)), result - v)
+    return jnp.where(chosen, jnp.log(jnp.where(chosen, sustained, 1)), result - v)
 
 
 @eqx.filter_jit
-def held_branch(model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], held: Float[Array, " S"]) -> HeldBranch:
+def overlap_branch(
+    model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], overlaps: Float[Array, " S"]
+) -> OverlapBranch:
     """From g0 = `first`, by Polyak's descent to a large overlap, and along the branch by Newton's method."""
-    own = jnp.arange(model.num_modes) == nu
+    chosen = jnp.arange(model.num_modes) == nu
     optimizer = optax.polyak_sgd(
         max_learning_rate=jnp.inf
     )  # loss / |slope|^2: log P_nu is concave, and no step too far
@@ -63,19 +64,19 @@ def held_branch(model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], 
     def solve(guess: Vector, s: Float[Array, ""]) -> Vector:
         fine = 10 * float(jnp.finfo(s.dtype).eps)
         args = (model, nu, s)
-        v = optx.root_find(defect, optx.Newton(rtol=fine, atol=fine), guess, args, throw=False, max_steps=30).value
+        v = optx.root_find(residual, optx.Newton(rtol=fine, atol=fine), guess, args, throw=False, max_steps=30).value
         near = jnp.max(jnp.abs(v - guess)) < 0.5  # else it is another branch
-        return jnp.where(near & (jnp.max(jnp.abs(defect(v, args))) < 1e3 * fine / s), v, jnp.nan)
+        return jnp.where(near & (jnp.max(jnp.abs(residual(v, args))) < 1e3 * fine / s), v, jnp.nan)
 
     def pull_at(v: Vector, s: Float[Array, ""]) -> Float[Array, ""]:
-        return jax.jacfwd(defect)(v, (model, nu, s))[nu, nu]
+        return jax.jacfwd(residual)(v, (model, nu, s))[nu, nu]
 
     def descend(s: Float[Array, ""]) -> tuple[Vector, Array]:
         def alone(log_g0: Float[Array, "1"]) -> Vector:
-            return jnp.where(own, log_g0, 0)  # no other overlap yet
+            return jnp.where(chosen, log_g0, 0)  # no other overlap yet
 
         def loss(log_g0: Float[Array, "1"]) -> Float[Array, ""]:
-            return jnp.abs(defect(alone(log_g0), (model, nu, s))[nu])
+            return jnp.abs(residual(alone(log_g0), (model, nu, s))[nu])
 
         def lower(_: Any, log_g0: Array) -> Array:
             saturated = pull_at(alone(log_g0), s) < WEAKEST_PULL
@@ -85,14 +86,14 @@ def held_branch(model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], 
         at, losses = steps(optimizer, loss, start(optimizer, log_g0), DESCENT_STEPS)
         v = solve(alone(at.best), s)
         # where jumps act, so strong a coupling that it weakens the overlap sustains one too
-        own_branch = (pull_at(v, s) > WEAKEST_PULL) & (jnp.max(jnp.abs(jnp.where(own, 0, v))) < 1)
-        return jnp.where(own_branch, v, jnp.nan), losses
+        on_branch = (pull_at(v, s) > WEAKEST_PULL) & (jnp.max(jnp.abs(jnp.where(chosen, 0, v))) < 1)
+        return jnp.where(on_branch, v, jnp.nan), losses
 
-    strong = jnp.asarray(STRONG, held.dtype)
+    strong = jnp.asarray(STRONG, overlaps.dtype)
     starts, losses = jax.vmap(descend)(strong)
     top = jnp.argmax(jnp.all(jnp.isfinite(starts), axis=1))
-    down = strong[top] + (jnp.max(held) - strong[top]) * jnp.linspace(0, 1, POINTS, dtype=held.dtype)
-    down = jnp.concatenate([down, jnp.sort(held)[::-1]])
+    down = strong[top] + (jnp.max(overlaps) - strong[top]) * jnp.linspace(0, 1, POINTS, dtype=overlaps.dtype)
+    down = jnp.concatenate([down, jnp.sort(overlaps)[::-1]])
 
     def go_down(v: Vector, s: Float[Array, ""]) -> tuple[Vector, Vector]:
         further = solve(v, s)
@@ -101,12 +102,12 @@ def held_branch(model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], 
     _, points = jax.lax.scan(go_down, starts[top], down)
     log_g0 = points[:, nu]
 
-    rises = jnp.diff(log_g0) > 1e2 * float(jnp.finfo(held.dtype).eps)
+    rises = jnp.diff(log_g0) > 1e2 * float(jnp.finfo(overlaps.dtype).eps)
     lowest = jnp.argmax(rises)
     turn, turn_overlap = _turn(model, nu, points[lowest], down[lowest])
     there = jnp.any(rises)
-    couplings = jnp.exp(log_g0[POINTS:])[::-1][jnp.argsort(jnp.argsort(held))]
-    return HeldBranch(couplings, jnp.where(there, turn, jnp.nan), jnp.where(there, turn_overlap, jnp.nan), losses.T)
+    couplings = jnp.exp(log_g0[POINTS:])[::-1][jnp.argsort(jnp.argsort(overlaps))]
+    return OverlapBranch(couplings, jnp.where(there, turn, jnp.nan), jnp.where(there, turn_overlap, jnp.nan), losses.T)
 
 
 def _turn(
@@ -114,9 +115,9 @@ def _turn(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The least g0: d log g0 / d log s = 0 along the branch, near a point of it."""
 
-    def slope_and_defect(u: Array, _: None) -> Array:
+    def slope_and_residual(u: Array, _: None) -> Array:
         def at(v: Vector, log_s: Array) -> Vector:
-            return defect(v, (model, nu, jnp.exp(log_s)))
+            return residual(v, (model, nu, jnp.exp(log_s)))
 
         v, log_s = u[:-1], u[-1]
         _, change = jax.jvp(lambda log_s: at(v, log_s), (log_s,), (jnp.ones_like(log_s),))
@@ -125,7 +126,7 @@ def _turn(
     fine = 10 * float(jnp.finfo(s.dtype).eps)
     guess = jnp.append(point, jnp.log(s))
     solver = optx.Newton(rtol=fine, atol=fine)
-    u = optx.root_find(slope_and_defect, solver, guess, throw=False, max_steps=30).value
-    good = jnp.max(jnp.abs(slope_and_defect(u, None))) < 1e6 * fine  # g0 is least there, and feels it to second order
+    u = optx.root_find(slope_and_residual, solver, guess, throw=False, max_steps=30).value
+    good = jnp.max(jnp.abs(slope_and_residual(u, None))) < 1e6 * fine  # g0 is least there, and feels it to second order
     good &= jnp.max(jnp.abs(u - guess)) < 0.2
     return jnp.where(good, jnp.exp(u[nu]), jnp.nan), jnp.exp(u[-1])

@@ -1,0 +1,214 @@
+"""Steps of a fit: residuals and their slopes, computed once, and what an optimiser makes of them."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+import optimistix as optx
+from jaxtyping import Array, Bool, Float, Int
+
+from .fit_parameters import FitParameters
+from .free_parameters import Vector
+from .losses import Residuals, residuals
+from .optimise import moved
+
+JACOBIAN = {"jac": "fwd"}
+LIGHT = 0.03  # the slopes' size at which a damping of 1 is light
+
+
+class Linearized(eqx.Module):
+    """Residuals, their slopes in the vector of a fit, and the gradient of the loss."""
+
+    loss: Float[Array, ""]
+    residuals: Residuals
+    slopes: Float[Array, "D F"]
+    gradient: Vector
+
+    @classmethod
+    def unknown(cls, vector: Vector, num_residuals: int) -> "Linearized":
+        """Before any are computed."""
+        none = jnp.zeros(num_residuals, vector.dtype)
+        slopes = jnp.zeros((num_residuals, vector.size), vector.dtype)
+        return cls(jnp.full((), jnp.nan, vector.dtype), none, slopes, jnp.zeros_like(vector))
+
+
+class FitProblem(eqx.Module):
+    """What a fit makes small: a loss of the residuals."""
+
+    parameters: FitParameters
+    measure: Callable[[Residuals], Float[Array, ""]]
+
+    def residuals(self, vector: Vector) -> Residuals:
+        return residuals(*self.parameters.at(vector))
+
+    def loss(self, vector: Vector) -> Float[Array, ""]:
+        return self.measure(self.residuals(vector))
+
+    def linearized(self, vector: Vector) -> Linearized:
+        """By one forward derivative for each rate."""
+
+        def both(v: Vector) -> tuple[Array, Array]:
+            r = self.residuals(v)
+            return r, r
+
+        slopes, r = jax.jacfwd(both, has_aux=True)(vector)
+        loss, pull = jax.value_and_grad(self.measure)(r)
+        return Linearized(loss, r, slopes, pull @ slopes)
+
+
+class AbstractStepper(eqx.Module):
+    """An optimiser of a fit, which sees the residuals at one point after the other, and names the next one."""
+
+    @abstractmethod
+    def init(self, vector: Vector, num_residuals: int) -> Any:
+        """The optimiser's state before the first step."""
+
+    @abstractmethod
+    def step(
+        self, problem: FitProblem, vector: Vector, here: Linearized, state: Any
+    ) -> tuple[Vector, Any, Float[Array, ""], Bool[Array, ""]]:
+        """The next vector, the state, the loss to go down in history, and whether to go on."""
+
+
+class GradientSteps(AbstractStepper):
+    """By an optax optimiser."""
+
+    optimizer: optax.GradientTransformation
+
+    def init(self, vector: Vector, num_residuals: int) -> Any:
+        return self.optimizer.init(vector)
+
+    def step(
+        self, problem: FitProblem, vector: Vector, here: Linearized, state: Any
+    ) -> tuple[Vector, Any, Float[Array, ""], Bool[Array, ""]]:
+        further, state = moved(self.optimizer, problem.loss, vector, here.loss, here.gradient, state)
+        return further, state, here.loss, jnp.isfinite(here.loss) & jnp.all(jnp.isfinite(here.gradient))
+
+
+class LeastSquaresSteps(AbstractStepper):
+    """By an optimistix solver: in its precision, and in units in which the first slopes are all alike.
+
+    Levenberg's damping begins at 1: in these units it is light, and soon heavy where steps are rejected. The solver
+    differentiates what it is given, which has the slopes that are known already: no second run, and none to compile.
+    """
+
+    solver: optx.AbstractGaussNewton
+
+    def init(self, vector: Vector, num_residuals: int) -> Any:
+        units, y = jnp.ones_like(vector), vector.astype(float)
+        return units, y, self._begin(_Known(Linearized.unknown(vector, num_residuals), units), y)[0]
+
+    def step(
+        self, problem: FitProblem, vector: Vector, here: Linearized, state: Any
+    ) -> tuple[Vector, Any, Float[Array, ""], Bool[Array, ""]]:
+        units, y, arrays = state
+        sizes = jnp.linalg.norm(here.slopes, axis=0)
+        alike = jnp.maximum(LIGHT * sizes, 1e-4 * LIGHT * jnp.max(sizes))
+        alike = jnp.where(jnp.isfinite(alike) & (alike > 0), alike, 1)
+        units = jnp.where(arrays.first_step, alike, units)
+        known, start = _Known(here, units), (units * vector).astype(float)
+        begin, static = self._begin(known, start)
+        y, arrays = _where(arrays.first_step, (start, begin), (y, arrays))
+        y, new, loss = self.solver.step(known, y, None, JACOBIAN, eqx.combine(arrays, static), frozenset())
+        finite = jnp.isfinite(new.aux) & jnp.all(jnp.isfinite(y))
+        state = units, y, eqx.filter(new, eqx.is_array)
+        return new.y_eval.astype(vector.dtype) / units, state, loss.astype(vector.dtype), finite
+
+    def _begin(self, known: "_Known", y: Array) -> tuple[Any, Any]:
+        """The solver's state at a start: its arrays, and the rest."""
+        residuals, loss = jax.eval_shape(known, y, None)
+        state = self.solver.init(known, y, None, JACOBIAN, residuals, loss, frozenset())
+        return eqx.partition(state, eqx.is_array)
+
+
+class _Known(eqx.Module):
+    """Residuals at one point as a function that a solver can differentiate there."""
+
+    here: Linearized
+    units: Vector
+
+    def __call__(self, y: Array, _: None) -> tuple[Array, Array]:
+        r = self.here.residuals.astype(float)
+        return _with_slopes(y, r, (self.here.slopes / self.units[None, :]).astype(float)), jnp.sum(r**2) / 2
+
+
+@jax.custom_jvp
+def _with_slopes(y: Array, value: Array, slopes: Array) -> Array:
+    """`value`, whose derivative in y is `slopes`."""
+    return value
+
+
+_with_slopes.defjvps(lambda change, _, y, value, slopes: slopes @ change, None, None)
+
+
+class Restart(eqx.Module):
+    """Where one start has come to.
+
+    A loss that is not finite stops it: the vector stays, `finite` says so.
+
+    - `vector`: where residuals are computed next.
+    - `best`, `at_best`: the best vector so far, and residuals there; `stretches` as in `FitParameters`.
+    - `optimizer_state`: as the optimiser has it.
+    """
+
+    vector: Vector
+    best: Vector
+    at_best: Linearized
+    stretches: Vector
+    finite: Bool[Array, ""]
+    optimizer_state: Any
+
+
+@eqx.filter_jit
+def begin(stepper: AbstractStepper, vectors: Float[Array, "R F"], num_residuals: int) -> Restart:
+    """At the starts, before any step."""
+
+    def at(vector: Vector) -> Restart:
+        none = Linearized.unknown(vector, num_residuals)
+        return Restart(vector, vector, none, vector, jnp.array(True), stepper.init(vector, num_residuals))
+
+    # of no weak type, as after a step: one compilation of the steps serves both
+    return jax.tree.map(lambda x: x.astype(x.dtype), jax.vmap(at)(vectors))
+
+
+@eqx.filter_jit
+def advance(
+    problem: FitProblem, stepper: AbstractStepper, restarts: Restart, number: Int[Array, ""], most: int
+) -> tuple[Restart, Float[Array, "most R"]]:
+    """`number` steps of each restart, at most `most`, and the losses before each; NaN where none was made."""
+
+    def one(at: Restart) -> tuple[Restart, Float[Array, ""]]:
+        here = problem.linearized(at.vector)
+        vector, state, loss, finite = stepper.step(problem, at.vector, here, at.optimizer_state)
+        finite &= at.finite
+        better = (here.loss < at.at_best.loss) | jnp.isnan(
+            at.at_best.loss
+        )  # also where there is no slope, as at a kink
+        best, at_best = _where(better & at.finite, (at.vector, here), (at.best, at.at_best))
+        vector, state = _where(finite, (vector, state), (at.vector, at.optimizer_state))
+        return Restart(vector, best, at_best, at.stretches, finite, state), loss
+
+    def step(i: Array, carry: tuple[Restart, Array]) -> tuple[Restart, Array]:
+        restarts, losses = carry
+        restarts, loss = _for_each(one, restarts)
+        return restarts, losses.at[i].set(loss)
+
+    losses = jnp.full((most, len(restarts.vector)), jnp.nan, restarts.vector.dtype)
+    restarts, losses = jax.lax.fori_loop(jnp.zeros_like(number), number, step, (restarts, losses))
+    stretches = jax.vmap(problem.parameters.stretches)(restarts.best)
+    return eqx.tree_at(lambda a: a.stretches, restarts, stretches), losses
+
+
+def _for_each(function: Callable[[Restart], Any], restarts: Restart) -> Any:
+    """`jax.vmap`, which for a single row would only add to what is to be traced and compiled."""
+    if len(restarts.vector) > 1:
+        return jax.vmap(function)(restarts)
+    return jax.tree.map(lambda x: x[None], function(jax.tree.map(lambda x: x[0], restarts)))
+
+
+def _where(condition: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
