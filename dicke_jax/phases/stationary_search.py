@@ -111,15 +111,15 @@ class StationaryStates(eqx.Module):
         if not known(self.growth_rate) or self.growth_rate.ndim != 1:
             return eqx.tree_pformat(self)
         here = jax.tree.map(np.asarray, self)  # to print compiles nothing
-        total = np.sum(here.found * here.index * here.multiplicity)
+        stable, total = here.found & (here.num_growing == 0), np.sum(here.found * here.index * here.multiplicity)
         rows = [("search", f"{self.num_starts} starts, {self.num_failed} failed, index sum {total} (complete: 1)")]
         for i in range(len(self)):
             kind = next(name for name in KINDS if (here.kind == getattr(StateKind, name))[i])
             values = ", ".join(f"{v:.4f}" for v in here.overlaps[i] + 0.0)
             rate = f"grows at {here.growth_rate[i]:.3g} towards {towards(here.directions[i])}"
-            fate = "stable" if here.is_stable[i] else rate
+            fate = "stable" if stable[i] else rate
             rows.append((kind, f"[{values}] x{here.multiplicity[i]}, {here.hits[i]} hits, {fate}"))
-        return summary(f"StationaryStates: {len(self)} up to signs, {np.sum(here.is_stable)} stable", rows)
+        return summary(f"StationaryStates: {len(self)} up to signs, {np.sum(stable)} stable", rows)
 
 
 def stationary_states(
