@@ -110,11 +110,12 @@ class StationaryStates(eqx.Module):
     def __repr__(self) -> str:
         if not known(self.growth_rate) or self.growth_rate.ndim != 1:
             return eqx.tree_pformat(self)
-        here = jax.tree.map(np.asarray, self)  # to print compiles nothing
+        here = jax.tree.map(np.asarray, self)  # to print compiles next to nothing
+        kinds = {name: np.asarray(here.kind == getattr(StateKind, name)) for name in KINDS}
         stable, total = here.found & (here.num_growing == 0), np.sum(here.found * here.index * here.multiplicity)
         rows = [("search", f"{self.num_starts} starts, {self.num_failed} failed, index sum {total} (complete: 1)")]
         for i in range(len(self)):
-            kind = next(name for name in KINDS if (here.kind == getattr(StateKind, name))[i])
+            kind = next(name for name in KINDS if kinds[name][i])
             values = ", ".join(f"{v:.4f}" for v in here.overlaps[i] + 0.0)
             rate = f"grows at {here.growth_rate[i]:.3g} towards {towards(here.directions[i])}"
             fate = "stable" if stable[i] else rate
