@@ -240,7 +240,9 @@ def _described(model: DickeModel, lengths: SubsetReals, roots: Roots, rows: int,
     largest = jnp.max(sizes, axis=1)
     number = jnp.sum(sizes > PURE * largest[:, None], axis=1)  # of overlaps that count
     number = jnp.where(largest < merge_distance(xi.dtype), 0, number)
-    order = jnp.lexsort((-largest, jnp.argmax(sizes, axis=1), number, ~found))
+    kinds = jnp.where(found, number, model.num_modes + 1)  # filling comes last
+    reading = kinds * model.num_modes + jnp.argmax(sizes, axis=1)
+    order = jnp.lexsort((-largest, reading))
     xi, found, number = xi[order], found[order], number[order]
 
     def describe(xi: ModeReals, valid: Array, number: Array) -> dict[str, Any]:
