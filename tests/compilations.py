@@ -10,10 +10,10 @@ EVENT = "/jax/core/compile/backend_compile_duration"
 _listening: list[list[str]] = []
 
 
-def _listen(event: str, duration: float, **details: object) -> None:
+def _listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
     if event == EVENT:
         for names in _listening:
-            names.append(str(details.get("fun_name", "")))
+            names.append(str(kwargs.get("fun_name", "")))
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)

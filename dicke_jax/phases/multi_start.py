@@ -49,16 +49,19 @@ def search_roots(model: DickeModel, lengths: SubsetReals, key: PRNGKeyArray, num
     args = (model, lengths)
     xi, good = jax.vmap(lambda start: newton(start, args))(starts)
     reversible, mirror = _sign_symmetries(args, starts[0])
+    close = merge_distance(xi.dtype)
     xi = jnp.where(reversible[None, :], jnp.abs(xi), xi)
     others = jnp.where(reversible[None, :], 0, xi)
-    largest = jnp.take_along_axis(others, jnp.argmax(jnp.abs(others), axis=1)[:, None], axis=1)
+    sizes = jnp.abs(others)
+    # the first of the largest ones: where some are as large as others, round-off must not choose
+    leading = jnp.argmax(sizes > jnp.max(sizes, axis=1, keepdims=True) - close, axis=1)
+    largest = jnp.take_along_axis(others, leading[:, None], axis=1)
     xi = jnp.where((mirror & ~reversible)[None, :] & (largest < 0), -xi, xi)
 
-    # roots along a random line: those that agree come next to each other
-    line = jax.random.normal(jax.random.fold_in(key, 1), (model.num_modes,), model.dtype)
+    # roots along a line of no special direction: those that agree come next to each other
+    line = jnp.cos(jnp.arange(1.0, model.num_modes + 1, dtype=xi.dtype) ** 2)
     order = jnp.argsort(jnp.where(good, xi @ line, jnp.inf))
     xi, good = xi[order], good[order]
-    close = merge_distance(xi.dtype)
     new = good & jnp.append(jnp.array([True]), jnp.max(jnp.abs(jnp.diff(xi, axis=0)), axis=1) > close)
     label = jnp.cumsum(new) - 1
     hits = jnp.zeros(num_starts, int).at[label].add(good.astype(int))
@@ -77,10 +80,11 @@ def merge_distance(dtype: jnp.dtype) -> float:
 def _starts(model: DickeModel, key: PRNGKeyArray, num_starts: int) -> Float[Array, "starts M"]:
     """Uniform overlaps, without the components that make a field on a few subsets drawn at random, of 0 to M - 1."""
     M, dtype = model.num_modes, model.dtype
-    uniform, which, count, noise = jax.random.split(key, 4)
-    xi = jax.random.uniform(uniform, (num_starts, M), dtype, -1, 1)
-    subsets = jax.random.randint(which, (num_starts, M), 0, model.num_subsets)
-    number = jax.random.randint(count, (num_starts,), 0, M)
+    # one draw for all: each kind of random numbers is a program part that takes its time to compile
+    xi, noise, where, number = jnp.split(jax.random.uniform(key, (num_starts, 3 * M + 1), dtype), [M, 2 * M, 3 * M], 1)
+    xi, noise = 2 * xi - 1, 2 * noise - 1
+    subsets = jnp.floor(where * model.num_subsets).astype(int)
+    number = jnp.floor(number[:, 0] * M).astype(int)
     G = jax.vmap(model.spins.field)(jnp.eye(M, dtype=dtype))
     response = model.omega_mode / (model.omega_mode**2 + model.kappa**2 / 4)
 
@@ -90,7 +94,7 @@ def _starts(model: DickeModel, key: PRNGKeyArray, num_starts: int) -> Float[Arra
         kept = sizes > 1e-3 * sizes[0]
         return xi - directions.T @ jnp.where(kept, directions @ xi, 0)
 
-    xi = jax.vmap(without_field)(xi, subsets, number) + 1e-3 * jax.random.normal(noise, xi.shape, dtype)
+    xi = jax.vmap(without_field)(xi, subsets, number) + 2e-3 * noise
     return xi.at[0].set(0)
 
 

@@ -110,16 +110,17 @@ class StationaryStates(eqx.Module):
     def __repr__(self) -> str:
         if not known(self.growth_rate) or self.growth_rate.ndim != 1:
             return eqx.tree_pformat(self)
-        here = jax.tree.map(np.asarray, self)  # to print compiles nothing
-        total = np.sum(here.found * here.index * here.multiplicity)
+        here = jax.tree.map(np.asarray, self)  # to print compiles next to nothing
+        kinds = {name: np.asarray(here.kind == getattr(StateKind, name)) for name in KINDS}
+        stable, total = here.found & (here.num_growing == 0), np.sum(here.found * here.index * here.multiplicity)
         rows = [("search", f"{self.num_starts} starts, {self.num_failed} failed, index sum {total} (complete: 1)")]
         for i in range(len(self)):
-            kind = next(name for name in KINDS if (here.kind == getattr(StateKind, name))[i])
+            kind = next(name for name in KINDS if kinds[name][i])
             values = ", ".join(f"{v:.4f}" for v in here.overlaps[i] + 0.0)
             rate = f"grows at {here.growth_rate[i]:.3g} towards {towards(here.directions[i])}"
-            fate = "stable" if here.is_stable[i] else rate
+            fate = "stable" if stable[i] else rate
             rows.append((kind, f"[{values}] x{here.multiplicity[i]}, {here.hits[i]} hits, {fate}"))
-        return summary(f"StationaryStates: {len(self)} up to signs, {np.sum(here.is_stable)} stable", rows)
+        return summary(f"StationaryStates: {len(self)} up to signs, {np.sum(stable)} stable", rows)
 
 
 def stationary_states(
@@ -239,7 +240,9 @@ def _described(model: DickeModel, lengths: SubsetReals, roots: Roots, rows: int,
     largest = jnp.max(sizes, axis=1)
     number = jnp.sum(sizes > PURE * largest[:, None], axis=1)  # of overlaps that count
     number = jnp.where(largest < merge_distance(xi.dtype), 0, number)
-    order = jnp.lexsort((-largest, jnp.argmax(sizes, axis=1), number, ~found))
+    kinds = jnp.where(found, number, model.num_modes + 1)  # filling comes last
+    reading = kinds * model.num_modes + jnp.argmax(sizes, axis=1)
+    order = jnp.lexsort((-largest, reading))
     xi, found, number = xi[order], found[order], number[order]
 
     def describe(xi: ModeReals, valid: Array, number: Array) -> dict[str, Any]:

@@ -95,3 +95,15 @@ def test_search_in_a_batch_is_filled_up_and_says_so():
     np.testing.assert_array_equal(batch.looks_complete, [True, True, False])
     np.testing.assert_array_equal(np.isnan(batch.overlaps).all(axis=-1), ~batch.found)
     np.testing.assert_allclose(batch.overlaps[1, 1], [dj.retrieval_overlap(paper(0.7, 2)), 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("num_clusters", [3, 4])
+def test_a_state_with_overlaps_of_one_size_is_listed_once(num_clusters):
+    """Clusters in a chain, neighbours in a common mode: 2, 4 stable states of 3, 4 clusters (arXiv 2606.13072)."""
+    G = np.eye(num_clusters)[:-1] + np.eye(num_clusters, k=1)[:-1]
+    spins = dj.LargeSpins(dj.DenseCouplings(G), np.full(num_clusters, 1 / num_clusters))
+    model = dj.DickeModel(spins, omega_spin=0.5, omega_mode=1.5, kappa=1.0, g0=1.0)
+    strong = model.replace(g0=3 * dj.critical_coupling(model, kind="normal"))
+    states = dj.stationary_states(KEY, strong)
+    assert int(np.sum(states.multiplicity[states.is_stable])) == {3: 2, 4: 4}[num_clusters]
+    assert int(states.index_sum) == 1
