@@ -67,8 +67,8 @@ from .phases import critical_coupling as critical_coupling
 from .phases import Branch as Branch
 from .phases import SpecialPoint as SpecialPoint
 from .phases import continuation as continuation
-from .phases import CueEnd as CueEnd
-from .phases import RetrievalEnds as RetrievalEnds
+from .phases import CueOutcome as CueOutcome
+from .phases import CueOutcomes as CueOutcomes
 from .phases import retrieval_probability as retrieval_probability
 
 if _TYPE_CHECKING:  # these rooms, with what they need, are loaded when one of their names is first asked for

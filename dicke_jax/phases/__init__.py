@@ -7,8 +7,8 @@ from .branches import continuation as continuation
 from .closed_form import retrieval_overlap as retrieval_overlap
 from .closed_form import retrieval_state as retrieval_state
 from .critical_couplings import critical_coupling as critical_coupling
-from .cue_outcome import CueEnd as CueEnd
-from .cue_outcome import RetrievalEnds as RetrievalEnds
+from .cue_outcome import CueOutcome as CueOutcome
+from .cue_outcome import CueOutcomes as CueOutcomes
 from .stability_spectrum import Stability as Stability
 from .stability_spectrum import stability as stability
 from .stationary_search import StateKind as StateKind

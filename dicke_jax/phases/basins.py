@@ -1,6 +1,5 @@
 """Basins of attraction: the chance that a cue ends at its pattern."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._checks import (
+    as_array,
     as_float,
     as_pattern_index,
     as_probability,
@@ -19,20 +19,21 @@ from .._checks import (
     check_count,
     check_finite,
     check_shape,
+    key_first,
     refuse,
 )
-from ..dynamics import check_reaches_steady, steadystate
+from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.observables import overlaps
 from ..mean_field.state import MeanFieldState, corrupted_pattern, random_state, tilted_pattern
-from .cue_outcome import RetrievalEnds, name_end, overlap_reach
+from .cue_outcome import CueOutcomes, name_outcome, overlap_reach
 
 BATCH = 16  # cues of one compiled batch, whatever the chunk: so its size changes no bit of a result
 
 
 def retrieval_probability(
-    model: DickeModel,
     key: PRNGKeyArray,
+    model: DickeModel,
     pattern: int = 0,
     *,
     cue: str | Callable[[PRNGKeyArray, DickeModel, Array], MeanFieldState] = "tilt",
@@ -42,7 +43,7 @@ def retrieval_probability(
     tol: float | None = None,
     chunk: int = 64,
     progress: Callable[[int, int], None] | None = None,
-) -> RetrievalEnds:
+) -> CueOutcomes:
     """The chance that a cue of pattern nu ends at pattern nu, from runs of `steadystate`.
 
     With r_mu = |average of xi_mu| / sum_k w_k |G[mu, k]| |m_k|, the share of what the spins' lengths at the end allow:
@@ -60,8 +61,8 @@ def retrieval_probability(
 
     **Main arguments**
 
-    - `model`: a `DickeModel` with constant rates and kappa > 0.
     - `key`: cue i is made with `jax.random.fold_in(key, i)`, so that a longer study begins with a shorter one's cues.
+    - `model`: a `DickeModel` with constant rates and kappa > 0.
     - `pattern`: nu, from 0.
 
     **Other arguments**
@@ -75,17 +76,18 @@ def retrieval_probability(
     - `chunk`: how many cues run between two calls of `progress`, a multiple of 16. It changes no bit of the results.
     - `progress`: called with the numbers of finished cues and of all cues.
 
-    **Returns** a `RetrievalEnds`: `.probability`, `.interval()`, `.counts()`, and all ends.
+    **Returns** a `CueOutcomes`: `.probability`, `.interval()`, `.counts()`, and all ends.
 
     Retrieval and its basins: paper, Eq. 12 and Fig. 3; that a state which exists need not attract is not in the paper.
     """
+    key, model = key_first(key, model, "retrieval_probability")
     check_model(model)
     check_reaches_steady(model)
     nu = as_pattern_index(pattern, model.num_modes)
-    draw = StoredCues(model, cue, as_strength(cue, strength))
     if max_time is None:
-        max_time = 1000 / float(jnp.min(model.kappa))
-    return run_cues(draw, key, nu, num_samples, max_time, tol, chunk, progress)
+        max_time = 1000 / float(np.min(np.asarray(model.kappa)))
+    states = draw_cues(StoredCues(model, cue, as_strength(cue, strength)), key, nu, num_samples)
+    return run_cues(model, states, nu, max_time, tol, chunk, progress)
 
 
 CUES: dict[str, tuple[Callable[..., MeanFieldState], float | None]] = {
@@ -123,51 +125,54 @@ class StoredCues(eqx.Module):
     cue: Any
     strength: Float[Array, ""] | None
 
-    def __call__(self, key: PRNGKeyArray, pattern: Int[Array, ""]) -> tuple[DickeModel, MeanFieldState]:
+    def __call__(self, key: PRNGKeyArray, pattern: Int[Array, ""]) -> MeanFieldState:
         make = CUES[self.cue][0] if isinstance(self.cue, str) else self.cue
-        return self.model, make(key, self.model, pattern, *(() if self.strength is None else (self.strength,)))
+        return make(key, self.model, pattern, *(() if self.strength is None else (self.strength,)))
+
+
+def draw_cues(draw: Callable[[PRNGKeyArray, Array], Any], key: PRNGKeyArray, pattern: Array, num_samples: int) -> Any:
+    """What `draw` makes of the keys `fold_in(key, i)`, as one batch."""
+    check_count("num_samples", num_samples)
+    return _draw(draw, key, pattern, num_samples)
+
+
+@eqx.filter_jit
+def _draw(draw: Any, key: PRNGKeyArray, pattern: Array, num_samples: int) -> Any:
+    return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), pattern))(jnp.arange(num_samples))
 
 
 def run_cues(
-    draw: Callable[[PRNGKeyArray, Array], tuple[DickeModel, MeanFieldState]],
-    key: PRNGKeyArray,
+    model: DickeModel,
+    states: MeanFieldState,
     pattern: Int[Array, ""],
-    num_samples: int,
     max_time: float,
     tol: float | None,
     chunk: int,
     progress: Callable[[int, int], None] | None,
-) -> RetrievalEnds:
-    """Integrate and name the ends of cues that `draw` makes from keys, each with a model of its own if need be."""
-    check_count("num_samples", num_samples)
+) -> CueOutcomes:
+    """Integrate cues and name their outcomes. The model may be a batch as well, one for each cue."""
     if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool) or chunk < BATCH or chunk % BATCH:
         refuse("chunk", f"a positive multiple of {BATCH}", repr(chunk))
-    chunk = min(chunk, BATCH * math.ceil(num_samples / BATCH))
-    end_time = as_float(max_time)
-    check_all("max_time", end_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
-    chunks = []
-    if progress is not None:
-        progress(0, num_samples)
-    for start in range(0, num_samples, chunk):
-        indices = jnp.arange(start, start + chunk)  # the last chunk is filled with cues that are thrown away
-        chunks.append(jax.block_until_ready(_run_chunk(draw, key, indices, pattern, end_time, tol)))
-        if progress is not None:
-            progress(min(start + chunk, num_samples), num_samples)
-    return RetrievalEnds(pattern, *jax.tree.map(lambda *parts: jnp.concatenate(parts)[:num_samples], *chunks))
+    check_all("max_time", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
+    options = {"max_time": as_array(max_time, model.dtype), "tol": tol or (1e-6 if model.dtype == np.float64 else 1e-4)}
+    runs = solve_ensemble(model, states, save=_kept, chunk=chunk, progress=progress, **options)
+    return CueOutcomes(pattern, *_named(model, pattern, runs.status, runs.reduced))
+
+
+def _kept(end: SteadyState) -> tuple[Array, ...]:
+    return end.overlaps, end.fluctuations, end.state.m, end.time
 
 
 @eqx.filter_jit
-def _run_chunk(
-    draw: Any, key: PRNGKeyArray, indices: Int[Array, " S"], pattern: Array, max_time: Any, tol: float | None
-) -> tuple[Any, ...]:
-    """All fields of `RetrievalEnds` but the first."""
+def _named(model: DickeModel, pattern: Array, status: Any, ends: tuple[Array, ...]) -> tuple[Any, ...]:
+    """All fields of `CueOutcomes` but the first."""
 
-    def run(index: Array) -> tuple[Any, ...]:
-        model, state = draw(jax.random.fold_in(key, index), pattern)
-        finest = (1e-6 if model.dtype == jnp.float64 else 1e-4) if tol is None else tol
-        end = steadystate(model, state, max_time=max_time, tol=finest)
-        reach, last = overlap_reach(model, end.state.m), overlaps(model, end.state.m)
-        named = name_end(pattern, end.status, end.overlaps, end.fluctuations, last, reach)
-        return *named, end.overlaps, end.fluctuations, reach, end.status, end.time
+    def name(model: DickeModel, status: Any, end: tuple[Array, ...]) -> tuple[Any, ...]:
+        average, fluctuation, m, time = end
+        reach = overlap_reach(model, m)
+        named = name_outcome(pattern, status, average, fluctuation, overlaps(model, m), reach)
+        return *named, average, fluctuation, reach, status, time
 
-    return jax.lax.map(run, indices, batch_size=BATCH)
+    arrays, rest = eqx.partition(model, eqx.is_array)
+    of_cue = 0 if model.spins.weights.ndim > 1 else None
+    return jax.vmap(lambda a, *row: name(eqx.combine(a, rest), *row), in_axes=(of_cue, 0, 0))(arrays, status, ends)

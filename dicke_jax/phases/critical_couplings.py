@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._checks import as_pattern_index, check_choice, refuse
-from .._implicit import implicit
+from .._implicit import implicit, smallest_solution
 from .._typing import ArrayLike, SubsetReals
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.stationary_equations import state_of_overlaps
@@ -18,7 +18,7 @@ from .eigenvalues import largest_eigenvalue, one_sign
 from .normal_state import normal_threshold
 from .retrieval_branch import (
     RetrievalBranch,
-    as_function,
+    branch_equations,
     coupling_at,
     follow_branch,
     orientation,
@@ -132,10 +132,11 @@ def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: Float[Array,
         s, u = _bisect(branch, last, last + 1, stable, fixed, nu)
 
     within = (last < branch.number - 1) & ~none
-    event = _margin_along if kind == "stability" else _slope_along
-    s = jnp.where(within, implicit(event, s[None], (model, lengths, u, nu), within)[0], s)
+    event = _where_it_grows if kind == "stability" else _where_it_turns
     lost = (last >= branch.number - 1) & ~branch.complete
-    value = coupling_at(as_function(u, model, nu, lengths, s))
+    # where another branch crosses, the equations are singular in the direction of that one, in which nothing changes
+    args, valid = (model, lengths, nu, within, s), jnp.all(jnp.isfinite(u))
+    value = coupling_at(implicit(event, jnp.append(u, s), args, valid, smallest_solution)[:-1])
     return jnp.where(none, jnp.inf, jnp.where(lost, jnp.nan, value))
 
 
@@ -194,16 +195,20 @@ def _bisect(
     return s, u
 
 
-def _margin_along(s: Float[Array, " 1"], args: tuple[DickeModel, SubsetReals, Array, Array]) -> Float[Array, " 1"]:
-    """The margin of the branch through a point u, by log a."""
-    model, lengths, u, nu = args
-    return margin(model, lengths, as_function(u, model, nu, lengths, s[0]), s[0])[None]
+def _where_it_grows(x: Float[Array, " size"], args: tuple[Any, ...]) -> Float[Array, " size"]:
+    """What vanishes at the point of the branch whose margin does; or, not `within` the branch, at its end."""
+    model, lengths, nu, within, end = args
+    u, s = x[:-1], x[-1]
+    condition = jnp.where(within, margin(model, lengths, u, s), s - end)
+    return jnp.append(branch_equations(u, model, nu, lengths, s), condition)
 
 
-def _slope_along(s: Float[Array, " 1"], args: tuple[DickeModel, SubsetReals, Array, Array]) -> Float[Array, " 1"]:
-    """The slope of the coupling on the branch through a point u, by log a."""
-    model, lengths, u, nu = args
-    return tangent(as_function(u, model, nu, lengths, s[0]), model, nu, lengths, s[0])[-1:]
+def _where_it_turns(x: Float[Array, " size"], args: tuple[Any, ...]) -> Float[Array, " size"]:
+    """What vanishes at the point of the branch where g0 turns back; or, not `within` the branch, at its end."""
+    model, lengths, nu, within, end = args
+    u, s = x[:-1], x[-1]
+    condition = jnp.where(within, tangent(u, model, nu, lengths, s)[-1] / u[-1], s - end)
+    return jnp.append(branch_equations(u, model, nu, lengths, s), condition)
 
 
 def margin(model: DickeModel, lengths: SubsetReals, u: Float[Array, " U"], s: Array) -> Float[Array, ""]:

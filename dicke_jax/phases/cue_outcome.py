@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._checks import known, refuse
+from .._status import Status
+from .._summary import summary
 from .._typing import ModeReals, SpinVectors
 from ..couplings import HypercubeCouplings
-from ..dynamics import SteadyStatus
 from ..mean_field.model import DickeModel
 from ..mean_field.observables import spin_lengths
 
@@ -22,7 +23,7 @@ STEADY = 0.25  # share of the largest overlap up to which fluctuations in time l
 GROWTH = 5.0  # fluctuations that the last overlap lies from its average where a small deviation still grows
 
 
-class CueEnd(eqx.Enumeration):
+class CueOutcome(eqx.Enumeration):
     """Where a cue ended."""
 
     retrieved = "retrieved: the cue's pattern"
@@ -35,7 +36,7 @@ class CueEnd(eqx.Enumeration):
     failed = "failed: the integration broke down or met numbers that are not finite"
 
 
-ENDS = (
+OUTCOMES = (
     "retrieved",
     "retrieved_negative",
     "other_pattern",
@@ -47,34 +48,40 @@ ENDS = (
 )  # the codes 0 to 7 in stored results
 
 
-class RetrievalEnds(eqx.Module):
+class CueOutcomes(eqx.Module):
     """Where S cues of a pattern ended.
 
     - `pattern`: the cues' pattern, from 0.
-    - `end`: (S,), a `CueEnd`, to compare with its members: `ends.end == CueEnd.mixture`; `codes` has it as numbers.
+    - `outcome`: (S,), a `CueOutcome`, to compare with its members: `x.outcome == CueOutcome.mixture`. As numbers:
+      `codes`.
     - `leading`, `sign`: (S,), the pattern of the largest overlap, from 0, and that overlap's sign.
     - `involved`: (S, M), the patterns that make up the end: one, or several of a mixture, or none.
     - `overlaps`, `fluctuations`: (S, M), averages of xi_mu and their standard deviations in time, as in `SteadyState`.
     - `reach`: (S, M), sum_k w_k |G[mu, k]| |m_k|, which no overlap exceeds.
-    - `status`: (S,), the `SteadyStatus` of each run.
+    - `status`: (S,), the `Status` of each run of `steadystate`. A run that oscillates can have an outcome.
     - `time`: (S,), when each run ended.
     """
 
     pattern: Int[Array, ""]
-    end: CueEnd
+    outcome: CueOutcome
     leading: Int[Array, " S"]
     sign: Int[Array, " S"]
     involved: Bool[Array, "S M"]
     overlaps: Float[Array, "S M"]
     fluctuations: Float[Array, "S M"]
     reach: Float[Array, "S M"]
-    status: SteadyStatus
+    status: Status
     time: Float[Array, " S"]
 
     @property
     def retrieved(self) -> Array:
         """(S,), whether the pattern was retrieved, with either global sign."""
-        return jnp.asarray((self.end == CueEnd.retrieved) | (self.end == CueEnd.retrieved_negative))
+        return jnp.asarray((self.outcome == CueOutcome.retrieved) | (self.outcome == CueOutcome.retrieved_negative))
+
+    @property
+    def successful(self) -> Array:
+        """(S,), whether the run showed where its cue ends: it neither failed nor was too short."""
+        return jnp.asarray((self.outcome != CueOutcome.failed) & (self.outcome != CueOutcome.not_converged))
 
     @property
     def probability(self) -> float:
@@ -87,38 +94,39 @@ class RetrievalEnds(eqx.Module):
 
     @property
     def codes(self) -> Int[np.ndarray, " S"]:
-        """The ends as positions in `ENDS`."""
-        return np.argmax([np.asarray(self.end == getattr(CueEnd, name)) for name in ENDS], axis=0).astype(np.int8)
+        """The ends as positions in `OUTCOMES`."""
+        return np.argmax([np.asarray(self.outcome == getattr(CueOutcome, name)) for name in OUTCOMES], axis=0).astype(
+            np.int8
+        )
 
     def counts(self) -> dict[str, int]:
-        """How many cues ended in each way, by the names of `CueEnd`."""
+        """How many cues ended in each way, by the names of `CueOutcome`."""
         codes = self.codes
-        return {name: int(np.sum(codes == code)) for code, name in enumerate(ENDS)}
+        return {name: int(np.sum(codes == code)) for code, name in enumerate(OUTCOMES)}
 
     def __repr__(self) -> str:
         if not known(self.time):
             return eqx.tree_pformat(self)
         samples, modes = self.overlaps.shape
         low, high = self.interval()
-        rows = [f"RetrievalEnds: pattern {int(self.pattern) + 1} of {modes}, {samples} cues, {self.overlaps.dtype}"]
-        rows.append(f"  probability         {self.probability:.3f}, 95 % interval {low:.3f} to {high:.3f}")
-        for name, count in self.counts().items():
-            if count:
-                rows.append(f"  {name:18}  {count}{self._names(name)}")
-        return "\n".join(rows)
+        rows = [("probability", f"{self.probability:.3f}, 95 % interval {low:.3f} to {high:.3f}")]
+        rows += [(name, f"{count}{self._names(name)}") for name, count in self.counts().items() if count]
+        return summary(
+            f"CueOutcomes: pattern {int(self.pattern) + 1} of {modes}, {samples} cues, {self.time.dtype}", rows
+        )
 
     def _names(self, name: str, most: int = 6) -> str:
         """Which patterns the cues went to that did not find their own, the most frequent first."""
-        here = np.flatnonzero(self.codes == ENDS.index(name))
+        here = np.flatnonzero(self.codes == OUTCOMES.index(name))
         if name == "other_pattern":
             sign = np.where(np.asarray(self.sign) < 0, "-", "")
-            told = Counter(f"{sign[i]}{int(self.leading[i]) + 1}" for i in here)
+            goals = Counter(f"{sign[i]}{int(self.leading[i]) + 1}" for i in here)
         elif name == "mixture":
-            told = Counter("+".join(str(nu + 1) for nu in np.flatnonzero(self.involved[i])) for i in here)
+            goals = Counter("+".join(str(nu + 1) for nu in np.flatnonzero(self.involved[i])) for i in here)
         else:
             return ""
-        each = [f"{count} to {patterns}" for patterns, count in told.most_common(most)]
-        return ": " + ", ".join(each) + (", ..." if len(told) > most else "")
+        frequent = [f"{count} to {patterns}" for patterns, count in goals.most_common(most)]
+        return ": " + ", ".join(frequent) + (", ..." if len(goals) > most else "")
 
 
 def overlap_reach(model: DickeModel, m: SpinVectors) -> ModeReals:
@@ -129,14 +137,14 @@ def overlap_reach(model: DickeModel, m: SpinVectors) -> ModeReals:
     return jnp.matmul(jnp.abs(model.spins.couplings).astype(m.dtype), lengths, precision="highest")
 
 
-def name_end(
+def name_outcome(
     pattern: Int[Array, ""],
-    status: SteadyStatus,
+    status: Status,
     average: ModeReals,
     fluctuation: ModeReals,
     last: ModeReals,
     reach: ModeReals,
-) -> tuple[CueEnd, Int[Array, ""], Int[Array, ""], Bool[Array, " M"]]:
+) -> tuple[CueOutcome, Int[Array, ""], Int[Array, ""], Bool[Array, " M"]]:
     """The end of one run, the pattern that leads and its sign, and which patterns are involved."""
     possible = jnp.where(reach > 0, reach, 1.0)
     share, trembling = jnp.abs(average) / possible, fluctuation / possible
@@ -146,18 +154,19 @@ def name_end(
     round_off = jnp.sqrt(jnp.finfo(average.dtype).eps)
     growing = jnp.any(jnp.abs(last - average) > GROWTH * fluctuation + round_off)
 
-    end = CueEnd.where(average[leading] > 0, CueEnd.retrieved, CueEnd.retrieved_negative)
-    end = CueEnd.where(leading == pattern, end, CueEnd.other_pattern)
-    end = CueEnd.where(jnp.sum(involved) > 1, CueEnd.mixture, end)
-    named = CueEnd.where(top < FINITE, CueEnd.forgotten, end)
-    moving = growing | (~steady & (status == SteadyStatus.not_converged))
-    end = CueEnd.where(steady, named, CueEnd.oscillating)
-    end = CueEnd.where(moving, CueEnd.not_converged, end)
-    end = CueEnd.where(status == SteadyStatus.converged, named, end)
-    end = CueEnd.where(status == SteadyStatus.failed, CueEnd.failed, end)
-    unnamed = (end == CueEnd.oscillating) | (end == CueEnd.not_converged) | (end == CueEnd.failed)
+    outcome = CueOutcome.where(average[leading] > 0, CueOutcome.retrieved, CueOutcome.retrieved_negative)
+    outcome = CueOutcome.where(leading == pattern, outcome, CueOutcome.other_pattern)
+    outcome = CueOutcome.where(jnp.sum(involved) > 1, CueOutcome.mixture, outcome)
+    named = CueOutcome.where(top < FINITE, CueOutcome.forgotten, outcome)
+    moving = growing | (~steady & (status == Status.not_converged))
+    outcome = CueOutcome.where(steady, named, CueOutcome.oscillating)
+    outcome = CueOutcome.where(moving, CueOutcome.not_converged, outcome)
+    outcome = CueOutcome.where(status == Status.successful, named, outcome)
+    outcome = CueOutcome.where(status == Status.failed, CueOutcome.failed, outcome)
+    nameless = CueOutcome.oscillating, CueOutcome.not_converged, CueOutcome.failed
+    unnamed = jnp.any(jnp.array([outcome == other for other in nameless]))
     sign = jnp.where(average[leading] < 0, -1, 1)
-    return end, leading, sign, involved & ~unnamed
+    return outcome, leading, sign, involved & ~unnamed
 
 
 def wilson_interval(successes: int, samples: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -21,7 +21,7 @@ def largest_eigenvalue(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
     return implicit(_eigenpair, jnp.append(vectors[:, -1], values[-1]), matrix, simple)[-1]
 
 
-def _eigenpair(pair: Float[Array, " n+1"], matrix: Float[Array, "n n"]) -> Float[Array, " n+1"]:
+def _eigenpair(pair: Float[Array, " size"], matrix: Float[Array, "n n"]) -> Float[Array, " size"]:
     """What vanishes for an eigenvector of length 1 and its eigenvalue."""
     vector, value = pair[:-1], pair[-1]
     return jnp.append(jnp.matmul(matrix, vector, precision="highest") - value * vector, jnp.sum(vector**2) - 1)

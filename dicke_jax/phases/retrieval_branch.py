@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._implicit import implicit, smallest_solution
 from .._typing import ModeReals, SubsetReals
 from ..mean_field.model import DickeModel
 from ..mean_field.stationary_equations import field_per_overlap, stationary_spins
@@ -90,8 +89,8 @@ def refine(
 
     def improve(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         u, _, count = carry
-        matrix = jax.jacfwd(_residual)(u, model, pattern, lengths, s)
-        shift = jnp.linalg.solve(matrix, _residual(u, model, pattern, lengths, s))
+        matrix = jax.jacfwd(branch_equations)(u, model, pattern, lengths, s)
+        shift = jnp.linalg.solve(matrix, branch_equations(u, model, pattern, lengths, s))
         return u - shift, jnp.maximum(jnp.max(jnp.abs(shift[:-1])), jnp.abs(shift[-1] / u[-1])), count + 1
 
     def unfinished(carry: tuple[Array, Array, Array]) -> Array:
@@ -102,28 +101,16 @@ def refine(
     return u, (size <= tol) & (u[-1] > 0)
 
 
-def as_function(u: Array, model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals, s: Array) -> Array:
-    """A known point as a function of the model, the spin lengths and log a.
-
-    Where another branch crosses, the equations are singular in the direction of that one, in which nothing changes.
-    """
-    return implicit(_at_rest, u, (model, pattern, lengths, s), jnp.all(jnp.isfinite(u)), smallest_solution)
-
-
-def _at_rest(u: Array, args: tuple[DickeModel, Array, SubsetReals, Array]) -> Array:
-    return _residual(u, *args)
-
-
 def tangent(u: Array, model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals, s: Array) -> Array:
     """Du / ds. Its last entry, dlambda / ds, vanishes where g0 turns back."""
-    matrix = jax.jacfwd(_residual)(u, model, pattern, lengths, s)
-    _, change = jax.jvp(lambda s: _residual(u, model, pattern, lengths, s), (s,), (jnp.ones_like(s),))
+    matrix = jax.jacfwd(branch_equations)(u, model, pattern, lengths, s)
+    _, change = jax.jvp(lambda s: branch_equations(u, model, pattern, lengths, s), (s,), (jnp.ones_like(s),))
     return -jnp.linalg.solve(matrix, change)
 
 
 def orientation(u: Array, model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals, s: Array) -> Array:
     """A sign that changes along the branch only where another one crosses it."""
-    return jnp.linalg.slogdet(jax.jacfwd(_residual)(u, model, pattern, lengths, s))[0]
+    return jnp.linalg.slogdet(jax.jacfwd(branch_equations)(u, model, pattern, lengths, s))[0]
 
 
 def response(model: DickeModel) -> ModeReals:
@@ -141,7 +128,8 @@ def coupling_at(u: Float[Array, " U"]) -> Float[Array, ""]:
     return jax.lax.rsqrt(u[-1])
 
 
-def _residual(u: Array, model: DickeModel, pattern: Array, lengths: SubsetReals, s: Array) -> Array:
+def branch_equations(u: Array, model: DickeModel, pattern: Array, lengths: SubsetReals, s: Array) -> Array:
+    """What vanishes at the points u of the branch."""
     direction, inverse, a = u[:-1], u[-1], jnp.exp(s)
     chi = response(model)
     of_pattern = jnp.arange(direction.size) == pattern

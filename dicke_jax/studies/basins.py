@@ -18,9 +18,9 @@ from ..dynamics import check_reaches_steady
 from ..mean_field.dissipation import LocalDissipation
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.state import MeanFieldState
-from ..phases import RetrievalEnds, retrieval_probability
-from ..phases.basins import StoredCues, as_strength, run_cues
-from ..phases.cue_outcome import ENDS
+from ..phases import CueOutcomes, retrieval_probability
+from ..phases.basins import StoredCues, as_strength, draw_cues, run_cues
+from ..phases.cue_outcome import OUTCOMES
 from .results import provenance
 
 
@@ -69,8 +69,8 @@ def retrieval_basins(
         at_coupling = make(float(g))
         for quality in strengths:
             ends = retrieval_probability(
-                at_coupling,
                 key,
+                at_coupling,
                 pattern,
                 cue=cue,
                 strength=float(quality),
@@ -84,7 +84,7 @@ def retrieval_basins(
             done += num_samples
     shape = (couplings.size, strengths.size)
 
-    def gather(values: Callable[[RetrievalEnds], Any]) -> np.ndarray:
+    def gather(values: Callable[[CueOutcomes], Any]) -> np.ndarray:
         rows = np.stack([np.asarray(values(ends)) for ends in grid])
         return rows.reshape(shape + rows.shape[1:])
 
@@ -98,7 +98,7 @@ def retrieval_basins(
         coords={
             "g0": ("g0", couplings, {"long_name": "coupling strength", "units": "unit of the rates"}),
             "strength": ("strength", strengths, {"long_name": what}),
-            "end": list(ENDS),
+            "end": list(OUTCOMES),
             "pattern": np.arange(first.num_modes),
         },
         attrs={
@@ -158,15 +158,17 @@ def retrieval_load(
     for model in models:
         check_reaches_steady(model)
     limit = 1000 / float(jnp.min(models[0].kappa)) if max_time is None else max_time
+    first = jnp.asarray(0)
     total, done, runs = len(models) * num_samples, 0, []
     for model in models:
         draw = _RandomPatterns(num_spins, model.num_modes, model.rates, dissipation, cue, quality)
         folded, counted = jax.random.fold_in(key, model.num_modes), _shifted(progress, done, total)
-        runs.append(run_cues(draw, folded, jnp.asarray(0), num_samples, limit, tol, chunk, counted))
+        cues = draw_cues(draw, folded, first, num_samples)
+        runs.append(run_cues(*cues, first, limit, tol, chunk, counted))
         done += num_samples
     numbers = np.array([model.num_modes for model in models])
 
-    def gather(values: Callable[[RetrievalEnds], Any]) -> np.ndarray:
+    def gather(values: Callable[[CueOutcomes], Any]) -> np.ndarray:
         return np.stack([np.asarray(values(ends)) for ends in runs])
 
     return xr.Dataset(
@@ -177,7 +179,7 @@ def retrieval_load(
         coords={
             "num_patterns": ("num_patterns", numbers, {"long_name": "stored patterns M"}),
             "load": ("num_patterns", numbers / num_spins, {"long_name": "load M / N_sp"}),
-            "end": list(ENDS),
+            "end": list(OUTCOMES),
         },
         attrs={
             "title": "Retrieval against load",
@@ -203,7 +205,7 @@ class _RandomPatterns(eqx.Module):
     def __call__(self, key: PRNGKeyArray, pattern: Int[Array, ""]) -> tuple[DickeModel, MeanFieldState]:
         patterns, cue = jax.random.split(key)
         model = _example(patterns, self.num_patterns, self.num_spins, self.rates, self.dissipation)
-        return StoredCues(model, self.cue, self.strength)(cue, pattern)
+        return model, StoredCues(model, self.cue, self.strength)(cue, pattern)
 
 
 def _example(
@@ -221,10 +223,10 @@ def _grid(name: str, values: ArrayLike) -> np.ndarray:
     return grid
 
 
-def _shares(dims: tuple[str, ...], gather: Callable[[Callable[[RetrievalEnds], Any]], np.ndarray]) -> dict[str, Any]:
+def _shares(dims: tuple[str, ...], gather: Callable[[Callable[[CueOutcomes], Any]], np.ndarray]) -> dict[str, Any]:
     """What both studies say of each point: counts, the probability and its interval, the end of every sample."""
     interval = gather(lambda ends: ends.interval())
-    codes = {"flag_values": np.arange(len(ENDS), dtype=np.int8), "flag_meanings": " ".join(ENDS)}
+    codes = {"flag_values": np.arange(len(OUTCOMES), dtype=np.int8), "flag_meanings": " ".join(OUTCOMES)}
     return {
         "counts": ((*dims, "end"), gather(lambda ends: list(ends.counts().values())), {"long_name": "cues"}),
         "probability": (dims, gather(lambda ends: ends.probability), {"long_name": "retrieved, with either sign"}),

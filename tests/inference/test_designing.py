@@ -56,7 +56,7 @@ def test_the_widest_basin_by_the_proxy_is_wider_for_new_cues_followed_to_the_end
     )
     assert found.objective > found.history[0] + 0.1
     before, after = (
-        dj.retrieval_probability(m, jax.random.key(7), 1, strength=angle, num_samples=128).probability
+        dj.retrieval_probability(jax.random.key(7), m, 1, strength=angle, num_samples=128).probability
         for m in (model, found.model)
     )
     assert before < 0.6 and after > 0.95

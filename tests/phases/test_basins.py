@@ -13,7 +13,8 @@ from scipy.integrate import solve_ivp
 from scipy.stats import binomtest
 
 import dicke_jax as dj
-from dicke_jax.phases.cue_outcome import ENDS, name_end, wilson_interval
+from dicke_jax._status import Status
+from dicke_jax.phases.cue_outcome import OUTCOMES, name_outcome, wilson_interval
 
 KEY = jax.random.key(11)
 WEAK_DECAY = dj.LocalDissipation([("decay_x", 0.1)])
@@ -55,7 +56,7 @@ def competing():
     assert g[3] < g0 < g[3] * np.sqrt(g[3] / g[0])
     told = []
     ends = dj.retrieval_probability(
-        paper(g0), KEY, 3, strength=0.1, num_samples=40, max_time=400.0, chunk=16, progress=lambda *n: told.append(n)
+        KEY, paper(g0), 3, strength=0.1, num_samples=40, max_time=400.0, chunk=16, progress=lambda *n: told.append(n)
     )
     assert told == [(0, 40), (16, 40), (32, 40), (40, 40)]
     return g0, ends
@@ -73,10 +74,10 @@ def test_a_pattern_that_exists_but_does_not_attract_loses_its_cues_to_others(com
 
 def test_no_bit_depends_on_the_chunk_and_a_longer_study_begins_with_a_shorter_one(competing):
     g0, ends = competing
-    again = dj.retrieval_probability(paper(g0), KEY, 3, strength=0.1, num_samples=35, max_time=400.0, chunk=32)
+    again = dj.retrieval_probability(KEY, paper(g0), 3, strength=0.1, num_samples=35, max_time=400.0, chunk=32)
     for name in ("overlaps", "fluctuations", "leading", "time", "codes"):
         np.testing.assert_array_equal(getattr(again, name), np.asarray(getattr(ends, name))[:35], strict=True)
-    other = dj.retrieval_probability(paper(g0), jax.random.key(12), 3, strength=0.1, **(QUICK | {"max_time": 400.0}))
+    other = dj.retrieval_probability(jax.random.key(12), paper(g0), 3, strength=0.1, **(QUICK | {"max_time": 400.0}))
     assert not np.array_equal(other.overlaps, ends.overlaps[:16])
 
 
@@ -90,7 +91,7 @@ def test_a_sample_run_again_by_hand_ends_the_same(competing):
 
 
 def test_far_above_the_stability_threshold_small_tilts_are_all_retrieved():
-    ends = dj.retrieval_probability(paper(3.0), KEY, 0, strength=0.2, **QUICK)
+    ends = dj.retrieval_probability(KEY, paper(3.0), 0, strength=0.2, **QUICK)
     assert found(ends) == {"retrieved": 16} and ends.probability == 1.0
     assert (np.asarray(ends.fluctuations) > 1e-3).any()  # waves that no mode sees, which do not hide the pattern
 
@@ -98,13 +99,13 @@ def test_far_above_the_stability_threshold_small_tilts_are_all_retrieved():
 def test_below_all_thresholds_everything_is_forgotten():
     model = dataclasses.replace(paper(0.5, num_patterns=2), dissipation=WEAK_DECAY)
     assert float(model.g0) < min(threshold(0.5 * (np.arange(2) + 3), nu) for nu in range(2))
-    ends = dj.retrieval_probability(model, KEY, 1, **(QUICK | {"max_time": 1000.0}))
+    ends = dj.retrieval_probability(KEY, model, 1, **(QUICK | {"max_time": 1000.0}))
     assert found(ends) == {"forgotten": 16} and not np.asarray(ends.involved).any()
-    assert (np.asarray(ends.status == dj.SteadyStatus.converged)).all()
+    assert (np.asarray(ends.status == Status.successful)).all()
 
 
 def test_mixed_signs_of_the_mode_frequencies_oscillate():
-    ends = dj.retrieval_probability(paper(0.5, omega_mode=np.array([1.5, -2.0, 2.5, -3.0])), KEY, **QUICK)
+    ends = dj.retrieval_probability(KEY, paper(0.5, omega_mode=np.array([1.5, -2.0, 2.5, -3.0])), **QUICK)
     assert found(ends) == {"oscillating": 16}
 
 
@@ -115,31 +116,31 @@ def test_a_cue_of_one_s_own_and_one_that_is_not_finite():
         m = jnp.where(number < 0.5, jnp.nan, -state.m * jnp.array([[-1.0], [1.0], [1.0]]))
         return dj.MeanFieldState(m, state.alpha)
 
-    ends = dj.retrieval_probability(paper(3.0, num_patterns=2), KEY, 1, cue=negative, **QUICK)
+    ends = dj.retrieval_probability(KEY, paper(3.0, num_patterns=2), 1, cue=negative, **QUICK)
     broken = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(KEY, i)))(jnp.arange(16)) < 0.5
     assert 0 < broken.sum() < 16
-    np.testing.assert_array_equal(ends.end == dj.CueEnd.failed, broken)
-    np.testing.assert_array_equal(ends.end == dj.CueEnd.retrieved_negative, ~broken)
+    np.testing.assert_array_equal(ends.outcome == dj.CueOutcome.failed, broken)
+    np.testing.assert_array_equal(ends.outcome == dj.CueOutcome.retrieved_negative, ~broken)
     assert ends.probability == float(np.mean(~np.asarray(broken)))
 
 
 @pytest.mark.parametrize("flip", [0.0, 0.4])
 def test_flips_are_measured_against_what_they_leave_possible(flip):
     """With 40 % flips |xi| cannot exceed 0.2, and that is a whole retrieval."""
-    ends = dj.retrieval_probability(paper(3.0, num_patterns=2), KEY, 1, cue="flip", strength=flip, **QUICK)
+    ends = dj.retrieval_probability(KEY, paper(3.0, num_patterns=2), 1, cue="flip", strength=flip, **QUICK)
     np.testing.assert_allclose(ends.reach, 1 - 2 * flip, atol=1e-9)
     assert ends.probability == 1.0 and float(np.abs(ends.overlaps[:, 1]).max()) <= 1 - 2 * flip + 1e-9
 
 
-STATUS = dj.SteadyStatus
+STATUS = Status
 TABLE = {  # averages of three overlaps, fluctuation of the second, last value of the second, status, end, involved
     "pattern": ([0.02, 0.9, -0.1], 0.05, 0.9, STATUS.oscillating, "retrieved", [1]),
     "its negative": ([0.02, -0.9, -0.1], 0.05, -0.9, STATUS.not_converged, "retrieved_negative", [1]),
-    "close to threshold": ([0.0, 0.12, 0.0], 0.0, 0.12, STATUS.converged, "retrieved", [1]),
+    "close to threshold": ([0.0, 0.12, 0.0], 0.0, 0.12, STATUS.successful, "retrieved", [1]),
     "another": ([0.8, 0.2, 0.0], 0.05, 0.2, STATUS.oscillating, "other_pattern", [0]),
-    "two": ([-0.5, 0.5, 0.1], 0.01, 0.5, STATUS.converged, "mixture", [0, 1]),
+    "two": ([-0.5, 0.5, 0.1], 0.01, 0.5, STATUS.successful, "mixture", [0, 1]),
     "three": ([0.4, -0.5, 0.3], 0.01, -0.5, STATUS.oscillating, "mixture", [0, 1, 2]),
-    "a small one is no part": ([0.0, 0.15, 0.09], 0.0, 0.15, STATUS.converged, "retrieved", [1]),
+    "a small one is no part": ([0.0, 0.15, 0.09], 0.0, 0.15, STATUS.successful, "retrieved", [1]),
     "none": ([0.09, 0.0, -0.05], 0.0, 0.0, STATUS.oscillating, "forgotten", []),
     "around zero": ([0.0, 0.0, 0.0], 0.3, 0.4, STATUS.oscillating, "oscillating", []),
     "around a pattern": ([0.0, 0.8, 0.0], 0.3, 0.4, STATUS.oscillating, "oscillating", []),
@@ -154,7 +155,7 @@ TABLE = {  # averages of three overlaps, fluctuation of the second, last value o
 def test_ends_are_named_by_shares_of_what_is_possible(case, scale):
     average, fluctuation, last, status, name, involved = TABLE[case]
     average = np.array(average)
-    end, leading, _, mask = name_end(
+    end, leading, _, mask = name_outcome(
         jnp.asarray(1),
         status,
         jnp.asarray(scale * average),
@@ -162,7 +163,7 @@ def test_ends_are_named_by_shares_of_what_is_possible(case, scale):
         jnp.asarray(scale * np.where(np.arange(3) == 1, last, average)),
         jnp.full(3, scale),
     )
-    assert end == getattr(dj.CueEnd, name)
+    assert end == getattr(dj.CueOutcome, name)
     np.testing.assert_array_equal(np.flatnonzero(mask), involved)
     if involved:
         assert int(leading) == np.argmax(np.abs(average))
@@ -170,7 +171,7 @@ def test_ends_are_named_by_shares_of_what_is_possible(case, scale):
 
 def test_spins_without_any_length_are_forgotten():
     zero = jnp.zeros(2)
-    assert name_end(jnp.asarray(0), STATUS.converged, zero, zero, zero, zero)[0] == dj.CueEnd.forgotten
+    assert name_outcome(jnp.asarray(0), STATUS.successful, zero, zero, zero, zero)[0] == dj.CueOutcome.forgotten
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
@@ -194,11 +195,11 @@ def study():
 
 
 def test_study_holds_the_single_probabilities(study, tmp_path):
-    assert study.counts.dims == ("g0", "strength", "end") and list(study.end.values) == list(ENDS)
+    assert study.counts.dims == ("g0", "strength", "end") and list(study.end.values) == list(OUTCOMES)
     assert (study.counts.sum("end") == 16).all()
     assert float(study.counts.sel(g0=0.5, end="forgotten").min()) == 16
     model = dataclasses.replace(paper(1.5, num_patterns=2), dissipation=WEAK_DECAY)
-    ends = dj.retrieval_probability(model, KEY, strength=0.3, **QUICK)
+    ends = dj.retrieval_probability(KEY, model, strength=0.3, **QUICK)
     point = study.sel(g0=1.5, strength=0.3)
     np.testing.assert_array_equal(point.overlap, ends.overlaps)
     np.testing.assert_array_equal(point.end_code, ends.codes)
