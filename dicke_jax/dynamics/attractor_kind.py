@@ -133,7 +133,16 @@ def attractor(
     period = jnp.where(kind == AttractorKind.limit_cycle, period, jnp.nan)
     status = where(kind == AttractorKind.undecided, Status.not_converged, Status.successful)
     status = where(failed, Status.failed, status)
-    return Attractor(kind, run.exponent, run.error, period, end.overlaps, end.fluctuations, run.final_state, status)
+    return Attractor(
+        kind=kind,
+        exponent=run.exponent,
+        error=run.error,
+        period=period,
+        overlaps=end.overlaps,
+        fluctuations=end.fluctuations,
+        state=run.final_state,
+        status=status,
+    )
 
 
 def name_kind(

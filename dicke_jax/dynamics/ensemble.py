@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import numpy as np
@@ -14,12 +15,14 @@ from .._checks import as_float, check_choice, check_count, check_finite, known, 
 from .._typing import ArrayLike
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.state import MeanFieldState
-from .steady_state import steadystate
-from .trajectory import mfsolve
+from .steady_state import relaxing_solver, steadystate
+from .taylor_solver import BilinearTaylor
+from .trajectory import default_solver, default_tolerance, mfsolve
 
 CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
 CHUNK_ELSEWHERE = 65_536
 TOGETHER = {"cpu": 16}  # rows whose results a core holds at once, or that run in lock step where a solver needs that
+MANY = 256  # rows from which on orders of the series are written out: longer to compile, shorter to run
 KEPT = ("m", "alpha", "overlaps", "occupations", "reduced")
 
 
@@ -32,7 +35,7 @@ class EnsembleSolution(eqx.Module):
     - `overlaps`, `occupations`: (..., T, M), with "all" and "overlaps"; (..., M) with "final"; for runs until nothing
       moves (..., M) as in `SteadyState`.
     - `reduced`: what a function given as `save` returned.
-    - `status`: (...), a `diffrax.RESULTS`, or a `SteadyStatus`, of every row. `successful` says which rows are good.
+    - `status`: (...), a `Status` of every row; `successful` says which rows are good.
     - `num_steps`: (...), steps of every row.
     """
 
@@ -122,6 +125,8 @@ def solve_ensemble(
     share = math.ceil(total / jax.process_count())  # rows of each host
     first = jax.process_index() * share
     each = unit * math.ceil(min(each, share) / unit)
+    if total >= MANY and not options.keys() & {"solver", "adjoint", "stepsize_controller"}:
+        options["solver"] = _written_out(model, times, options)
     run = _Run(times, save, options, together, model_of is not None)
     mesh = Mesh(np.array(devices), ("row",)) if len(devices) > 1 else None
     # rows are picked on the host: on a device each shape of an array would be compiled for
@@ -157,6 +162,18 @@ def solve_ensemble(
             progress(min(done + each, share), share)
     fields = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), _from_all_hosts(kept, total))
     return EnsembleSolution(t=None if times is None else np.asarray(times), **fields)
+
+
+def _written_out(model: DickeModel, times: Array | None, options: dict[str, Any]) -> dfx.AbstractSolver:
+    """The solver that `mfsolve` or `steadystate` would take for these options, its orders written out."""
+    if times is None:
+        solver = relaxing_solver(model, options.get("tol"), options.get("rtol"))
+    else:
+        rtol = options.get("rtol")
+        solver = default_solver(model, default_tolerance(model.dtype) if rtol is None else rtol, times.size > 2)
+    if isinstance(solver, BilinearTaylor):
+        return BilinearTaylor(solver.series_order, solver.dense, solver.series_order)
+    return solver
 
 
 def _from_all_hosts(kept: Any, total: int) -> Any:

@@ -18,18 +18,13 @@ class FirstStep(dfx.AbstractAdaptiveStepSizeController):
 
     controller: dfx.AbstractAdaptiveStepSizeController
     step: Array
+    rtol: Any = None
+    atol: Any = None
+    norm: Any = None
 
-    @property
-    def rtol(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.controller.rtol
-
-    @property
-    def atol(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.controller.atol
-
-    @property
-    def norm(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.controller.norm
+    def __init__(self, controller: dfx.AbstractAdaptiveStepSizeController, step: Array) -> None:
+        self.controller, self.step = controller, step
+        self.rtol, self.atol, self.norm = controller.rtol, controller.atol, controller.norm
 
     def wrap(self, direction: Any) -> "FirstStep":
         return FirstStep(self.controller.wrap(direction), self.step)  # pyright: ignore[reportArgumentType]
@@ -37,5 +32,5 @@ class FirstStep(dfx.AbstractAdaptiveStepSizeController):
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, dt0: Any, args: Any, func: Any, error_order: Any) -> Any:
         return self.controller.init(terms, t0, t1, y0, self.step, args, func, error_order)
 
-    def adapt_step_size(self, *arguments: Any) -> Any:
-        return self.controller.adapt_step_size(*arguments)
+    def adapt_step_size(self, *arguments: Any, **named: Any) -> Any:
+        return self.controller.adapt_step_size(*arguments, **named)

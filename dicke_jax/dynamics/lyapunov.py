@@ -164,7 +164,14 @@ def _tangent_run(
     blocks = jnp.mean(growth.reshape(NUM_BLOCKS, -1), axis=1) / window
     error = jnp.std(blocks, ddof=1) / NUM_BLOCKS**0.5
     final = MeanFieldState.from_real(jax.tree.map(lambda leaf: jnp.where(good, leaf, jnp.nan), y))
-    return LyapunovExponent(jnp.mean(blocks), error, growth, num_windows * window, status, final)
+    return LyapunovExponent(
+        exponent=jnp.mean(blocks),
+        error=error,
+        growth=growth,
+        time=num_windows * window,
+        status=status,
+        final_state=final,
+    )
 
 
 def _with_tangent(t: Any, pair: tuple[RealState, RealState], model: DickeModel) -> tuple[RealState, RealState]:

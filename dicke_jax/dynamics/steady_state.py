@@ -113,12 +113,10 @@ def steadystate(
     """
     check_model_and_state(model, state)
     check_reaches_steady(model)
-    single = model.dtype != jnp.float64
-    if tol is None:
-        tol = 1e-4 if single else 1e-9
+    tol = default_residual(model) if tol is None else tol
     if not known(tol) or not 0 < tol < 1:
         refuse("tol", "a number between 0 and 1", tol)
-    finest = max(tol / 1000, 1e-6 if single else 1e-13)
+    finest = _finest(model, tol)
     rtol = check_tolerance("rtol", finest if rtol is None else rtol, model.dtype)
     atol = check_tolerance("atol", finest if atol is None else atol, model.dtype)
     if max_steps is not None:
@@ -132,10 +130,25 @@ def steadystate(
         state.to_real(model),
         end,
         jnp.asarray(tol, model.dtype) * rate,
-        default_solver(model, max(rtol, RELAXING) if known(rtol) else RELAXING) if solver is None else solver,
+        relaxing_solver(model, tol, rtol) if solver is None else solver,
         dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end),
         max_steps,
     )
+
+
+def default_residual(model: DickeModel) -> float:
+    return 1e-9 if model.dtype == jnp.float64 else 1e-4
+
+
+def _finest(model: DickeModel, tol: float) -> float:
+    """The tolerance of steps that a residual asks for."""
+    return max(tol / 1000, 1e-13 if model.dtype == jnp.float64 else 1e-6)
+
+
+def relaxing_solver(model: DickeModel, tol: float | None, rtol: float | None) -> dfx.AbstractSolver:
+    """The solver of runs until nothing moves."""
+    tolerance = _finest(model, default_residual(model) if tol is None else tol) if rtol is None else rtol
+    return default_solver(model, max(tolerance, RELAXING) if known(tolerance) else RELAXING)
 
 
 def check_reaches_steady(model: DickeModel) -> None:
@@ -192,14 +205,14 @@ def _relax(
         return jnp.where(failed, jnp.nan, jnp.where(converged, last, average))
 
     return SteadyState(
-        final,
-        at_end(overlaps(model, final.m), jnp.mean(xi, axis=0)),
-        at_end(occupations(final.alpha), jnp.mean(photons, axis=0)),
-        at_end(jnp.zeros_like(kappa), jnp.std(xi, axis=0)),
-        status,
-        residual / kappa,
-        sol.ts[0][0],
-        sol.stats["num_steps"],
+        state=final,
+        overlaps=at_end(overlaps(model, final.m), jnp.mean(xi, axis=0)),
+        occupations=at_end(occupations(final.alpha), jnp.mean(photons, axis=0)),
+        fluctuations=at_end(jnp.zeros_like(kappa), jnp.std(xi, axis=0)),
+        status=status,
+        residual=residual / kappa,
+        time=sol.ts[0][0],
+        num_steps=sol.stats["num_steps"],
     )
 
 

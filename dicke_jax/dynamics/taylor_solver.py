@@ -16,7 +16,9 @@ number: a loop is short to compile, orders written out are quick to run.
 """
 
 import abc
-from collections.abc import Callable
+import functools
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import diffrax as dfx
@@ -32,7 +34,7 @@ from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.rates import PiecewiseLinear, is_schedule
 
-Coefficient: TypeAlias = tuple[Array, ...]  # x, y, z, Re alpha, Im alpha of one order
+Coefficient: TypeAlias = tuple[Any, ...]  # x, y, z, Re alpha, Im alpha of one order; z may be None, not being kept
 Stage: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]  # how a part of a step is called
 
 
@@ -51,15 +53,21 @@ class AbstractSeries(eqx.Module):
 
 
 class WrittenOut(AbstractSeries):
-    """Every order by itself: to stack them as arrays would cost a third of a step whose orders are written out."""
+    """Every order by itself: to stack them as arrays would cost a third of a step whose orders are written out.
+
+    Where z' = flip y with a constant `flip`, all that is kept of z is its order 0.
+    """
 
     orders: list[Coefficient]
+    flip: Array | None
 
     def at(self, h: Array) -> RealState:
-        total = self.orders[-1]
-        for coefficient in self.orders[-2::-1]:
-            total = tuple(t * h + c for t, c in zip(total, coefficient, strict=True))
-        return as_state(total)
+        x, y, z, re, im = zip(*self.orders, strict=True)
+        if self.flip is None:
+            z_at = _horner(h, z)
+        else:
+            z_at = z[0] + self.flip * h * _horner(h, [y_n / (n + 1) for n, y_n in enumerate(y[:-1])])
+        return as_state((_horner(h, x), _horner(h, y), z_at, _horner(h, re), _horner(h, im)))
 
 
 class Stacked(AbstractSeries):
@@ -149,38 +157,46 @@ def taylor_step(
     """
     order = solver.series_order
     unrolled = min(solver.unrolled or 0, order)
-    when = t if model.is_time_dependent else None
-    coefficient = as_coefficient(y0)
-    orders, fields = [coefficient], []
+    rates = Rates.around(t if model.is_time_dependent else None, model)
+    orders, fields = [as_coefficient(y0)], []
     for n in range(unrolled):
-        field, following = stage(next_order)(n, orders, fields, when, model)
-        fields.append(field)
-        orders.append(following)
+        now, before = orders[n], orders[n - 1] if n else None
+        fields.append(stage(_field)(rates, model, now, before))
+        drive = stage(_drive)(n, rates, model, now, before)
+        orders.append(stage(_written_out)(n, rates, orders, fields, drive))
+    series = WrittenOut(orders, rates.flip[0] if rates.constant else None)
     if unrolled == order:
-        y1, last = stage(_sum)(h, orders)
-        return y1, last, WrittenOut(orders) if solver.dense else None
-    return _loop_over_orders(orders, fields, h, when, model, order, solver.dense)
+        y1, last = stage(_sum)(h, series)
+        return y1, last, series if solver.dense else None
+    orders = [_with_z(n, rates, c, orders[n - 1] if n else None) for n, c in enumerate(orders)]
+    return _loop_over_orders(orders, fields, h, rates, model, order, solver.dense)
 
 
-def next_order(
-    n: int, orders: list[Coefficient], fields: list[SubsetReals], t: Array | None, model: DickeModel
-) -> tuple[SubsetReals, Coefficient]:
-    """h_n and c_{n+1}, from all lower orders, written out."""
-    rates = Rates.around(t, model)
-    now, before = orders[n], orders[n - 1] if n else None
-    field = _field(rates, model, now, before)
-    pairs = [(h, orders[n - j]) for j, h in enumerate([*fields, field])]
-    turned_x = sum((h * c[0] for h, c in pairs[1:]), pairs[0][0] * pairs[0][1][0])
-    turned_y = sum((h * c[1] for h, c in pairs[1:]), pairs[0][0] * pairs[0][1][1])
+def _with_z(n: int, rates: "Rates", now: Coefficient, before: Coefficient | None) -> Coefficient:
+    """z_n = flip y_{n-1} / n, where it is not kept."""
+    if now[2] is not None or before is None:
+        return now
+    return (*now[:2], rates.flip[0] / n * before[1], *now[3:])
+
+
+def _written_out(
+    n: int, rates: "Rates", orders: list[Coefficient], fields: list[SubsetReals], drive: ModeReals
+) -> Coefficient:
+    """c_{n+1} from all lower orders."""
+    turned_x = functools.reduce(operator.add, (h * orders[n - j][0] for j, h in enumerate(fields)))
+    turned_y = functools.reduce(operator.add, (h * orders[n - j][1] for j, h in enumerate(fields)))
     constant = [jumps[1] for jumps in rates.jumps[n : n + 1]]
-    return field, _following(1 / (n + 1), rates, model, now, before, turned_x, turned_y, constant)
+    before = orders[n - 1] if n else None
+    now = _with_z(n, rates, orders[n], before)
+    x, y, z, re, im = _following(1 / (n + 1), rates, now, before, turned_x, turned_y, drive, constant)
+    return x, y, None if rates.constant else z, re, im
 
 
 def _loop_over_orders(
     orders: list[Coefficient],
     fields: list[SubsetReals],
     h: Array,
-    t: Array | None,
+    rates: "Rates",
     model: DickeModel,
     order: int,
     dense: bool,
@@ -190,7 +206,6 @@ def _loop_over_orders(
     The field's orders lie backwards in a buffer twice as long, h_j at order - 1 - j, so that h_{n-j} for all j is one
     piece of it, with zeros where j > n: a Cauchy product is the sum of one product, over all orders.
     """
-    rates = Rates.around(t, model)
     begin, now = len(fields), orders[-1]
     before = orders[-2] if begin else tuple(jnp.zeros_like(c) for c in now)
     backwards = jnp.zeros((2 * order, model.num_subsets), h.dtype)
@@ -206,9 +221,10 @@ def _loop_over_orders(
         backwards = jax.lax.dynamic_update_index_in_dim(backwards, field, order - 1 - n, 0)
         spins = jax.lax.dynamic_update_index_in_dim(spins, m[:2], n, 0)
         product = jax.lax.dynamic_slice_in_dim(backwards, order - 1 - n, order)[:, None] * spins
-        turned = jnp.sum(product, axis=0)
+        turned_x, turned_y = jnp.sum(product, axis=0)
         constant = [jnp.where(n == j, jumps[1], 0) for j, jumps in enumerate(rates.jumps)]
-        following = _following(1 / (n + 1).astype(h.dtype), rates, model, now, previous, *turned, constant)
+        drive = _drive(0, rates, model, now, previous)
+        following = _following(1 / (n + 1).astype(h.dtype), rates, now, previous, turned_x, turned_y, drive, constant)
         stacked = as_state(following)
         power = power * h
         total = jax.tree.map(lambda t, c: t + power * c, total, stacked)
@@ -242,8 +258,10 @@ class Rates(eqx.Module):
     @classmethod
     def around(cls, t: Array | None, model: DickeModel) -> "Rates":
         def series(rate: Any, scale: float) -> list[Array]:
-            constant = t is None or not isinstance(rate, PiecewiseLinear)
-            parts = (jnp.asarray(rate),) if constant else rate.value_and_slope(t)
+            if t is not None and isinstance(rate, PiecewiseLinear):
+                parts = rate.value_and_slope(t)
+            else:
+                parts = (jnp.asarray(rate),)
             return [scale * part.astype(model.dtype) for part in parts]
 
         jumps = []
@@ -262,6 +280,11 @@ class Rates(eqx.Module):
         )
 
     @property
+    def constant(self) -> bool:
+        """Whether all rates are constant, and z' = flip y."""
+        return self.length == 1 and not self.jumps
+
+    @property
     def length(self) -> int:
         """How many coefficients the longest of them has."""
         return max(len(rate) for rate in (self.flip, self.turn, self.omega_mode, self.loss, self.jumps))
@@ -278,14 +301,21 @@ def _field(rates: Rates, model: DickeModel, now: Coefficient, before: Coefficien
     return model.spins.field(_times(rates.turn, now[3], None if before is None else before[3]))
 
 
+def _drive(n: int, rates: Rates, model: DickeModel, now: Coefficient, before: Coefficient | None) -> ModeReals:
+    z = _with_z(n, rates, now, before)[2]
+    if rates.constant:
+        return rates.drive[0] * model.spins.project(z)
+    return model.spins.project(_times(rates.drive, z, None if before is None else before[2]))
+
+
 def _following(
     share: Any,
     rates: Rates,
-    model: DickeModel,
     now: Coefficient,
     before: Coefficient | None,
     turned_x: SubsetReals,
     turned_y: SubsetReals,
+    drive: ModeReals,
     constant: list[Array],
 ) -> Coefficient:
     """c_{n+1}, share = 1 / (n + 1), from c_n, c_{n-1} and the Cauchy products."""
@@ -293,7 +323,6 @@ def _following(
     def times(rate: list[Array], i: int) -> Array:
         return _times(rate, now[i], None if before is None else before[i])
 
-    drive: ModeReals = model.spins.project(times(rates.drive, 2))
     m_dot = [-turned_y, turned_x - times(rates.flip, 2), times(rates.flip, 1)]
     for (linear, _), c in zip(rates.jumps, (now, before), strict=False):
         if c is not None:
@@ -305,9 +334,20 @@ def _following(
     return tuple(share * dot for dot in (*m_dot, re, im))
 
 
-def _sum(h: Array, orders: list[Coefficient]) -> tuple[RealState, RealState]:
-    size = jax.tree.map(lambda c: jnp.abs(c) * h ** (len(orders) - 1), as_state(orders[-1]))
-    return WrittenOut(orders).at(h), size
+def _sum(h: Array, series: WrittenOut) -> tuple[RealState, RealState]:
+    order = len(series.orders) - 1
+    x, y, z, re, im = series.orders[-1]
+    if series.flip is not None:
+        z = series.flip / order * series.orders[-2][1]
+    size = jax.tree.map(lambda c: jnp.abs(c) * h**order, as_state((x, y, z, re, im)))
+    return series.at(h), size
+
+
+def _horner(h: Array, coefficients: Sequence[Array]) -> Array:
+    total = coefficients[-1]
+    for c in coefficients[-2::-1]:
+        total = total * h + c
+    return total
 
 
 def as_state(coefficient: Coefficient) -> RealState:

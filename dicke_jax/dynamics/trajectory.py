@@ -227,7 +227,15 @@ def _integrate(
     m, quadratures = jax.tree.map(lambda saved: jnp.where(finite, saved, jnp.nan), sol.ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
     status = with_nonfinite(sol.result, m, alpha)
-    return MFSolution(times, m, alpha, overlaps(model, m), occupations(alpha), status, sol.stats)
+    return MFSolution(
+        t=times,
+        m=m,
+        alpha=alpha,
+        overlaps=overlaps(model, m),
+        occupations=occupations(alpha),
+        status=status,
+        stats=sol.stats,
+    )
 
 
 def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:

@@ -42,20 +42,21 @@ def _jitted(function: Callable[..., Any]) -> Callable[..., Any]:
     return eqx.filter_jit(within)
 
 
-def with_one_argument(function: Callable[[list[Array]], Any], leaves: list[Array]) -> Any:
+def with_one_argument(function: Callable[[list[Array]], Any], leaves: list[Array], apart: int = 0) -> Any:
     """`function` as one kernel, of one array that holds all its arguments; whole numbers among them are small.
 
     What XLA knows beforehand of an argument, a zero or a table of signs, it would use in the kernel, and leave an
-    argument there that is not used.
+    argument there that is not used. The last `apart` arguments, of which it knows nothing, stay by themselves.
     """
-    ends = np.cumsum([leaf.size for leaf in leaves])
-    floats = [leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    few, large = leaves[: len(leaves) - apart], leaves[len(leaves) - apart :]
+    ends = np.cumsum([leaf.size for leaf in few])
+    floats = [leaf.dtype for leaf in few if jnp.issubdtype(leaf.dtype, jnp.floating)]
     widest = max(floats, key=lambda dtype: dtype.itemsize)
-    packed = jnp.concatenate([leaf.ravel().astype(widest) for leaf in leaves])
+    packed = jnp.concatenate([leaf.ravel().astype(widest) for leaf in few])
 
-    def unpacked(packed: Array) -> Any:
-        parts = jnp.split(packed, ends[:-1])
-        return function([part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)])
+    def unpacked(packed: Array, *large: Array) -> Any:
+        parts = zip(jnp.split(packed, ends[:-1]), few, strict=True)
+        return function([*(part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in parts), *large])
 
     # the barrier hides from XLA that a whole run may be known beforehand
-    return as_one_kernel(unpacked)(jax.lax.optimization_barrier(packed))
+    return as_one_kernel(unpacked)(*jax.lax.optimization_barrier((packed, *large)))

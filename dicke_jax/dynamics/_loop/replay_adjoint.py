@@ -17,6 +17,7 @@ from jaxtyping import Array
 
 from ..._checks import check_count, refuse
 from .saved_times import parts_of, saves_of
+from .whole_run import WholeRun, one_kernel
 
 
 class ReplayAdjoint(dfx.AbstractAdjoint):
@@ -97,13 +98,35 @@ def _forward(perturbed: Any, given: Any, held: Any, rest: Any, adjoint: ReplayAd
 def _backward(
     residuals: Any, cotangents: Any, perturbed: Any, given: Any, held: Any, rest: Any, adjoint: ReplayAdjoint
 ) -> Any:
-    (args, _, t0, t1, ts), (saved, (starts, states), num_steps) = given, residuals
-    terms, solver, (part,) = held["terms"], held["solver"], parts_of(held["saveat"])
+    saved, record, num_steps = residuals
     saved_bar = jax.tree.map(
         lambda bar, y: jnp.zeros_like(y) if bar is None else bar, cotangents[0][0], saved, is_leaf=lambda x: x is None
     )
+    args, _, t0, t1, ts = given
+    how = held["terms"], held["solver"], parts_of(held["saveat"])[0]
+    arrays, rest = eqx.partition(((args, t0, t1, ts), num_steps, saved_bar, how), eqx.is_array)
+    leaves, structure = jax.tree.flatten((arrays, record))
+
+    def way_back(leaves: list[Array]) -> Any:
+        arrays, record = jax.tree.unflatten(structure, leaves)
+        return _way_back(*eqx.combine(arrays, rest), record)
+
+    if (
+        not isinstance(adjoint.run, WholeRun) or args.is_time_dependent
+    ):  # slopes of a ramp are scattered: not in kernels
+        return way_back(leaves)
+    return one_kernel(lambda many: way_back, leaves, large=len(jax.tree.leaves(record)))
+
+
+def number_of(ts: Array | None) -> int:
+    return 0 if ts is None else ts.shape[0]
+
+
+def _way_back(given: Any, num_steps: Array, saved_bar: Any, how: Any, record: Any) -> Any:
+    """Cotangents of the model, the start and all times, from those of what was saved."""
+    (args, t0, t1, ts), (starts, states), (terms, solver, part) = given, record, how
     numbers, constants = eqx.partition(args, eqx.is_inexact_array)
-    first, number = int(part.t0), 0 if ts is None else ts.shape[0]
+    first, number = int(part.t0), number_of(ts)
 
     def at(tree: Any, i: Any) -> Any:
         return jax.tree.map(lambda x: x[i], tree)
@@ -114,6 +137,8 @@ def _backward(
     def pulled(save: Any, t: Array, y: Any) -> Any:
         """What a value saved at time t asks of t, the state and the model."""
         return jax.vjp(value, t, y, numbers)[1](at(saved_bar, save))
+
+    saved_at: Array = ts if ts is not None else t0[None]
 
     def back(carry: Any) -> Any:
         step, save, adjoint, numbers_bar, ts_bar = carry
@@ -136,20 +161,21 @@ def _backward(
             def saved_value(t: Array, dense: Any, numbers: Any) -> Any:
                 return value(t, solver.interpolation_cls(t0=begin, t1=end, **dense).evaluate(t), numbers)
 
-            pull = jax.vjp(saved_value, ts[save], out[1], numbers)[1]
+            pull = jax.vjp(saved_value, saved_at[save], out[1], numbers)[1]
             t_bar, *more = pull(at(saved_bar, first + save))
             dense_bar, numbers_bar = jax.tree.map(jnp.add, (dense_bar, numbers_bar), tuple(more))
             return save - 1, dense_bar, numbers_bar, ts_bar.at[save].set(t_bar)
 
         start = save, jax.tree.map(jnp.zeros_like, out[1]), numbers_bar, ts_bar
-        within = lambda carry: (carry[0] >= 0) & ((ts[carry[0]] > begin) | (step == 0))  # noqa: E731
+        within = lambda carry: (carry[0] >= 0) & ((saved_at[carry[0]] > begin) | (step == 0))  # noqa: E731
         save, dense_bar, numbers_bar, ts_bar = jax.lax.while_loop(within, add, start)
         more, adjoint = pull((adjoint, dense_bar))
         return step - 1, save, adjoint, jax.tree.map(jnp.add, numbers_bar, more), ts_bar
 
     def flow(t: Array, y: Any, bar: Any) -> Array:
         """Bar . dy/dt: a later end moves its state along the flow, a later start all that follows back along it."""
-        rates = solver.func(terms, t, y, args)
+        with jax.numpy_dtype_promotion("standard"):  # as diffrax has it: the direction of time is a whole number
+            rates = solver.func(terms, t, y, args)
         return sum((jnp.sum(b * rate) for b, rate in zip(*map(jax.tree.leaves, (bar, rates)), strict=True)), 0 * t)
 
     numbers_bar, ts_bar = jax.tree.map(jnp.zeros_like, (numbers, ts))

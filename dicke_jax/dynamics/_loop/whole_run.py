@@ -17,6 +17,7 @@ from jaxtyping import Array
 
 from ..taylor_solver import BilinearTaylor, taylor_step
 from .marks import as_one_kernel, with_one_argument
+from .saved_times import saves_of
 
 MANY = 1000  # rows from which on orders are written out
 
@@ -47,8 +48,12 @@ class StagedTaylor(dfx.AbstractSolver):
         return terms.vf(t0, y0, args)
 
     def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: None, made_jump: Any) -> Any:
-        y1, error, series = taylor_step(t0, t1 - t0, y0, args, self.solver, stage=as_one_kernel)
+        y1, error, series = as_one_kernel(_step)(t0, t1 - t0, y0, args, self.solver)
         return y1, error, dict(series=series), None, dfx.RESULTS.successful
+
+
+def _step(t: Array, h: Array, y0: Any, model: Any, solver: BilinearTaylor) -> Any:
+    return taylor_step(t, h, y0, model, solver, stage=as_one_kernel)
 
 
 class WholeRun(dfx.AbstractAdjoint):
@@ -57,6 +62,9 @@ class WholeRun(dfx.AbstractAdjoint):
     derivatives: dfx.AbstractAdjoint
 
     def loop(self, **how: Any) -> Any:
+        begin = how["init_state"]
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), _room(begin))
+        how["init_state"] = eqx.tree_at(_room, begin, shapes)
         arrays, rest = eqx.partition(how, eqx.is_array)
         leaves, structure = jax.tree.flatten(arrays)
         leaves = [jax.lax.convert_element_type(leaf, leaf.dtype) for leaf in leaves]  # without weak types
@@ -64,6 +72,9 @@ class WholeRun(dfx.AbstractAdjoint):
 
         def run(adjoint: dfx.AbstractAdjoint, leaves: list[Array], many: bool | None = None) -> Any:
             given = eqx.combine(jax.tree.unflatten(structure, leaves), rest)
+            # made anew: carried into a kernel, the room for what is saved would be copied several times
+            room = jax.tree.map(lambda x: jnp.full(x.shape, jnp.inf, x.dtype), shapes)
+            given["init_state"] = eqx.tree_at(_room, given["init_state"], room)
             if many is not None:
                 given["solver"] = _staged(given["solver"], many)
             return outcome_of(adjoint.loop(**given)[0])
@@ -73,26 +84,29 @@ class WholeRun(dfx.AbstractAdjoint):
 
         rule = _forwards if forward else _backwards
         outcome = rule(value, lambda leaves, many=None: run(self.derivatives, leaves, many), leaves)
-        return eqx.tree_at(outcome_of, how["init_state"], outcome, is_leaf=lambda x: x is None), {}
+        return eqx.tree_at(outcome_of, begin, outcome, is_leaf=lambda x: x is None), {}
 
 
-def one_kernel(make: Callable[[bool], Function], leaves: list[Array], points: int = 0, many: bool = False) -> Any:
+def one_kernel(
+    make: Callable[[bool], Function], leaves: list[Array], points: int = 0, large: int = 0, many: bool = False
+) -> Any:
     """make(many)(leaves) as one kernel, and under `jax.vmap` one call after the other; `many` where rows are.
 
-    The first of two results may hang on the first `points` leaves alone: where only others vary, it is one for all.
+    The first of two results may hang on the first `points` leaves alone: where only others vary, it is one for all. The
+    last `large` leaves are used for certain, whatever the others are.
     """
     function = jax.jit(make(many), inline=True)  # traced once, for one row and for a batch
 
     @jax.custom_batching.custom_vmap
     def alone(*leaves: Array) -> Any:
-        return with_one_argument(function, list(leaves))
+        return with_one_argument(function, list(leaves), large)
 
     @alone.def_vmap
     def one_after_the_other(size: int, batched: list[bool], *leaves: Any) -> tuple[Any, Any]:
         def row(varying: list[Array]) -> Any:
             rows = iter(varying)
             arguments = [next(rows) if varies else leaf for varies, leaf in zip(batched, leaves, strict=True)]
-            return alone(*arguments) if many or size < MANY else one_kernel(make, arguments, points, many=True)
+            return alone(*arguments) if many or size < MANY else one_kernel(make, arguments, points, large, many=True)
 
         out = jax.lax.map(row, [leaf for varies, leaf in zip(batched, leaves, strict=True) if varies])
         vary = jax.tree.map(lambda _: True, out)
@@ -147,6 +161,11 @@ def _backwards(value: Callable[..., Any], of: Callable[..., Any], leaves: list[A
         return [next(bars) if m else None for m in moved]
 
     return differentiable(leaves)
+
+
+def _room(state: Any) -> list[Any]:
+    """Where the loop saves to, full of inf when it begins."""
+    return [room for save in saves_of(state) for room in (save.ts, save.ys)]
 
 
 def _staged(solver: BilinearTaylor, many: bool) -> dfx.AbstractSolver:
