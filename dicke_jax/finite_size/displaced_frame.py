@@ -63,7 +63,7 @@ def mean_field_path(model: DickeModel, y0: RealState, times: Float[Array, " T"],
     controller = dfx.PIDController(rtol=1e-6, atol=1e-6)
     if kinks is not None:
         controller = dfx.ClipStepSizeController(controller, step_ts=kinks)
-    solver, saveat = dfx.Tsit5(), dfx.SaveAt(dense=True)
+    solver, saveat = dfx.Tsit5(), dfx.SaveAt(t1=True, dense=True)
     return integrate(
         model, y0, times[0], times[-1], saveat, solver=solver, stepsize_controller=controller, max_steps=PATH_STEPS
     )
