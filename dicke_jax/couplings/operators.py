@@ -34,11 +34,6 @@ class AbstractCouplings(eqx.Module):
     def num_subsets(self) -> int:
         """K, the number of columns."""
 
-    @property
-    @abc.abstractmethod
-    def elementwise(self) -> bool:
-        """Whether both maps are sums that a compiler can fuse with what surrounds them."""
-
     @abc.abstractmethod
     def field(self, q: ModeReals) -> SubsetReals:
         """h_k = sum_mu G[mu, k] q_mu."""
@@ -66,17 +61,13 @@ class DenseCouplings(AbstractCouplings):
     def num_subsets(self) -> int:
         return self.matrix.shape[1]
 
-    @property
-    def elementwise(self) -> bool:
-        return self.matrix.size <= SMALL_MATRIX
-
     def field(self, q: ModeReals) -> SubsetReals:
         G = self.matrix.astype(q.dtype)
-        return _row_sum(G, q) if self.elementwise else jnp.matmul(q, G, precision="highest")
+        return _row_sum(G, q) if G.size <= SMALL_MATRIX else jnp.matmul(q, G, precision="highest")
 
     def project(self, s: SubsetReals) -> ModeReals:
         G = self.matrix.astype(s.dtype)
-        return _pairwise_sum(G.T * s[:, None]) if self.elementwise else jnp.matmul(G, s, precision="highest")
+        return _pairwise_sum(G.T * s[:, None]) if G.size <= SMALL_MATRIX else jnp.matmul(G, s, precision="highest")
 
 
 class HypercubeCouplings(AbstractCouplings):
@@ -99,10 +90,6 @@ class HypercubeCouplings(AbstractCouplings):
     @property
     def num_modes(self) -> int:
         return self.num_patterns
-
-    @property
-    def elementwise(self) -> bool:
-        return True
 
     @property
     def num_subsets(self) -> int:

@@ -1,6 +1,5 @@
 """The course in time: trajectories, and where they end."""
 
-from .._status import Status as _S
 from ._loop import ReplayAdjoint as ReplayAdjoint
 from .attractor_kind import Attractor as Attractor
 from .attractor_kind import AttractorKind as AttractorKind
@@ -15,7 +14,3 @@ from .steady_state import steadystate as steadystate
 from .taylor_solver import BilinearTaylor as BilinearTaylor
 from .trajectory import MFSolution as MFSolution
 from .trajectory import mfsolve as mfsolve
-
-
-class SteadyStatus:  # TEMPORARY until rooms are merged
-    converged, oscillating, not_converged, failed = _S.successful, _S.oscillating, _S.not_converged, _S.failed

@@ -16,7 +16,7 @@ from .._typing import ArrayLike
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.state import MeanFieldState
 from .steady_state import relaxing_solver, steadystate
-from .taylor_solver import BilinearTaylor
+from .taylor_solver import written_out
 from .trajectory import default_solver, default_tolerance, mfsolve
 
 CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
@@ -126,7 +126,7 @@ def solve_ensemble(
     first = jax.process_index() * share
     each = unit * math.ceil(min(each, share) / unit)
     if total >= MANY and not options.keys() & {"solver", "adjoint", "stepsize_controller"}:
-        options["solver"] = _written_out(model, times, options)
+        options["solver"] = _solver(model, times, options)
     run = _Run(times, save, options, together, model_of is not None)
     mesh = Mesh(np.array(devices), ("row",)) if len(devices) > 1 else None
     # rows are picked on the host: on a device each shape of an array would be compiled for
@@ -164,16 +164,13 @@ def solve_ensemble(
     return EnsembleSolution(t=None if times is None else np.asarray(times), **fields)
 
 
-def _written_out(model: DickeModel, times: Array | None, options: dict[str, Any]) -> dfx.AbstractSolver:
-    """The solver that `mfsolve` or `steadystate` would take for these options, its orders written out."""
+def _solver(model: DickeModel, times: Array | None, options: dict[str, Any]) -> dfx.AbstractSolver:
+    """The one that `mfsolve` or `steadystate` would take for these options, its orders written out."""
+    rtol = options.get("rtol")
     if times is None:
-        solver = relaxing_solver(model, options.get("tol"), options.get("rtol"))
-    else:
-        rtol = options.get("rtol")
-        solver = default_solver(model, default_tolerance(model.dtype) if rtol is None else rtol, times.size > 2)
-    if isinstance(solver, BilinearTaylor):
-        return BilinearTaylor(solver.series_order, solver.dense, solver.series_order)
-    return solver
+        return written_out(relaxing_solver(model, options.get("tol"), rtol))
+    tolerance = default_tolerance(model.dtype) if rtol is None else rtol
+    return written_out(default_solver(model, tolerance, times.size > 2))
 
 
 def _from_all_hosts(kept: Any, total: int) -> Any:

@@ -1,85 +1,21 @@
 """`BilinearTaylor`: the Taylor series of the mean-field equations, as a diffrax solver.
 
-The right-hand side is bilinear, so that the coefficients c_n of the solution around the present time follow one from
-the other through Cauchy products of the field with x and y:
-
-    (n+1) x_{n+1} = -sum_j h_j y_{n-j}                         h_n = 4 g0 field(Re alpha_n)
-    (n+1) y_{n+1} =  sum_j h_j x_{n-j} - 2 Omega z_n
-    (n+1) z_{n+1} =  2 Omega y_n                               (single-spin dissipation adds T m_n, and c at n = 0)
-    (n+1) alpha_{n+1} = -(i Omega_mu + kappa_mu / 2) alpha_n - i g0 project(z_n)
-
-A rate r_0 + r_1 t, as within a piece of a `PiecewiseLinear`, multiplies c_n as r_0 c_n + r_1 c_{n-1}.
-
 A high order costs little, steps are several times longer than those of a Runge-Kutta pair at a tighter error, and the
-coefficients are the dense output. How many orders are written out one by one, and how many run through a loop, is a
-number: a loop is short to compile, orders written out are quick to run.
+coefficients are the dense output.
 """
 
-import abc
-import functools
-import operator
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import diffrax as dfx
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from .._checks import check_count, refuse
-from .._typing import ModeReals, RealState, SubsetReals
-from ..mean_field.dissipation import apply_terms
+from .._typing import RealState
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
-from ..mean_field.rates import PiecewiseLinear, is_schedule
-
-Coefficient: TypeAlias = tuple[Any, ...]  # x, y, z, Re alpha, Im alpha of one order; z may be None, not being kept
-Stage: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]  # how a part of a step is called
-
-
-def has_series(model: DickeModel) -> bool:
-    """Whether every rate is constant or `PiecewiseLinear`, so that its own series ends at once."""
-    jumps = () if model.dissipation is None else model.dissipation.rates
-    return all(isinstance(r, PiecewiseLinear) or not is_schedule(r) for r in (*model.rates.values(), *jumps))
-
-
-class AbstractSeries(eqx.Module):
-    """The coefficients of one step, from order 0 on."""
-
-    @abc.abstractmethod
-    def at(self, h: Array) -> RealState:
-        """sum_n c_n h^n, the value at a time h after the expansion point."""
-
-
-class WrittenOut(AbstractSeries):
-    """Every order by itself: to stack them as arrays would cost a third of a step whose orders are written out.
-
-    Where z' = flip y with a constant `flip`, all that is kept of z is its order 0.
-    """
-
-    orders: list[Coefficient]
-    flip: Array | None
-
-    def at(self, h: Array) -> RealState:
-        x, y, z, re, im = zip(*self.orders, strict=True)
-        if self.flip is None:
-            z_at = _horner(h, z)
-        else:
-            z_at = z[0] + self.flip * h * _horner(h, [y_n / (n + 1) for n, y_n in enumerate(y[:-1])])
-        return as_state((_horner(h, x), _horner(h, y), z_at, _horner(h, re), _horner(h, im)))
-
-
-class Stacked(AbstractSeries):
-    """All orders as arrays, the order in front."""
-
-    m: Float[Array, "P 3 K"]
-    quadratures: Float[Array, "P 2 M"]
-
-    def at(self, h: Array) -> RealState:
-        orders = jnp.arange(self.m.shape[0], dtype=h.dtype)
-        powers = jax.lax.pow(jnp.broadcast_to(h, orders.shape), orders)[:, None, None]
-        return jnp.sum(powers * self.m, axis=0), jnp.sum(powers * self.quadratures, axis=0)
+from .taylor_series import AbstractSeries, has_series, taylor_step
 
 
 class TaylorPolynomial(dfx.AbstractLocalInterpolation):
@@ -144,215 +80,13 @@ class BilinearTaylor(dfx.AbstractSolver):
     def step(
         self, terms: Any, t0: Any, t1: Any, y0: RealState, args: DickeModel, solver_state: None, made_jump: Any
     ) -> tuple[RealState, RealState, dict[str, Any], None, dfx.RESULTS]:
-        y1, error, series = taylor_step(t0, t1 - t0, y0, args, self)
+        how = self.series_order, self.unrolled or 0, self.dense
+        y1, error, series = taylor_step(t0, t1 - t0, y0, args, *how)
         return y1, error, dict(series=series), None, dfx.RESULTS.successful
 
 
-def taylor_step(
-    t: Array, h: Array, y0: RealState, model: DickeModel, solver: BilinearTaylor, stage: Stage = lambda part: part
-) -> tuple[RealState, RealState, AbstractSeries | None]:
-    """y(t + h), the size of the last term of its series, and the series itself if it is to be kept.
-
-    `stage` is how each order that is written out is called: a compiler may need to be kept from mixing them.
-    """
-    order = solver.series_order
-    unrolled = min(solver.unrolled or 0, order)
-    rates = Rates.around(t if model.is_time_dependent else None, model)
-    orders, fields = [as_coefficient(y0)], []
-    for n in range(unrolled):
-        now, before = orders[n], orders[n - 1] if n else None
-        fields.append(stage(_field)(rates, model, now, before))
-        drive = stage(_drive)(n, rates, model, now, before)
-        orders.append(stage(_written_out)(n, rates, orders, fields, drive))
-    series = WrittenOut(orders, rates.flip[0] if rates.constant else None)
-    if unrolled == order:
-        y1, last = stage(_sum)(h, series)
-        return y1, last, series if solver.dense else None
-    orders = [_with_z(n, rates, c, orders[n - 1] if n else None) for n, c in enumerate(orders)]
-    return _loop_over_orders(orders, fields, h, rates, model, order, solver.dense)
-
-
-def _with_z(n: int, rates: "Rates", now: Coefficient, before: Coefficient | None) -> Coefficient:
-    """z_n = flip y_{n-1} / n, where it is not kept."""
-    if now[2] is not None or before is None:
-        return now
-    return (*now[:2], rates.flip[0] / n * before[1], *now[3:])
-
-
-def _written_out(
-    n: int, rates: "Rates", orders: list[Coefficient], fields: list[SubsetReals], drive: ModeReals
-) -> Coefficient:
-    """c_{n+1} from all lower orders."""
-    turned_x = functools.reduce(operator.add, (h * orders[n - j][0] for j, h in enumerate(fields)))
-    turned_y = functools.reduce(operator.add, (h * orders[n - j][1] for j, h in enumerate(fields)))
-    constant = [jumps[1] for jumps in rates.jumps[n : n + 1]]
-    before = orders[n - 1] if n else None
-    now = _with_z(n, rates, orders[n], before)
-    x, y, z, re, im = _following(1 / (n + 1), rates, now, before, turned_x, turned_y, drive, constant)
-    return x, y, None if rates.constant else z, re, im
-
-
-def _loop_over_orders(
-    orders: list[Coefficient],
-    fields: list[SubsetReals],
-    h: Array,
-    rates: "Rates",
-    model: DickeModel,
-    order: int,
-    dense: bool,
-) -> tuple[RealState, RealState, AbstractSeries | None]:
-    """The same recurrence from the orders that are there up to the last, as a loop.
-
-    The field's orders lie backwards in a buffer twice as long, h_j at order - 1 - j, so that h_{n-j} for all j is one
-    piece of it, with zeros where j > n: a Cauchy product is the sum of one product, over all orders.
-    """
-    begin, now = len(fields), orders[-1]
-    before = orders[-2] if begin else tuple(jnp.zeros_like(c) for c in now)
-    backwards = jnp.zeros((2 * order, model.num_subsets), h.dtype)
-    spins = jnp.zeros((order, 2, model.num_subsets), h.dtype)
-    if begin:
-        backwards = backwards.at[order - begin : order].set(jnp.stack(fields[::-1]))
-        spins = spins.at[:begin].set(jnp.stack([jnp.stack(c[:2]) for c in orders[:-1]]))
-
-    def body(carry: Any, n: Array) -> tuple[Any, Any]:
-        (m, quadratures), previous, backwards, spins, total, power = carry
-        now = as_coefficient((m, quadratures))
-        field = _field(rates, model, now, previous)
-        backwards = jax.lax.dynamic_update_index_in_dim(backwards, field, order - 1 - n, 0)
-        spins = jax.lax.dynamic_update_index_in_dim(spins, m[:2], n, 0)
-        product = jax.lax.dynamic_slice_in_dim(backwards, order - 1 - n, order)[:, None] * spins
-        turned_x, turned_y = jnp.sum(product, axis=0)
-        constant = [jnp.where(n == j, jumps[1], 0) for j, jumps in enumerate(rates.jumps)]
-        drive = _drive(0, rates, model, now, previous)
-        following = _following(1 / (n + 1).astype(h.dtype), rates, now, previous, turned_x, turned_y, drive, constant)
-        stacked = as_state(following)
-        power = power * h
-        total = jax.tree.map(lambda t, c: t + power * c, total, stacked)
-        keep = previous if previous is None else now
-        return (stacked, keep, backwards, spins, total, power), stacked if dense else None
-
-    total, power = as_state(orders[0]), jnp.ones_like(h)
-    for c in orders[1:]:
-        power = power * h
-        total = jax.tree.map(lambda t, c, power=power: t + power * c, total, as_state(c))
-    previous = before if rates.length > 1 else None
-    start = as_state(now), previous, backwards, spins, total, power
-    (last, _, _, _, y1, power), higher = jax.lax.scan(body, start, jnp.arange(begin, order))
-    error = jax.tree.map(lambda c: jnp.abs(c * power), last)
-    if not dense:
-        return y1, error, None
-    lower = jax.tree.map(lambda *c: jnp.stack(c), *(as_state(c) for c in orders))
-    return y1, error, Stacked(*jax.tree.map(lambda a, b: jnp.concatenate([a, b]), lower, higher))
-
-
-class Rates(eqx.Module):
-    """The coefficients around one time of every rate: one for a constant, two for a `PiecewiseLinear`."""
-
-    flip: list[Array]
-    turn: list[Array]
-    drive: list[Array]
-    omega_mode: list[Array]
-    loss: list[Array]
-    jumps: list[tuple[Array, Array]]  # T and c
-
-    @classmethod
-    def around(cls, t: Array | None, model: DickeModel) -> "Rates":
-        def series(rate: Any, scale: float) -> list[Array]:
-            if t is not None and isinstance(rate, PiecewiseLinear):
-                parts = rate.value_and_slope(t)
-            else:
-                parts = (jnp.asarray(rate),)
-            return [scale * part.astype(model.dtype) for part in parts]
-
-        jumps = []
-        if model.dissipation is not None:
-            rates = [series(rate, 1) for rate in model.dissipation.rates]
-            for n in range(max(len(rate) for rate in rates)):
-                now = tuple(rate[n] if n < len(rate) else jnp.zeros_like(rate[0]) for rate in rates)
-                jumps.append(eqx.tree_at(lambda d: d.rates, model.dissipation, now).terms(model.dtype))
-        return cls(
-            series(model.omega_spin, 2),
-            series(model.g0, 4),
-            series(model.g0, 1),
-            series(model.omega_mode, 1),
-            series(model.kappa, 0.5),
-            jumps,
-        )
-
-    @property
-    def constant(self) -> bool:
-        """Whether all rates are constant, and z' = flip y."""
-        return self.length == 1 and not self.jumps
-
-    @property
-    def length(self) -> int:
-        """How many coefficients the longest of them has."""
-        return max(len(rate) for rate in (self.flip, self.turn, self.omega_mode, self.loss, self.jumps))
-
-
-def _times(rate: list[Array], now: Array, before: Array | None) -> Array:
-    """The order of the product of a rate and a series that `now` is the order of in the series."""
-    if len(rate) == 1 or before is None:
-        return rate[0] * now
-    return rate[0] * now + rate[1] * before
-
-
-def _field(rates: Rates, model: DickeModel, now: Coefficient, before: Coefficient | None) -> SubsetReals:
-    return model.spins.field(_times(rates.turn, now[3], None if before is None else before[3]))
-
-
-def _drive(n: int, rates: Rates, model: DickeModel, now: Coefficient, before: Coefficient | None) -> ModeReals:
-    z = _with_z(n, rates, now, before)[2]
-    if rates.constant:
-        return rates.drive[0] * model.spins.project(z)
-    return model.spins.project(_times(rates.drive, z, None if before is None else before[2]))
-
-
-def _following(
-    share: Any,
-    rates: Rates,
-    now: Coefficient,
-    before: Coefficient | None,
-    turned_x: SubsetReals,
-    turned_y: SubsetReals,
-    drive: ModeReals,
-    constant: list[Array],
-) -> Coefficient:
-    """c_{n+1}, share = 1 / (n + 1), from c_n, c_{n-1} and the Cauchy products."""
-
-    def times(rate: list[Array], i: int) -> Array:
-        return _times(rate, now[i], None if before is None else before[i])
-
-    m_dot = [-turned_y, turned_x - times(rates.flip, 2), times(rates.flip, 1)]
-    for (linear, _), c in zip(rates.jumps, (now, before), strict=False):
-        if c is not None:
-            m_dot = [dot + change for dot, change in zip(m_dot, apply_terms(linear, jnp.stack(c[:3])), strict=True)]
-    for c in constant:
-        m_dot = [dot + change for dot, change in zip(m_dot, c, strict=True)]
-    re = times(rates.omega_mode, 4) - times(rates.loss, 3)
-    im = -times(rates.omega_mode, 3) - times(rates.loss, 4) - drive
-    return tuple(share * dot for dot in (*m_dot, re, im))
-
-
-def _sum(h: Array, series: WrittenOut) -> tuple[RealState, RealState]:
-    order = len(series.orders) - 1
-    x, y, z, re, im = series.orders[-1]
-    if series.flip is not None:
-        z = series.flip / order * series.orders[-2][1]
-    size = jax.tree.map(lambda c: jnp.abs(c) * h**order, as_state((x, y, z, re, im)))
-    return series.at(h), size
-
-
-def _horner(h: Array, coefficients: Sequence[Array]) -> Array:
-    total = coefficients[-1]
-    for c in coefficients[-2::-1]:
-        total = total * h + c
-    return total
-
-
-def as_state(coefficient: Coefficient) -> RealState:
-    return jnp.stack(coefficient[:3]), jnp.stack(coefficient[3:])
-
-
-def as_coefficient(y: RealState) -> Coefficient:
-    return (*y[0], *y[1])
+def written_out(solver: dfx.AbstractSolver) -> dfx.AbstractSolver:
+    """The same solver, with all orders of a series written out: for runs of many rows or of very many steps."""
+    if not isinstance(solver, BilinearTaylor) or solver.unrolled is not None:
+        return solver
+    return BilinearTaylor(solver.series_order, solver.dense, solver.series_order)

@@ -14,14 +14,15 @@ from .._checks import as_times, known, refuse
 from .._status import Status, where, worst_text
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
+from ..couplings.operators import SMALL_MATRIX
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.observables import occupations, overlaps, spin_lengths
 from ..mean_field.state import MeanFieldState
 from ._loop import ReplayAdjoint
 from .integrate import integrate
-from .taylor_solver import BilinearTaylor, has_series
+from .taylor_series import has_series
+from .taylor_solver import BilinearTaylor
 
-LARGE_MATRIX = 4096  # entries of dense couplings from which on a matrix product costs more than all the rest of a step
 LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
 ORDERS = (1e-5, 8), (1e-8, 13)  # of the series, and the tolerance down to which each is the fastest
 
@@ -89,7 +90,7 @@ def default_solver(model: DickeModel, tolerance: Any, dense: bool = True) -> dfx
     matrix products cost most, where the series loses.
     """
     matrix = getattr(model.spins.operator, "matrix", None)
-    if not has_series(model) or (matrix is not None and matrix.size > LARGE_MATRIX):
+    if not has_series(model) or (matrix is not None and matrix.size > SMALL_MATRIX):
         return dfx.Dopri8()
     if model.dtype != jnp.float64:
         return BilinearTaylor(8, dense)

@@ -1,8 +1,5 @@
 """The retrieval transition, Fig. 3 of the paper: stationary overlaps and photons against the coupling."""
 
-from dataclasses import replace
-
-import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,8 +11,9 @@ from .._checks import as_float, check_finite, refuse
 from .._status import Status
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
-from ..dynamics import BilinearTaylor, EnsembleSolution, SteadyState, check_reaches_steady, solve_ensemble
+from ..dynamics import EnsembleSolution, SteadyState, check_reaches_steady, solve_ensemble
 from ..dynamics.steady_state import relaxing_solver
+from ..dynamics.taylor_solver import written_out
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.state import stored_pattern
 from ..mean_field.symmetry import SymmetryReduction, reduce_symmetry
@@ -196,19 +194,15 @@ def _run_rows(
             reduction.state,
             save=_kept,
             chunk=CHUNK,
-            solver=_written_out(reduction.model, tol),
+            solver=written_out(
+                relaxing_solver(reduction.model, tol, None)
+            ),  # far above threshold a run takes 10^6 steps
             tol=tol,
             max_time=max_time,
             progress=part_of(progress, number * len(runs), number * len(reductions)),
         )
         runs.append(run)
     return runs
-
-
-def _written_out(model: DickeModel, tol: float | None) -> dfx.AbstractSolver:
-    """The solver of `steadystate` with all its orders written out: far above threshold a run takes 10^6 steps."""
-    solver = relaxing_solver(model, tol, None)
-    return replace(solver, unrolled=solver.series_order) if isinstance(solver, BilinearTaylor) else solver
 
 
 def _all_modes(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from optimistix import rms_norm
 
-from ...couplings import DenseCouplings, HypercubeCouplings
+from ...couplings.operators import SMALL_MATRIX, DenseCouplings, HypercubeCouplings
 from ...mean_field import DickeModel, LocalDissipation, PiecewiseLinear
 from ..first_step import FirstStep
 from ..stationarity import IsStationary
@@ -24,7 +24,6 @@ from .whole_run import WholeRun
 TESTED = ("0.8", "0.9", "0.10")  # versions of jax
 VARIABLE = "DICKE_JAX_CPU_KERNEL"
 SMALL = 128  # subsets up to which XLA's CPU backend sums over a state itself: a library, beyond, cannot enter a kernel
-SMALL_MATRIX = 4096  # entries of dense couplings, likewise
 
 _switch = {"on": os.environ.get(VARIABLE, "1").lower() not in ("0", "false", "off")}
 

@@ -109,7 +109,8 @@ def _backward(
 
     def way_back(leaves: list[Array]) -> Any:
         arrays, record = jax.tree.unflatten(structure, leaves)
-        return _way_back(*eqx.combine(arrays, rest), record)
+        given, num_steps, saved_bar, how = eqx.combine(arrays, rest)
+        return _way_back(given, num_steps, saved_bar, how, record)
 
     if (
         not isinstance(adjoint.run, WholeRun) or args.is_time_dependent
@@ -129,7 +130,7 @@ def _way_back(given: Any, num_steps: Array, saved_bar: Any, how: Any, record: An
     first, number = int(part.t0), number_of(ts)
 
     def at(tree: Any, i: Any) -> Any:
-        return jax.tree.map(lambda x: x[i], tree)
+        return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), tree)
 
     def value(t: Array, y: Any, numbers: Any) -> Any:
         return part.fn(t, y, eqx.combine(numbers, constants))
@@ -142,7 +143,7 @@ def _way_back(given: Any, num_steps: Array, saved_bar: Any, how: Any, record: An
 
     def back(carry: Any) -> Any:
         step, save, adjoint, numbers_bar, ts_bar = carry
-        begin, end, y = starts[step], starts[step + 1], at(states, step)
+        (begin, y), end = at((starts, states), step), at(starts, step + 1)
 
         def forth(numbers: Any, y: Any) -> Any:
             args = eqx.combine(numbers, constants)
@@ -161,13 +162,13 @@ def _way_back(given: Any, num_steps: Array, saved_bar: Any, how: Any, record: An
             def saved_value(t: Array, dense: Any, numbers: Any) -> Any:
                 return value(t, solver.interpolation_cls(t0=begin, t1=end, **dense).evaluate(t), numbers)
 
-            pull = jax.vjp(saved_value, saved_at[save], out[1], numbers)[1]
+            pull = jax.vjp(saved_value, at(saved_at, save), out[1], numbers)[1]
             t_bar, *more = pull(at(saved_bar, first + save))
             dense_bar, numbers_bar = jax.tree.map(jnp.add, (dense_bar, numbers_bar), tuple(more))
-            return save - 1, dense_bar, numbers_bar, ts_bar.at[save].set(t_bar)
+            return save - 1, dense_bar, numbers_bar, jax.lax.dynamic_update_index_in_dim(ts_bar, t_bar, save, 0)
 
         start = save, jax.tree.map(jnp.zeros_like, out[1]), numbers_bar, ts_bar
-        within = lambda carry: (carry[0] >= 0) & ((saved_at[carry[0]] > begin) | (step == 0))  # noqa: E731
+        within = lambda carry: (carry[0] >= 0) & ((at(saved_at, carry[0]) > begin) | (step == 0))  # noqa: E731
         save, dense_bar, numbers_bar, ts_bar = jax.lax.while_loop(within, add, start)
         more, adjoint = pull((adjoint, dense_bar))
         return step - 1, save, adjoint, jax.tree.map(jnp.add, numbers_bar, more), ts_bar

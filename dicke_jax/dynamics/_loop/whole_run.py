@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
-from ..taylor_solver import BilinearTaylor, taylor_step
+from ..taylor_series import taylor_step
+from ..taylor_solver import BilinearTaylor
 from .marks import as_one_kernel, with_one_argument
 from .saved_times import saves_of
 
@@ -48,12 +49,13 @@ class StagedTaylor(dfx.AbstractSolver):
         return terms.vf(t0, y0, args)
 
     def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: None, made_jump: Any) -> Any:
-        y1, error, series = as_one_kernel(_step)(t0, t1 - t0, y0, args, self.solver)
+        how = self.solver.series_order, self.solver.unrolled or 0, self.solver.dense
+        y1, error, series = as_one_kernel(_step)(t0, t1 - t0, y0, args, *how)
         return y1, error, dict(series=series), None, dfx.RESULTS.successful
 
 
-def _step(t: Array, h: Array, y0: Any, model: Any, solver: BilinearTaylor) -> Any:
-    return taylor_step(t, h, y0, model, solver, stage=as_one_kernel)
+def _step(t: Array, h: Array, y0: Any, model: Any, order: int, unrolled: int, dense: bool) -> Any:
+    return taylor_step(t, h, y0, model, order, unrolled, dense, stage=as_one_kernel)
 
 
 class WholeRun(dfx.AbstractAdjoint):
