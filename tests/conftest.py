@@ -19,11 +19,7 @@ install_import_hook("dicke_jax", "beartype.beartype(conf=beartype.BeartypeConf(i
 
 
 def pytest_configure(config):
-    """What one worker, test or session has compiled, the next one finds, in pytest's own cache.
-
-    The quick tests compile much and run little: their programs are not optimised, those of the slow ones are.
-    """
-    jax.config.update("jax_disable_most_optimizations", config.option.markexpr == "not slow")
+    """What one worker, test or session has compiled, the next one finds, in pytest's own cache."""
     if config.pluginmanager.hasplugin("cacheprovider"):
         jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("compiled")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -127,7 +127,7 @@ def steadystate(
 
     return _relax(
         model,
-        state.to_real(model),
+        state,
         end,
         jnp.asarray(tol, model.dtype) * rate,
         relaxing_solver(model, tol, rtol) if solver is None else solver,
@@ -160,15 +160,15 @@ def check_reaches_steady(model: DickeModel) -> None:
 @eqx.filter_jit
 def _relax(
     model: DickeModel,
-    y0: RealState,
+    state: MeanFieldState,
     end: Float[Array, ""],
     threshold: Float[Array, ""],
     solver: dfx.AbstractSolver,
     stepsize_controller: dfx.AbstractStepSizeController,
     max_steps: int | None,
 ) -> SteadyState:
-    given, start = model, y0
-    model, y0 = jax.lax.stop_gradient((model, y0))
+    given, start = model, state.to_real(model)
+    model, y0 = jax.lax.stop_gradient((model, start))
     kappa = jnp.min(model.kappa)
     valid, model, y0 = without_nan(model, y0)
     valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here

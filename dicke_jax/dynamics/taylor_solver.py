@@ -17,6 +17,8 @@ from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from .taylor_series import AbstractSeries, has_series, taylor_step
 
+FEW = 2  # orders written out before the loop, where nothing else is asked for: their sums are short
+
 
 class TaylorPolynomial(dfx.AbstractLocalInterpolation):
     """y(t) = sum_n c_n (t - t0)^n within one step."""
@@ -80,7 +82,7 @@ class BilinearTaylor(dfx.AbstractSolver):
     def step(
         self, terms: Any, t0: Any, t1: Any, y0: RealState, args: DickeModel, solver_state: None, made_jump: Any
     ) -> tuple[RealState, RealState, dict[str, Any], None, dfx.RESULTS]:
-        how = self.series_order, self.unrolled or 0, self.dense
+        how = self.series_order, FEW if self.unrolled is None else self.unrolled, self.dense
         y1, error, series = taylor_step(t0, t1 - t0, y0, args, *how)
         return y1, error, dict(series=series), None, dfx.RESULTS.successful
 

@@ -184,22 +184,21 @@ def mfsolve(
         solver = dfx.Dopri8()  # the series knows no kink within a step, and no other equations than these
     solver = default_solver(model, tolerance, times.size > 2) if solver is None else solver
     adjoint = default_adjoint(model, solver) if adjoint is None else adjoint
-    y0 = state.to_real(model)
-    sol = _integrate(model, y0, times, dt0, solver, stepsize_controller, max_steps, adjoint)
+    sol = _integrate(model, state, times, dt0, solver, stepsize_controller, max_steps, adjoint)
     if not throw:
         return sol
-    failed = ~sol.successful
-    if known(failed):  # looked at here, a program holds no callback to the host and can be kept
-        if np.any(failed):
-            raise eqx.EquinoxRuntimeError(f"mfsolve failed: {worst_text(sol.status)}")
-        return sol
-    return dataclasses.replace(sol, m=sol.status.error_if(sol.m, failed))
+    if not known(sol.status._value):
+        return dataclasses.replace(sol, m=sol.status.error_if(sol.m, ~sol.successful))
+    # looked at here, a program holds no callback to the host and can be kept
+    if (text := worst_text(sol.status)) != "successful":
+        raise eqx.EquinoxRuntimeError(f"mfsolve failed: {text}")
+    return sol
 
 
 @eqx.filter_jit
 def _integrate(
     model: DickeModel,
-    y0: RealState,
+    state: MeanFieldState,
     times: Float[Array, " T"],
     dt0: float | None,
     solver: dfx.AbstractSolver,
@@ -207,7 +206,7 @@ def _integrate(
     max_steps: int | None,
     adjoint: dfx.AbstractAdjoint,
 ) -> MFSolution:
-    finite, model, y0 = without_nan(model, y0)
+    finite, model, y0 = without_nan(model, state.to_real(model))
     ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
     finite &= ordered
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))

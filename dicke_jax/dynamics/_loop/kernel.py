@@ -21,7 +21,7 @@ from .marks import set_xla_metadata
 from .replay_adjoint import ReplayAdjoint
 from .whole_run import WholeRun
 
-TESTED = ("0.8", "0.9", "0.10")  # versions of jax
+TESTED = ("0.8", "0.9", "0.10", "0.11", "0.12")  # versions of jax
 VARIABLE = "DICKE_JAX_CPU_KERNEL"
 SMALL = 128  # subsets up to which XLA's CPU backend sums over a state itself: a library, beyond, cannot enter a kernel
 
