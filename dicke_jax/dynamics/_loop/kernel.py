@@ -73,8 +73,8 @@ def as_fast_as_known(
     if not fits or (event is not None and type(event.cond_fn) is not IsStationary):
         return adjoint
     if type(adjoint) is ReplayAdjoint and type(adjoint.run) is dfx.ForwardMode:
-        return ReplayAdjoint(adjoint.max_steps, WholeRun(adjoint.run))
-    return WholeRun(adjoint) if type(adjoint) in (dfx.ForwardMode, dfx.RecursiveCheckpointAdjoint) else adjoint
+        return ReplayAdjoint(adjoint.max_steps, WholeRun())
+    return WholeRun() if type(adjoint) is dfx.ForwardMode else adjoint
 
 
 def _fits(model: DickeModel) -> bool:

@@ -59,9 +59,7 @@ def _step(t: Array, h: Array, y0: Any, model: Any, order: int, unrolled: int, de
 
 
 class WholeRun(dfx.AbstractAdjoint):
-    """The loop over the steps of a run as one kernel, with the derivatives of an adjoint."""
-
-    derivatives: dfx.AbstractAdjoint
+    """The loop over the steps of a run as one kernel, with derivatives in forward mode: a kernel of run and tangent."""
 
     def loop(self, **how: Any) -> Any:
         begin = how["init_state"]
@@ -70,23 +68,37 @@ class WholeRun(dfx.AbstractAdjoint):
         arrays, rest = eqx.partition(how, eqx.is_array)
         leaves, structure = jax.tree.flatten(arrays)
         leaves = [jax.lax.convert_element_type(leaf, leaf.dtype) for leaf in leaves]  # without weak types
-        forward = isinstance(self.derivatives, dfx.ForwardMode)
 
-        def run(adjoint: dfx.AbstractAdjoint, leaves: list[Array], many: bool | None = None) -> Any:
+        def run(leaves: list[Array], many: bool) -> Any:
             given = eqx.combine(jax.tree.unflatten(structure, leaves), rest)
             # made anew: carried into a kernel, the room for what is saved would be copied several times
             room = jax.tree.map(lambda x: jnp.full(x.shape, jnp.inf, x.dtype), shapes)
             given["init_state"] = eqx.tree_at(_room, given["init_state"], room)
-            if many is not None:
-                given["solver"] = _staged(given["solver"], many)
-            return outcome_of(adjoint.loop(**given)[0])
+            given["solver"] = _staged(given["solver"], many)
+            return outcome_of(dfx.ForwardMode().loop(**given)[0])
 
+        @jax.custom_jvp
         def value(*leaves: Array) -> Any:
-            return one_kernel(lambda many: lambda leaves: run(dfx.ForwardMode(), leaves, many), list(leaves))
+            return one_kernel(lambda many: lambda leaves: run(leaves, many), list(leaves))
 
-        rule = _forwards if forward else _backwards
-        outcome = rule(value, lambda leaves, many=None: run(self.derivatives, leaves, many), leaves)
-        return eqx.tree_at(outcome_of, begin, outcome, is_leaf=lambda x: x is None), {}
+        def derivative(primals: Any, tangents: Any) -> Any:
+            moved = [not isinstance(tangent, SymbolicZero) for tangent in tangents]
+            directions = [tangent for tangent, moves in zip(tangents, moved, strict=True) if moves]
+
+            def with_tangent(arguments: list[Array], many: bool) -> Any:
+                points, along = arguments[: len(primals)], arguments[len(primals) :]
+
+                def of_moved(*at: Array) -> Any:
+                    those = iter(at)
+                    return run([next(those) if moves else x for x, moves in zip(points, moved, strict=True)], many)
+
+                return jax.jvp(of_moved, [x for x, moves in zip(points, moved, strict=True) if moves], along)
+
+            arguments = [*primals, *directions]
+            return one_kernel(lambda many: lambda a: with_tangent(a, many), arguments, points=len(primals))
+
+        value.defjvp(derivative, symbolic_zeros=True)
+        return eqx.tree_at(outcome_of, begin, value(*leaves), is_leaf=lambda x: x is None), {}
 
 
 def one_kernel(
@@ -120,51 +132,6 @@ def one_kernel(
     return alone(*leaves)
 
 
-def _forwards(value: Callable[..., Any], of: Callable[..., Any], leaves: list[Array]) -> Any:
-    """`value` of the leaves, with derivatives in forward mode: a kernel as well, of the run and its tangent."""
-    differentiable = jax.custom_jvp(value)
-
-    def derivative(primals: Any, tangents: Any) -> Any:
-        moved = [not isinstance(t, SymbolicZero) for t in tangents]
-        directions = [t for t, m in zip(tangents, moved, strict=True) if m]
-
-        def make(many: bool) -> Function:
-            def with_tangent(arguments: list[Array]) -> Any:
-                points, along = arguments[: len(primals)], arguments[len(primals) :]
-                at, held = _split(points, moved)
-                return jax.jvp(lambda *at: of(_joined(list(at), held, moved), many), at, along)
-
-            return with_tangent
-
-        return one_kernel(make, [*primals, *directions], points=len(primals))
-
-    differentiable.defjvp(derivative, symbolic_zeros=True)
-    return differentiable(*leaves)
-
-
-def _backwards(value: Callable[..., Any], of: Callable[..., Any], leaves: list[Array]) -> Any:
-    """`value` of the leaves, with derivatives in reverse mode, rows in lock step."""
-
-    @eqx.filter_custom_vjp
-    def differentiable(leaves: list[Array]) -> Any:
-        return value(*leaves)
-
-    @differentiable.def_fwd
-    def forth(moved: list[bool], leaves: list[Array]) -> tuple[Any, Any]:
-        at, held = _split(leaves, moved)
-        run = lambda *at: eqx.partition(of(_joined(list(at), held, moved)), eqx.is_inexact_array)  # noqa: E731
-        out, pull, rest = jax.vjp(run, *at, has_aux=True)
-        return eqx.combine(out, rest), (out, pull)
-
-    @differentiable.def_bwd
-    def back(residuals: Any, bar: Any, moved: list[bool], leaves: list[Array]) -> Any:
-        out, pull = residuals
-        bars = iter(pull(jax.tree.map(lambda x, b: jnp.zeros_like(x) if b is None else b, out, bar)))
-        return [next(bars) if m else None for m in moved]
-
-    return differentiable(leaves)
-
-
 def _room(state: Any) -> list[Any]:
     """Where the loop saves to, full of inf when it begins."""
     return [room for save in saves_of(state) for room in (save.ts, save.ys)]
@@ -175,16 +142,6 @@ def _staged(solver: BilinearTaylor, many: bool) -> dfx.AbstractSolver:
     if unrolled is None:
         unrolled = solver.series_order if many else 0
     return StagedTaylor(BilinearTaylor(solver.series_order, solver.dense, unrolled))
-
-
-def _split(leaves: list[Array], moved: list[bool]) -> tuple[list[Array], list[Array]]:
-    pairs = list(zip(leaves, moved, strict=True))
-    return [leaf for leaf, m in pairs if m], [leaf for leaf, m in pairs if not m]
-
-
-def _joined(at: list[Array], held: list[Array], moved: list[bool]) -> list[Array]:
-    those, others = iter(at), iter(held)
-    return [next(those) if m else next(others) for m in moved]
 
 
 def outcome_of(state: Any) -> tuple[Any, ...]:
