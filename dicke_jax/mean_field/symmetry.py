@@ -6,10 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 
 from .._checks import check_shape, known, refuse
 from ..couplings import DenseCouplings, HypercubeCouplings, LargeSpins
+from ..couplings.mapping import turned
 from .model import DickeModel, check_model
 from .rates import PiecewiseLinear, is_schedule, value_at
 from .state import MeanFieldState
@@ -44,7 +45,7 @@ class SymmetryReduction(eqx.Module):
         check_shape(
             "state.m", state.m, (*state.m.shape[:-2], 3, self.model.num_subsets), "subsets of the smaller model"
         )
-        m = _turned(state.m[..., self.subset], self.sign)
+        m = turned(state.m[..., self.subset], self.sign)
         alpha = jnp.zeros((*state.alpha.shape[:-1], self.num_modes), state.alpha.dtype)
         return MeanFieldState(m, alpha.at[..., self.active].set(state.alpha))
 
@@ -144,14 +145,8 @@ def _smaller(
         dissipation = eqx.tree_at(lambda d: d.rates, dissipation, rates)
     of_modes = {name: _of_modes(getattr(model, name), modes, active.size) for name in ("omega_mode", "kappa")}
     smaller = DickeModel(spins, **(model.rates | of_modes), dissipation=dissipation)
-    start = MeanFieldState(_turned(state.m[:, first], sign[first]), state.alpha[modes])
+    start = MeanFieldState(turned(state.m[:, first], sign[first]), state.alpha[modes])
     return SymmetryReduction(smaller, start, modes, subset, sign, active.size)
-
-
-def _turned(m: Float[Array, "*batch 3 K"], sign: Int[np.ndarray, " K"]) -> Float[Array, "*batch 3 K"]:
-    """Rotated by pi about x where the sign is -1."""
-    turn = jnp.asarray(np.stack([np.ones(sign.size), sign, sign]), m.dtype)
-    return m * turn.reshape((1,) * (m.ndim - 2) + turn.shape)
 
 
 def _of_modes(rate: Any, modes: Int[np.ndarray, " A"], num_modes: int) -> Any:

@@ -36,16 +36,8 @@ class CueOutcome(eqx.Enumeration):
     failed = "failed: the integration broke down or met numbers that are not finite"
 
 
-OUTCOMES = (
-    "retrieved",
-    "retrieved_negative",
-    "other_pattern",
-    "mixture",
-    "forgotten",
-    "oscillating",
-    "not_converged",
-    "failed",
-)  # the codes 0 to 7 in stored results
+# their positions are the codes in stored results
+OUTCOMES = tuple(CueOutcome._name_to_item)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class CueOutcomes(eqx.Module):
@@ -95,14 +87,11 @@ class CueOutcomes(eqx.Module):
     @property
     def codes(self) -> Int[np.ndarray, " S"]:
         """The ends as positions in `OUTCOMES`."""
-        return np.argmax([np.asarray(self.outcome == getattr(CueOutcome, name)) for name in OUTCOMES], axis=0).astype(
-            np.int8
-        )
+        return np.asarray(self.outcome._value, np.int8)  # pyright: ignore[reportAttributeAccessIssue]
 
     def counts(self) -> dict[str, int]:
         """How many cues ended in each way, by the names of `CueOutcome`."""
-        codes = self.codes
-        return {name: int(np.sum(codes == code)) for code, name in enumerate(OUTCOMES)}
+        return {name: int(np.sum(self.codes == code)) for code, name in enumerate(OUTCOMES)}
 
     def __repr__(self) -> str:
         if not known(self.time):
