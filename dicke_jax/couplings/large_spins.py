@@ -34,8 +34,7 @@ def _check_shares(name: str, shares: Any, number: int, meaning: str, tol: float)
 def _orthogonal(operator: AbstractCouplings, weights: ArrayLike) -> tuple[bool, ...]:
     """For every pattern whether it consists of +-1 and is orthogonal to all others, as far as is known."""
     nothing_known = (False,) * operator.num_modes
-    leaves = jax.tree.leaves(eqx.filter(operator, eqx.is_array))
-    if not all(known(leaf) for leaf in (*leaves, *jax.tree.leaves(weights))):
+    if not all(known(leaf) for leaf in jax.tree.leaves((eqx.filter(operator, eqx.is_array), weights))):
         return nothing_known
     w = np.asarray(weights, dtype=float)
     if w.shape != (operator.num_subsets,):
@@ -90,11 +89,7 @@ class LargeSpins(eqx.Module):
     orthogonal: tuple[bool, ...] = eqx.field(static=True, init=False)
 
     def __init__(
-        self,
-        operator: AbstractCouplings,
-        weights: ArrayLike,
-        num_spins: int | None = None,
-        gauged: bool = False,
+        self, operator: AbstractCouplings, weights: ArrayLike, num_spins: int | None = None, gauged: bool = False
     ) -> None:
         self.operator = operator
         self.weights = as_float(weights)
@@ -145,8 +140,8 @@ class LargeSpins(eqx.Module):
     def individual(cls, patterns: ArrayLike) -> "LargeSpins":
         """One subset for each spin, no grouping: G of shape (M, N_sp) as it is, weights 1/N_sp."""
         operator = DenseCouplings(patterns)
-        num_spins = operator.num_subsets
-        return cls(operator, jnp.full(num_spins, 1.0 / num_spins), num_spins)
+        K = operator.num_subsets
+        return cls(operator, jnp.full(K, 1.0 / K), K)
 
     @property
     def num_modes(self) -> int:

@@ -75,9 +75,7 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayL
     **Raises** ValueError for an array that is not a matrix, or entries that the gauge does not allow.
     """
     if not known(patterns):
-        raise ValueError(
-            "patterns must be known when they are mapped, since they set the number of subsets; got a tracer."
-        )
+        refuse("patterns", "known when they are mapped, since they set the number of subsets", "a tracer")
     G = np.asarray(patterns)
     if G.ndim != 2 or 0 in G.shape:
         refuse("patterns", "of shape (M, N_sp) with M, N_sp >= 1", f"shape {G.shape}")

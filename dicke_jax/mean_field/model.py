@@ -136,11 +136,8 @@ def _check_dissipation(dissipation: LocalDissipation, spins: LargeSpins) -> None
         if not is_schedule(rate) and rate.shape not in ((), (spins.num_subsets,)):
             refuse("rate of a jump", f"one number or of shape ({spins.num_subsets},)", f"shape {rate.shape}")
     if spins.gauged and not dissipation.is_gauge_invariant:
-        refuse(
-            "dissipation",
-            "unchanged by a rotation of a spin by pi about x, by which these were gauged (map them with gauge=False)",
-            "one that the rotation changes",
-        )
+        must_be = "unchanged by a rotation of a spin by pi about x, by which these were gauged"
+        refuse("dissipation", f"{must_be} (map them with gauge=False)", "one that the rotation changes")
 
 
 def _common_float(**rates: Any) -> jnp.dtype:

@@ -1,5 +1,7 @@
 """States of the mean-field equations, and the initial states that a memory is tested with."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -51,9 +53,7 @@ class MeanFieldState(eqx.Module):
 
 
 @eqx.filter_jit
-def _without_photons(
-    model: DickeModel, z: SubsetReals, x: SubsetReals | float = 0.0, y: SubsetReals | float = 0.0
-) -> MeanFieldState:
+def _without_photons(model: DickeModel, z: SubsetReals, x: Any = 0.0, y: Any = 0.0) -> MeanFieldState:
     return MeanFieldState(jnp.stack(jnp.broadcast_arrays(x, y, z)), jnp.zeros(model.num_modes, model.dtype))
 
 
@@ -85,9 +85,8 @@ def corrupted_pattern(
     """
     probability = as_probability("flip", flip).astype(model.dtype)
     z = pattern_signs(model, pattern)
-    if model.spins.num_spins is None:
-        share = probability
-    else:
+    share = probability
+    if model.spins.num_spins is not None:
         sizes = model.spins.subset_sizes.astype(model.dtype)
         share = jax.random.binomial(key, sizes, probability, dtype=model.dtype) / jnp.maximum(sizes, 1)
     return _without_photons(model, (1 - 2 * share) * z)

@@ -31,9 +31,7 @@ def stationary_spins(model: DickeModel, b: SubsetReals, lengths: SubsetReals) ->
     free = jnp.stack([along * omega, jnp.zeros_like(b), along * b])
     if model.dissipation is None:
         return free
-    linear, constant = (
-        jnp.broadcast_to(term, (*term.shape[:-1], b.size)) for term in model.dissipation.terms(model.dtype)
-    )
+    linear, constant = model.dissipation.terms(model.dtype)  # of all subsets alike, or of each
     none = jnp.zeros_like(b)
     turn = 2 * jnp.stack([jnp.stack(row) for row in ((none, -b, none), (b, none, -omega), (none, omega, none))])
     rate = jnp.max(jnp.abs(linear), axis=(0, 1))

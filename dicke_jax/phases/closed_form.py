@@ -60,13 +60,10 @@ def retrieval_state(
 
 
 def _checked(model: DickeModel, pattern: ArrayLike, spin_length: ArrayLike) -> tuple[Int[Array, ""], Float[Array, ""]]:
-    nu = as_pattern_index(pattern, model.num_modes)
-    obstacle = closed_form_obstacle(model, pattern)
+    nu, length = as_pattern_index(pattern, model.num_modes), as_spin_lengths(model, spin_length)
+    obstacle = closed_form_obstacle(model, pattern, length)
     if obstacle is not None:
         refuse(*obstacle)
-    length = as_spin_lengths(model, spin_length)
-    if length.ndim:
-        refuse("spin_length", "one number for this closed form", f"shape {length.shape}")
     return nu, length
 
 
@@ -102,7 +99,7 @@ def _state(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""], sign
 
 
 def closed_form_obstacle(
-    model: DickeModel, pattern: ArrayLike, *, all_pairs: bool = False
+    model: DickeModel, pattern: ArrayLike, lengths: ArrayLike = 1.0, *, all_pairs: bool = False
 ) -> tuple[str, str, str] | None:
     """Why Eq. 12 does not hold: argument, what it must be, what it was. None where it does.
 
@@ -114,11 +111,10 @@ def closed_form_obstacle(
         return "model", must_be, "one with rates that change"
     if model.dissipation is not None:
         return "model", "without single-spin dissipation for this closed form (steadystate integrates)", "one with it"
+    if np.ndim(lengths):
+        return "spin_length", "one number for this closed form", f"shape {np.shape(lengths)}"
     orthogonal = model.spins.orthogonal
     if all(orthogonal) or (known(pattern) and not all_pairs and orthogonal[int(np.asarray(pattern))]):
         return None
-    must_be = (
-        "patterns of +-1 that are orthogonal, sum_k w_k G[nu, k] G[mu, k] = 0, for this closed form "
-        "(LargeSpins.hypercube has such)"
-    )
-    return "model.spins", must_be, "others, or couplings that are traced"
+    must_be = "patterns of +-1 that are orthogonal, sum_k w_k G[nu, k] G[mu, k] = 0, for this closed form"
+    return "model.spins", f"{must_be} (LargeSpins.hypercube has such)", "others, or couplings that are traced"

@@ -17,7 +17,7 @@ from .closed_form import as_spin_lengths, closed_form_obstacle, threshold_square
 from .eigenvalues import eigensystem, one_sign
 from .linearisation import jacobian
 from .normal_state import normal_threshold, softness
-from .retrieval_branch import PatternStates, RetrievalBranch, coupling_at, follow_branch
+from .retrieval_branch import PatternStates, RetrievalBranch, follow_branch
 
 HALVINGS = 50
 FLAT = 1e-6  # of |d log lambda / d log a|: a branch that turns back, and not one that is crossed
@@ -67,9 +67,7 @@ def critical_coupling(
     if kind == "normal":
         return normal_threshold(model, lengths)
 
-    obstacle = closed_form_obstacle(model, pattern, all_pairs=kind == "stability")
-    if obstacle is None and lengths.ndim:
-        obstacle = "spin_length", "one number for this closed form", f"shape {lengths.shape}"
+    obstacle = closed_form_obstacle(model, pattern, lengths, all_pairs=kind == "stability")
     if method is None:
         method = "root finding" if obstacle else "closed form"
     check_choice("method", method, ("closed form", "root finding"))
@@ -121,7 +119,7 @@ def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: Float[Array,
     lost = (last >= branch.number - 1) & ~branch.complete
     # where another branch crosses, the equations are singular in the direction of that one, in which nothing changes
     args, valid = (states, within, s), jnp.all(jnp.isfinite(u))
-    value = coupling_at(implicit(event, jnp.append(u, s), args, valid, smallest_solution)[:-1])
+    value = jax.lax.rsqrt(implicit(event, jnp.append(u, s), args, valid, smallest_solution)[-2])
     return jnp.where(none, jnp.inf, jnp.where(lost, jnp.nan, value))
 
 
@@ -189,7 +187,7 @@ def margin(states: PatternStates, u: Float[Array, " U"], s: Array) -> Float[Arra
     the full linearised equations.
     """
     model, lengths = states.model, states.lengths
-    f, g0 = jnp.exp(s) * u[:-1], coupling_at(u)
+    f, g0 = jnp.exp(s) * u[:-1], jax.lax.rsqrt(u[-1])
     if model.dissipation is None:
         return 1 - softness(model, f, lengths, g0)
     model = model.replace(g0=g0)

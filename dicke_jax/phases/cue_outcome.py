@@ -100,9 +100,8 @@ class CueOutcomes(eqx.Module):
         low, high = self.interval()
         rows = [("probability", f"{self.probability:.3f}, 95 % interval {low:.3f} to {high:.3f}")]
         rows += [(name, f"{count}{self._names(name)}") for name, count in self.counts().items() if count]
-        return summary(
-            f"CueOutcomes: pattern {int(self.pattern) + 1} of {modes}, {samples} cues, {self.time.dtype}", rows
-        )
+        heading = f"CueOutcomes: pattern {int(self.pattern) + 1} of {modes}, {samples} cues, {self.time.dtype}"
+        return summary(heading, rows)
 
     def _names(self, name: str, most: int = 6) -> str:
         """Which patterns the cues went to that did not find their own, the most frequent first."""
@@ -127,12 +126,7 @@ def overlap_reach(model: DickeModel, m: SpinVectors) -> ModeReals:
 
 
 def name_outcome(
-    pattern: Int[Array, ""],
-    status: Status,
-    average: ModeReals,
-    fluctuation: ModeReals,
-    last: ModeReals,
-    reach: ModeReals,
+    pattern: Array, status: Status, average: ModeReals, fluctuation: ModeReals, last: ModeReals, reach: ModeReals
 ) -> tuple[CueOutcome, Int[Array, ""], Int[Array, ""], Bool[Array, " M"]]:
     """The end of one run, the pattern that leads and its sign, and which patterns are involved."""
     possible = jnp.where(reach > 0, reach, 1.0)

@@ -49,8 +49,7 @@ def bright_spectrum(
             pushed = pushed - basis @ (basis.T @ pushed)
         left, sizes, _ = np.linalg.svd(pushed, full_matrices=False)
         block = left[:, sizes > NEGLIGIBLE * scale]
-    reduced = basis.T @ image
-    values, vectors = np.linalg.eig(reduced)
+    values, vectors = np.linalg.eig(basis.T @ image)
     if not complete:
         residual = np.linalg.norm(image @ vectors - basis @ vectors * values, axis=0)
         kept = residual < np.maximum(tol, 1e-3 * np.abs(np.real(values)))
@@ -60,10 +59,8 @@ def bright_spectrum(
 
     overlaps = np.abs(seen @ vectors).T
     total = overlaps.sum(axis=1, keepdims=True)
-    shares = overlaps / np.where(total > 0, total, 1)
-    spins = basis[:size, 2 * M :]
-    unseen, slowest = _dark(model, state, spins, tol) if complete else ([0, 0], -np.inf)
-    return values, shares, unseen, slowest, complete
+    unseen, slowest = _dark(model, state, basis[:size, 2 * M :], tol) if complete else ([0, 0], -np.inf)
+    return values, overlaps / np.where(total > 0, total, 1), unseen, slowest, complete
 
 
 @eqx.filter_jit

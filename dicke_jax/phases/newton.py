@@ -11,17 +11,12 @@ from ..mean_field.model import DickeModel
 from ..mean_field.stationary_equations import self_consistency
 
 
-def largest_entry(shift: Float[Array, " n"], u: Float[Array, " n"]) -> Float[Array, ""]:
-    """The size of a correction to u."""
-    return jnp.max(jnp.abs(shift))
-
-
 def iterate(
     equations: Callable[[Array], Array],
     start: Float[Array, " n"],
     tol: float,
     most: int,
-    size: Callable[[Array, Array], Array] = largest_entry,
+    size: Callable[[Array, Array], Array] = lambda shift, u: jnp.max(jnp.abs(shift)),
 ) -> tuple[Float[Array, " n"], Float[Array, ""]]:
     """Where at `most` so many steps end, and the size of the last correction, which is not above `tol` if it ended."""
 

@@ -111,5 +111,4 @@ def _linearised(model: DickeModel, lengths: SubsetReals, g0: Array) -> Float[Arr
     drive = jnp.concatenate([push[:, None] * onto for push in pushed])
     read = jnp.concatenate([jnp.zeros((M, 2 * len(onto)), dtype), read], axis=1)
     turn, loss = jnp.diag(model.omega_mode), jnp.diag(model.kappa / 2)
-    rows = [local, drive, 0 * drive], [0 * read, -loss, turn], [-g0 * read, -turn, -loss]
-    return jnp.block([*rows])
+    return jnp.block([[local, drive, 0 * drive], [0 * read, -loss, turn], [-g0 * read, -turn, -loss]])

@@ -70,12 +70,12 @@ class PatternStates(eqx.Module):
         return u, (last <= tol) & (u[-1] > 0)
 
     def tangent(self, u: Array, s: Array) -> Array:
-        """Du / ds."""
+        """The derivative du / ds."""
         _, change = jax.jvp(lambda s: self(u, s), (s,), (jnp.ones_like(s),))
         return -jnp.linalg.solve(jax.jacfwd(self)(u, s), change)
 
     def slope(self, u: Array, s: Array) -> Array:
-        """D log lambda / ds, which vanishes where g0 turns back."""
+        """The last entry of du / ds over lambda, which vanishes where g0 turns back."""
         return self.tangent(u, s)[-1] / u[-1]
 
     def orientation(self, u: Array, s: Array) -> Array:
@@ -126,8 +126,3 @@ def follow_branch(states: PatternStates) -> RetrievalBranch:
 def response(model: DickeModel) -> ModeReals:
     """chi_mu, the field of a mode per overlap, c_mu = g0^2 chi_mu."""
     return field_per_overlap(model.replace(g0=jnp.ones((), model.dtype)))
-
-
-def coupling_at(u: Float[Array, " U"]) -> Float[Array, ""]:
-    """g0 of a point."""
-    return jax.lax.rsqrt(u[-1])

@@ -55,9 +55,8 @@ class Stability(AbstractResult):
     def _heading(self) -> str:
         if self.growth_rate.ndim:
             return f"Stability: {np.sum(np.asarray(self.num_growing) == 0)} of {self.growth_rate.size} states stable"
-        return (
-            f"Stability: {'unstable' if int(self.num_growing) else 'stable'}, growth rate {float(self.growth_rate):.6g}"
-        )
+        fate = "unstable" if int(self.num_growing) else "stable"
+        return f"Stability: {fate}, growth rate {float(self.growth_rate):.6g}"
 
     def _rows(self) -> Rows:
         if self.growth_rate.ndim:
@@ -114,8 +113,9 @@ def stability(
     check_constant_rates(model)
     if not isinstance(state, MeanFieldState):
         refuse("state", "a MeanFieldState", type(state).__name__)
-    tolerance = default_tolerance(model) if tol is None else tol
-    if not known(tolerance) or not 0 <= tolerance < 1:
+    if tol is None:
+        tol = 1e-9 if model.dtype == jnp.float64 else 1e-4
+    if not known(tol) or not 0 <= tol < 1:
         refuse("tol", "a number from 0 to 1", tol)
     traced = not all(map(known, jax.tree.leaves((model, state))))
     if method is None:
@@ -124,15 +124,10 @@ def stability(
     if method == "krylov" and traced:
         refuse("method", "'dense' under jax.jit, jax.vmap and jax.grad", repr(method))
 
-    spectrum = (dense_spectrum if method == "dense" else _krylov)(model, state, tolerance)
-    if known(spectrum.residual) and not float(spectrum.residual) < _small(tolerance):
+    spectrum = (dense_spectrum if method == "dense" else _krylov)(model, state, tol)
+    if known(spectrum.residual) and not float(spectrum.residual) < _small(tol):
         refuse("state", "stationary", f"one that changes at {float(spectrum.residual):.2g} of the largest rate")
     return spectrum
-
-
-def default_tolerance(model: DickeModel) -> float:
-    """The real part that counts as growing, in units of the largest rate."""
-    return 1e-9 if model.dtype == jnp.float64 else 1e-4
 
 
 def num_rows(model: DickeModel) -> int:
