@@ -53,7 +53,7 @@ class SpinMapping(eqx.Module):
 def turned(m: Float[Array, "*batch 3 K"], sign: ArrayLike) -> Float[Array, "*batch 3 K"]:
     """Rotated by pi about x where the sign is -1; its own inverse."""
     s = jnp.asarray(sign, m.dtype)
-    return m * jnp.stack([jnp.ones_like(s), s, s])
+    return m * jnp.broadcast_to(jnp.stack([jnp.ones_like(s), s, s]), m.shape)
 
 
 def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayLike | None = None) -> SpinMapping:

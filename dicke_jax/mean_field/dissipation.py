@@ -68,8 +68,8 @@ class LocalDissipation(eqx.Module):
 
     def terms(self, dtype: jnp.dtype) -> tuple[Float[Array, "3 3 *K"], Float[Array, " 3 *K"]]:
         """T and c of all jumps together; their last axis has one entry, or one for each subset."""
-        rates = [jnp.atleast_1d(rate).astype(dtype) for rate in self.rates]
-        linear = sum(T[:, :, None] * r for T, r in zip(self.linear.astype(dtype), rates, strict=True))
+        rates = [jnp.atleast_1d(rate).astype(dtype)[None, :] for rate in self.rates]
+        linear = sum(T[:, :, None] * r[None] for T, r in zip(self.linear.astype(dtype), rates, strict=True))
         constant = sum(c[:, None] * r for c, r in zip(self.constant.astype(dtype), rates, strict=True))
         return jnp.asarray(linear), jnp.asarray(constant)
 

@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from .._checks import known, refuse
@@ -59,10 +60,9 @@ def _dissipative(model: DickeModel, lengths: Float[Array, "..."]) -> tuple[Float
     at_rest = jnp.max(jnp.abs(overlaps_in_field(fixed[0], zero, fixed[1])))
     pulls = jax.jacfwd(lambda f: overlaps_in_field(fixed[0], f, fixed[1]))(zero)
     values = jnp.linalg.eigvals(pulls * response(fixed[0])[None, :])
-    real = jnp.where(jnp.abs(values.imag) < 1e-9 * jnp.max(jnp.abs(values)), values.real, -jnp.inf)
-    strongest = jnp.max(real)
-    rates = jnp.array([jnp.max(jnp.abs(rate)) for rate in fixed[0].rates.values()])
-    far = FARTHEST * jnp.max(rates)
+    real = jnp.abs(values.imag) < 1e-9 * jnp.max(jnp.abs(values))
+    strongest = jnp.max(jnp.where(real, values.real, -jnp.inf))
+    far = FARTHEST * jnp.max(jnp.abs(ravel_pytree(fixed[0].rates)[0]))
     static = jnp.where(strongest > far**-2, jax.lax.rsqrt(jnp.where(strongest > 0, strongest, 1)), far)
 
     def grows(g0: Array) -> Array:

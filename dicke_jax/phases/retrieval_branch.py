@@ -52,12 +52,8 @@ class PatternStates(eqx.Module):
     def __call__(self, u: Array, s: Array) -> Array:
         """What vanishes at the points of the branch."""
         chi, a = response(self.model), jnp.exp(s)
-        fixed = jnp.sum(jnp.where(self.is_pattern, u[:-1] * jnp.sign(chi), 0)) - 1
+        fixed = (u[:-1] * jnp.sign(chi))[self.pattern] - 1
         return jnp.append(u[-1] * u[:-1] - chi * overlaps_in_field(self.model, a * u[:-1], self.lengths) / a, fixed)
-
-    @property
-    def is_pattern(self) -> Bool[Array, " M"]:
-        return jnp.arange(self.model.num_modes) == self.pattern
 
     def refine(self, s: Array, guess: Array) -> tuple[Array, Bool[Array, ""]]:
         """The point at strength exp(s) near a guess, and whether it is one."""
@@ -89,8 +85,9 @@ def follow_branch(states: PatternStates) -> RetrievalBranch:
     unit = jnp.abs(2 * model.omega_spin)
     start, end = jnp.log(STRONGEST * unit), jnp.log(WEAKEST * unit)
     chi = response(model)
-    pull = chi * overlaps_in_field(model, jnp.where(states.is_pattern, jnp.sign(chi) * jnp.exp(start), 0), lengths)
-    inverse = jnp.sum(jnp.where(states.is_pattern, jnp.abs(pull), 0)) / jnp.exp(start)
+    alone = jnp.zeros_like(chi).at[states.pattern].set(jnp.sign(chi[states.pattern]) * jnp.exp(start))
+    pull = chi * overlaps_in_field(model, alone, lengths)
+    inverse = jnp.abs(pull[states.pattern]) / jnp.exp(start)
     guess = jnp.append(pull / jnp.exp(start) / inverse, inverse)
     first, good = states.refine(start, jnp.where(jnp.isfinite(guess), guess, 1))
     xi = jnp.abs(overlaps_in_field(model, jnp.exp(start) * first[:-1], lengths))
