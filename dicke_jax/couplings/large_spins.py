@@ -1,5 +1,7 @@
 """Large spins: the subsets of spins that couple alike, and the share of all spins that each holds."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,11 +24,17 @@ def _check_fits(formula: str, num_subsets: int, numbers_each: int) -> None:
         refuse("num_patterns", must_be, f"{formula} = {num_subsets} subsets, {gigabytes:.3g} GB")
 
 
+def _check_shares(name: str, shares: Any, number: int, meaning: str, tol: float) -> None:
+    check_shape(name, shares, (number,), meaning)
+    check_all(name, shares, lambda w: w >= 0, "not negative")
+    if known(shares) and not abs((total := np.sum(np.asarray(shares, dtype=float))) - 1) < tol:
+        refuse(name, "of sum 1", f"sum {total:.9g}")
+
+
 def _orthogonal(operator: AbstractCouplings, weights: ArrayLike) -> tuple[bool, ...]:
     """For every pattern whether it consists of +-1 and is orthogonal to all others, as far as is known."""
     nothing_known = (False,) * operator.num_modes
-    leaves = jax.tree.leaves(eqx.filter(operator, eqx.is_array))
-    if not all(known(leaf) for leaf in (*leaves, *jax.tree.leaves(weights))):
+    if not all(known(leaf) for leaf in jax.tree.leaves((eqx.filter(operator, eqx.is_array), weights))):
         return nothing_known
     w = np.asarray(weights, dtype=float)
     if w.shape != (operator.num_subsets,):
@@ -81,11 +89,7 @@ class LargeSpins(eqx.Module):
     orthogonal: tuple[bool, ...] = eqx.field(static=True, init=False)
 
     def __init__(
-        self,
-        operator: AbstractCouplings,
-        weights: ArrayLike,
-        num_spins: int | None = None,
-        gauged: bool = False,
+        self, operator: AbstractCouplings, weights: ArrayLike, num_spins: int | None = None, gauged: bool = False
     ) -> None:
         self.operator = operator
         self.weights = as_float(weights)
@@ -94,13 +98,8 @@ class LargeSpins(eqx.Module):
         self.orthogonal = _orthogonal(operator, weights)  # as they were given: on entry a trace may take them
 
     def __check_init__(self) -> None:
-        check_shape("weights", self.weights, (self.num_subsets,), "one share for each subset")
         check_finite("weights", self.weights)
-        check_all("weights", self.weights, lambda w: w >= 0, "not negative")
-        if known(self.weights):
-            total = float(np.sum(np.asarray(self.weights, dtype=float)))
-            if abs(total - 1) > 1e-5:
-                refuse("weights", "of sum 1", f"sum {total:.6g}")
+        _check_shares("weights", self.weights, self.num_subsets, "one share for each subset", 1e-5)
         if self.num_spins is not None:
             check_count("num_spins", self.num_spins)
 
@@ -127,10 +126,7 @@ class LargeSpins(eqx.Module):
         check_finite("values", x)
         if np.unique(x).size != x.size:
             refuse("values", "all different", f"{x.tolist()}")
-        check_shape("probabilities", p, x.shape, "one for each value")
-        check_all("probabilities", p, lambda q: q >= 0, "not negative")
-        if not abs(p.sum() - 1) < 1e-9:
-            refuse("probabilities", "of sum 1", f"sum {p.sum():.9g}")
+        _check_shares("probabilities", p, x.size, "one for each value", 1e-9)
         _check_fits(f"{x.size}^{num_patterns}", x.size**num_patterns, num_patterns + 1)
         weights = np.ones(1)
         for _ in range(num_patterns):
@@ -144,8 +140,8 @@ class LargeSpins(eqx.Module):
     def individual(cls, patterns: ArrayLike) -> "LargeSpins":
         """One subset for each spin, no grouping: G of shape (M, N_sp) as it is, weights 1/N_sp."""
         operator = DenseCouplings(patterns)
-        num_spins = operator.num_subsets
-        return cls(operator, jnp.full(num_spins, 1.0 / num_spins), num_spins)
+        K = operator.num_subsets
+        return cls(operator, jnp.full(K, 1.0 / K), K)
 
     @property
     def num_modes(self) -> int:

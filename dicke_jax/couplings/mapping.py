@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._checks import check_all, check_finite, known, refuse
+from .._checks import check_all, check_finite, check_shape, known, refuse
 from .._typing import ArrayLike, SignOfSpin, SpinVectors, SubsetOfSpin
 from .large_spins import LargeSpins
 from .operators import DenseCouplings, HypercubeCouplings
@@ -36,9 +36,8 @@ class SpinMapping(eqx.Module):
     def to_large(self, bloch: ArrayLike) -> SpinVectors:
         """m_k, the mean over the spins of subset k of their gauged Bloch vectors. (3, N_sp) -> (3, K)."""
         vectors = jnp.asarray(bloch)
-        if vectors.shape != (3, self.subset.size):
-            refuse("bloch", f"of shape (3, {self.subset.size}), a vector for each spin", f"shape {vectors.shape}")
-        sums = jax.ops.segment_sum(self._turned(vectors).T, self.subset, num_segments=self.spins.num_subsets)
+        check_shape("bloch", vectors, (3, self.subset.size), "a vector for each spin")
+        sums = jax.ops.segment_sum(turned(vectors, self.gauge).T, self.subset, num_segments=self.spins.num_subsets)
         return (sums / self.spins.subset_sizes.astype(vectors.dtype)[:, None]).T
 
     def to_spins(self, m: ArrayLike) -> Float[Array, "3 N"]:
@@ -47,14 +46,14 @@ class SpinMapping(eqx.Module):
         Exact where the spins of a subset are alike; otherwise it is their mean.
         """
         vectors = jnp.asarray(m)
-        if vectors.shape != (3, self.spins.num_subsets):
-            refuse("m", f"of shape (3, {self.spins.num_subsets}), a vector for each subset", f"shape {vectors.shape}")
-        return self._turned(vectors[:, self.subset])
+        check_shape("m", vectors, (3, self.spins.num_subsets), "a vector for each subset")
+        return turned(vectors[:, self.subset], self.gauge)
 
-    def _turned(self, vectors: Float[Array, "3 N"]) -> Float[Array, "3 N"]:
-        """Rotate the gauged spins by pi about x, which is its own inverse."""
-        sign = self.gauge.astype(vectors.dtype)
-        return vectors * jnp.stack([jnp.ones_like(sign), sign, sign])
+
+def turned(m: Float[Array, "*batch 3 K"], sign: ArrayLike) -> Float[Array, "*batch 3 K"]:
+    """Rotated by pi about x where the sign is -1; its own inverse."""
+    s = jnp.asarray(sign, m.dtype)
+    return m * jnp.broadcast_to(jnp.stack([jnp.ones_like(s), s, s]), m.shape)
 
 
 def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayLike | None = None) -> SpinMapping:
@@ -76,9 +75,7 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayL
     **Raises** ValueError for an array that is not a matrix, or entries that the gauge does not allow.
     """
     if not known(patterns):
-        raise ValueError(
-            "patterns must be known when they are mapped, since they set the number of subsets; got a tracer."
-        )
+        refuse("patterns", "known when they are mapped, since they set the number of subsets", "a tracer")
     G = np.asarray(patterns)
     if G.ndim != 2 or 0 in G.shape:
         refuse("patterns", "of shape (M, N_sp) with M, N_sp >= 1", f"shape {G.shape}")
@@ -93,7 +90,10 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayL
     columns = np.zeros((0, 1))
     rows = [row * sign.astype(row.dtype) for row in G]
     if bloch is not None:
-        rows += _gauged_vectors(bloch, sign)
+        vectors = np.asarray(bloch, dtype=float)
+        check_shape("bloch", vectors, (3, num_spins), "a vector for each spin")
+        check_finite("bloch", vectors)
+        rows += [vectors[0], vectors[1] * sign, vectors[2] * sign]
     for row in rows:
         subset, columns = _split(subset, columns, *_ranked(row))
     columns = columns[:num_modes]
@@ -102,14 +102,6 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayL
     operator = _couplings(columns, num_modes, gauge) if bloch is None else DenseCouplings(columns)
     spins = LargeSpins(operator, sizes / num_spins, num_spins, gauge)
     return SpinMapping(spins, subset, sign)
-
-
-def _gauged_vectors(bloch: ArrayLike, sign: np.ndarray) -> list[np.ndarray]:
-    vectors = np.asarray(bloch, dtype=float)
-    if vectors.shape != (3, sign.size):
-        refuse("bloch", f"of shape (3, {sign.size}), a vector for each spin", f"shape {vectors.shape}")
-    check_finite("bloch", vectors)
-    return [vectors[0], vectors[1] * sign, vectors[2] * sign]
 
 
 def _ranked(row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

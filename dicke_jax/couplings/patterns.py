@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int8, PRNGKeyArray
 
-from .._checks import as_float, as_probability, check_count, check_finite, refuse
+from .._checks import as_float, as_probability, check_count, check_finite, check_shape, refuse
 from .._typing import ArrayLike
 
 
@@ -30,8 +30,7 @@ def pattern_overlaps(patterns: ArrayLike, sigma_z: ArrayLike) -> Float[Array, " 
     rows, z = jnp.asarray(patterns), as_float(sigma_z)
     if rows.ndim != 2:
         refuse("patterns", "of shape (M, N_sp)", f"shape {rows.shape}")
-    if z.shape != rows.shape[1:]:
-        refuse("sigma_z", f"of shape {rows.shape[1:]}, one value for each spin of the patterns", f"shape {z.shape}")
+    check_shape("sigma_z", z, rows.shape[1:], "one value for each spin of the patterns")
     return jnp.matmul(rows.astype(z.dtype), z, precision="highest") / z.size
 
 

@@ -55,9 +55,7 @@ class LocalDissipation(eqx.Module):
         self.linear = jnp.array([linear for linear, _ in terms], float)
         self.constant = jnp.array([constant for _, constant in terms], float)
         self.rates = tuple(rate if is_schedule(rate) else as_float(rate) for _, rate in jumps)
-        for rate in self.rates:
-            if is_schedule(rate):
-                continue
+        for rate in (rate for rate in self.rates if not is_schedule(rate)):
             if rate.ndim > 1:
                 refuse("rate of a jump", "one number or of shape (K,)", f"shape {rate.shape}")
             check_finite("rate of a jump", rate)
@@ -70,11 +68,9 @@ class LocalDissipation(eqx.Module):
 
     def terms(self, dtype: jnp.dtype) -> tuple[Float[Array, "3 3 *K"], Float[Array, " 3 *K"]]:
         """T and c of all jumps together; their last axis has one entry, or one for each subset."""
-        linear, constant = 0.0, 0.0
-        for T, c, rate in zip(self.linear, self.constant, self.rates, strict=True):
-            r = jnp.atleast_1d(rate).astype(dtype)
-            linear += T.astype(dtype)[:, :, None] * r[None, None, :]
-            constant += c.astype(dtype)[:, None] * r[None, :]
+        rates = [jnp.atleast_1d(rate).astype(dtype)[None, :] for rate in self.rates]
+        linear = sum(T[:, :, None] * r[None] for T, r in zip(self.linear.astype(dtype), rates, strict=True))
+        constant = sum(c[:, None] * r for c, r in zip(self.constant.astype(dtype), rates, strict=True))
         return jnp.asarray(linear), jnp.asarray(constant)
 
     def rate_of_change(self, m: SpinVectors) -> SpinVectors:

@@ -25,10 +25,5 @@ def mean_field_equations(t: ArrayLike, y: RealState, model: DickeModel) -> RealS
     m_dot = jnp.stack([-turn * my, turn * mx - flip * mz, flip * my])
     if model.dissipation is not None:
         m_dot += model.dissipation.rate_of_change(y[0])
-    alpha_dot = jnp.stack(
-        [
-            model.omega_mode * im - model.kappa / 2 * re,
-            -model.omega_mode * re - model.kappa / 2 * im - model.g0 * xi,
-        ]
-    )
-    return m_dot, alpha_dot
+    omega, loss = model.omega_mode, model.kappa / 2
+    return m_dot, jnp.stack([omega * im - loss * re, -omega * re - loss * im - model.g0 * xi])

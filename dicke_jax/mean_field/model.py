@@ -63,8 +63,8 @@ class DickeModel(eqx.Module):
         self.dtype = dtype = _common_float(omega_spin=omega_spin, omega_mode=omega_mode, kappa=kappa, g0=g0)
         self.spins = spins
         self.omega_spin = _rate("omega_spin", omega_spin, dtype)
-        self.omega_mode = _mode_rates("omega_mode", omega_mode, spins.num_modes, dtype)
-        self.kappa = _mode_rates("kappa", kappa, spins.num_modes, dtype)
+        self.omega_mode = _rate("omega_mode", omega_mode, dtype, spins.num_modes)
+        self.kappa = _rate("kappa", kappa, dtype, spins.num_modes)
         self.g0 = _rate("g0", g0, dtype)
         given = self.kappa.values if isinstance(self.kappa, PiecewiseLinear) else self.kappa
         if not is_schedule(given):
@@ -136,11 +136,8 @@ def _check_dissipation(dissipation: LocalDissipation, spins: LargeSpins) -> None
         if not is_schedule(rate) and rate.shape not in ((), (spins.num_subsets,)):
             refuse("rate of a jump", f"one number or of shape ({spins.num_subsets},)", f"shape {rate.shape}")
     if spins.gauged and not dissipation.is_gauge_invariant:
-        refuse(
-            "dissipation",
-            "unchanged by a rotation of a spin by pi about x, by which these were gauged (map them with gauge=False)",
-            "one that the rotation changes",
-        )
+        must_be = "unchanged by a rotation of a spin by pi about x, by which these were gauged"
+        refuse("dissipation", f"{must_be} (map them with gauge=False)", "one that the rotation changes")
 
 
 def _common_float(**rates: Any) -> jnp.dtype:
@@ -154,23 +151,16 @@ def _common_float(**rates: Any) -> jnp.dtype:
     return dtype
 
 
-def _rate(name: str, value: Any, dtype: jnp.dtype) -> Any:
+def _rate(name: str, value: Any, dtype: jnp.dtype, num_modes: int | None = None) -> Any:
+    """A schedule as it is; else one number, or one for each of so many modes."""
     if is_schedule(value):
         return value
     rate = jnp.asarray(value, dtype)
-    if rate.ndim != 0:
-        refuse(name, "one number (vary it with jax.vmap)", f"shape {rate.shape}")
+    shape, must_be = (), "one number (vary it with jax.vmap)"
+    if num_modes is not None:
+        shape, must_be = (num_modes,), f"one number or of shape ({num_modes},), one for each mode"
+        rate = jnp.broadcast_to(rate, shape) if rate.ndim == 0 else rate
+    if rate.shape != shape:
+        refuse(name, must_be, f"shape {rate.shape}")
     check_finite(name, rate)
     return rate
-
-
-def _mode_rates(name: str, value: Any, num_modes: int, dtype: jnp.dtype) -> Any:
-    if is_schedule(value):
-        return value
-    rates = jnp.asarray(value, dtype)
-    if rates.ndim == 0:
-        rates = jnp.broadcast_to(rates, (num_modes,))
-    if rates.shape != (num_modes,):
-        refuse(name, f"one number or of shape ({num_modes},), one for each mode", f"shape {rates.shape}")
-    check_finite(name, rates)
-    return rates

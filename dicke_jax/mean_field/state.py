@@ -1,5 +1,7 @@
 """States of the mean-field equations, and the initial states that a memory is tested with."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -51,24 +53,24 @@ class MeanFieldState(eqx.Module):
 
 
 @eqx.filter_jit
-def _without_photons(model: DickeModel, x: SubsetReals, y: SubsetReals, z: SubsetReals) -> MeanFieldState:
-    return MeanFieldState(jnp.stack([x, y, z]), jnp.zeros(model.num_modes, model.dtype))
+def _without_photons(model: DickeModel, z: SubsetReals, x: Any = 0.0, y: Any = 0.0) -> MeanFieldState:
+    return MeanFieldState(jnp.stack(jnp.broadcast_arrays(x, y, z)), jnp.zeros(model.num_modes, model.dtype))
 
 
 def pattern_signs(model: DickeModel, pattern: ArrayLike) -> SubsetReals:
     """G[nu, k], one row of the couplings. `pattern` may be traced, to `jax.vmap` over patterns."""
-    return _row(model, as_pattern_index(pattern, model.num_modes))
+    return pattern_row(model, as_pattern_index(pattern, model.num_modes))
 
 
 @eqx.filter_jit
-def _row(model: DickeModel, index: Int[Array, ""]) -> SubsetReals:
+def pattern_row(model: DickeModel, index: Int[Array, ""]) -> SubsetReals:
+    """`pattern_signs` of an index that was checked."""
     return model.spins.field((jnp.arange(model.num_modes) == index).astype(model.dtype))
 
 
 def stored_pattern(model: DickeModel, pattern: ArrayLike = 0) -> MeanFieldState:
     """z_k = G[nu, k], x_k = y_k = 0, no photons: xi_nu = 1, the initial state of the paper's Fig. 3."""
-    z = pattern_signs(model, pattern)
-    return _without_photons(model, jnp.zeros_like(z), jnp.zeros_like(z), z)
+    return _without_photons(model, pattern_signs(model, pattern))
 
 
 def corrupted_pattern(
@@ -83,12 +85,11 @@ def corrupted_pattern(
     """
     probability = as_probability("flip", flip).astype(model.dtype)
     z = pattern_signs(model, pattern)
-    if model.spins.num_spins is None:
-        share = probability
-    else:
+    share = probability
+    if model.spins.num_spins is not None:
         sizes = model.spins.subset_sizes.astype(model.dtype)
         share = jax.random.binomial(key, sizes, probability, dtype=model.dtype) / jnp.maximum(sizes, 1)
-    return _without_photons(model, jnp.zeros_like(z), jnp.zeros_like(z), (1 - 2 * share) * z)
+    return _without_photons(model, (1 - 2 * share) * z)
 
 
 def tilted_pattern(
@@ -103,9 +104,8 @@ def tilted_pattern(
     check_finite("angle", theta)
     z = pattern_signs(model, pattern)
     phi = jax.random.uniform(key, z.shape, model.dtype, maxval=2 * jnp.pi)
-    return _without_photons(
-        model, z * jnp.sin(theta) * jnp.cos(phi), z * jnp.sin(theta) * jnp.sin(phi), z * jnp.cos(theta)
-    )
+    side = z * jnp.sin(theta)
+    return _without_photons(model, z * jnp.cos(theta), side * jnp.cos(phi), side * jnp.sin(phi))
 
 
 def random_state(key: PRNGKeyArray, model: DickeModel, amplitude: ArrayLike = 0.0) -> MeanFieldState:

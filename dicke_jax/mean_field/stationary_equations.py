@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Complex
 
 from .._implicit import implicit
 from .._typing import ModeReals, SpinVectors, SubsetReals
@@ -31,9 +31,7 @@ def stationary_spins(model: DickeModel, b: SubsetReals, lengths: SubsetReals) ->
     free = jnp.stack([along * omega, jnp.zeros_like(b), along * b])
     if model.dissipation is None:
         return free
-    linear, constant = (
-        jnp.broadcast_to(term, (*term.shape[:-1], b.size)) for term in model.dissipation.terms(model.dtype)
-    )
+    linear, constant = model.dissipation.terms(model.dtype)  # of all subsets alike, or of each
     none = jnp.zeros_like(b)
     turn = 2 * jnp.stack([jnp.stack(row) for row in ((none, -b, none), (b, none, -omega), (none, omega, none))])
     rate = jnp.max(jnp.abs(linear), axis=(0, 1))
@@ -55,8 +53,12 @@ def signed_lengths(model: DickeModel, state: MeanFieldState) -> SubsetReals:
 
 def resulting_overlaps(model: DickeModel, xi: ModeReals, lengths: SubsetReals) -> ModeReals:
     """P(xi): the overlaps of spins at rest in the field of modes at rest at overlaps xi; xi = P(xi) is stationary."""
-    b = model.spins.field(field_per_overlap(model) * xi)
-    return model.spins.project(stationary_spins(model, b, lengths)[2])
+    return overlaps_in_field(model, field_per_overlap(model) * xi, lengths)
+
+
+def overlaps_in_field(model: DickeModel, f: ModeReals, lengths: SubsetReals) -> ModeReals:
+    """The overlaps of spins at rest in the field b_k = sum_mu G[mu, k] f_mu."""
+    return model.spins.project(stationary_spins(model, model.spins.field(f), lengths)[2])
 
 
 def self_consistency(xi: ModeReals, args: tuple[DickeModel, SubsetReals]) -> ModeReals:
@@ -68,14 +70,14 @@ def self_consistency(xi: ModeReals, args: tuple[DickeModel, SubsetReals]) -> Mod
 
 
 def state_of_overlaps(model: DickeModel, xi: ModeReals, lengths: SubsetReals) -> MeanFieldState:
-    """The state with these overlaps, were it stationary.
-
-    alpha_mu = -i g0 xi_mu / (i Omega_mu + kappa_mu / 2)
-    """
+    """The state with these overlaps, were it stationary."""
     b = model.spins.field(field_per_overlap(model) * xi)
-    drive = jax.lax.complex(jnp.zeros_like(xi), -model.g0 * xi)
-    alpha = drive / jax.lax.complex(model.kappa / 2, model.omega_mode)
-    return MeanFieldState(stationary_spins(model, b, lengths), alpha)
+    return MeanFieldState(stationary_spins(model, b, lengths), amplitudes(model, xi))
+
+
+def amplitudes(model: DickeModel, xi: ModeReals) -> Complex[Array, " M"]:
+    """alpha_mu = -i g0 xi_mu / (i Omega_mu + kappa_mu / 2), of modes at rest."""
+    return jax.lax.complex(jnp.zeros_like(xi), -model.g0 * xi) / jax.lax.complex(model.kappa / 2, model.omega_mode)
 
 
 def follow(xi: ModeReals, valid: Bool[Array, "..."], model: DickeModel, lengths: SubsetReals) -> ModeReals:

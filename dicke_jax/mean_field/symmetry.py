@@ -6,10 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 
 from .._checks import check_shape, known, refuse
 from ..couplings import DenseCouplings, HypercubeCouplings, LargeSpins
+from ..couplings.mapping import turned
 from .model import DickeModel, check_model
 from .rates import PiecewiseLinear, is_schedule, value_at
 from .state import MeanFieldState
@@ -41,10 +42,9 @@ class SymmetryReduction(eqx.Module):
 
     def restore(self, state: MeanFieldState) -> MeanFieldState:
         """The state of the full model, from one of the smaller; leading axes (times, batches) are allowed."""
-        check_shape(
-            "state.m", state.m, (*state.m.shape[:-2], 3, self.model.num_subsets), "subsets of the smaller model"
-        )
-        m = _turned(state.m[..., self.subset], self.sign)
+        shape = (*state.m.shape[:-2], 3, self.model.num_subsets)
+        check_shape("state.m", state.m, shape, "subsets of the smaller model")
+        m = turned(state.m[..., self.subset], self.sign)
         alpha = jnp.zeros((*state.alpha.shape[:-1], self.num_modes), state.alpha.dtype)
         return MeanFieldState(m, alpha.at[..., self.active].set(state.alpha))
 
@@ -82,14 +82,15 @@ def reduce_symmetry(model: DickeModel, state: MeanFieldState) -> SymmetryReducti
     m, alpha = np.array(state.m), np.array(state.alpha)
     G, w = np.array(model.spins.couplings, dtype=float), np.array(model.spins.weights, dtype=float)
     may_turn = model.dissipation is None or model.dissipation.is_gauge_invariant
-    damping = _damping(model)
+    own = () if model.dissipation is None else model.dissipation.rates
+    own = [np.asarray(rate) for rate in own if not is_schedule(rate) and np.ndim(rate) == 1]
+    damping = np.array(own, dtype=float).reshape(len(own), w.size)  # what tells subsets apart in their dissipation
 
     active = np.abs(alpha) > 0
     while True:
         subset, sign, first = _alike(G[active], m, damping, may_turn)
         moves = np.any(m[1:, first] != 0, axis=0) | np.any(G[np.ix_(active, first)] != 0, axis=0) | (not may_turn)
-        drive = np.zeros((G.shape[0], first.size))
-        np.add.at(drive.T, subset, (w * sign * G).T)
+        drive = np.array([np.bincount(subset, row, first.size) for row in w * sign * G])
         driven = np.any(np.abs(drive[:, moves]) > ROUND_OFF * w.size, axis=1)
         if not np.any(driven & ~active):
             break
@@ -113,13 +114,6 @@ def _alike(
     return np.argsort(order)[subset.ravel()], sign, first[order]
 
 
-def _damping(model: DickeModel) -> Float[np.ndarray, "D K"]:
-    """What tells subsets apart in their dissipation: rates of their own."""
-    own = () if model.dissipation is None else model.dissipation.rates
-    rows = [np.asarray(rate) for rate in own if not is_schedule(rate) and np.ndim(rate) == 1]
-    return np.array(rows, dtype=float).reshape(len(rows), model.num_subsets)
-
-
 def _smaller(
     model: DickeModel,
     state: MeanFieldState,
@@ -132,8 +126,7 @@ def _smaller(
     if active.all() and first.size == subset.size:
         return SymmetryReduction(model, state, modes, np.arange(subset.size), np.ones(subset.size, int), active.size)
     G = np.array(model.spins.couplings)[np.ix_(active, first)] * sign[first]
-    weights = np.zeros(first.size)
-    np.add.at(weights, subset, np.array(model.spins.weights, dtype=float))
+    weights = np.bincount(subset, np.array(model.spins.weights, dtype=float), first.size)
     cube = HypercubeCouplings(modes.size)
     is_cube = first.size == cube.num_subsets and np.array_equal(G, cube.signs)
     gauged = model.spins.gauged or bool(np.any(sign < 0))
@@ -144,14 +137,8 @@ def _smaller(
         dissipation = eqx.tree_at(lambda d: d.rates, dissipation, rates)
     of_modes = {name: _of_modes(getattr(model, name), modes, active.size) for name in ("omega_mode", "kappa")}
     smaller = DickeModel(spins, **(model.rates | of_modes), dissipation=dissipation)
-    start = MeanFieldState(_turned(state.m[:, first], sign[first]), state.alpha[modes])
+    start = MeanFieldState(turned(state.m[:, first], sign[first]), state.alpha[modes])
     return SymmetryReduction(smaller, start, modes, subset, sign, active.size)
-
-
-def _turned(m: Float[Array, "*batch 3 K"], sign: Int[np.ndarray, " K"]) -> Float[Array, "*batch 3 K"]:
-    """Rotated by pi about x where the sign is -1."""
-    turn = jnp.asarray(np.stack([np.ones(sign.size), sign, sign]), m.dtype)
-    return m * turn.reshape((1,) * (m.ndim - 2) + turn.shape)
 
 
 def _of_modes(rate: Any, modes: Int[np.ndarray, " A"], num_modes: int) -> Any:

@@ -14,9 +14,9 @@ from ..mean_field.observables import overlaps
 from ..mean_field.state import MeanFieldState
 from ..mean_field.stationary_equations import self_consistency, signed_lengths, state_of_overlaps
 from .eigenvalues import eigensystem
-from .linearisation import jacobian, largest_rate, tangent_basis
-from .multi_start import newton
-from .stability_spectrum import shares_of
+from .linearisation import jacobian, largest_rate
+from .newton import iterate, newton
+from .stability_spectrum import pattern_shares
 
 Numbers: TypeAlias = Array | np.ndarray  # on the host between steps, where it is decided how to go on
 NEWTON_STEPS = 12
@@ -79,13 +79,7 @@ def first_point(
     u = jnp.append(xi, value)
     tangent = jnp.linalg.svd(jax.jacfwd(problem)(u))[2][-1]
     tangent = tangent * jnp.where(tangent[-1] * direction < 0, -1, 1)
-    return problem, _describe(problem, u, tangent, good)
-
-
-@eqx.filter_jit
-def known_point(problem: Problem, u: Numbers, tangent: Numbers) -> Point:
-    """A solution with a tangent, both given."""
-    return _describe(problem, u, tangent, jnp.array(True))
+    return problem, describe(problem, u, tangent, good)
 
 
 @eqx.filter_jit
@@ -93,23 +87,15 @@ def next_point(problem: Problem, u0: Numbers, tangent: Numbers, ds: Numbers) -> 
     """Newton's method on xi = P(xi; p) and t . (u - u_0) = ds."""
     tol = 1e3 * float(jnp.finfo(u0.dtype).eps)
 
-    def improve(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        u, _, count = carry
-        defect = jnp.append(problem(u), jnp.sum(tangent * (u - u0)) - ds)
-        matrix = jnp.concatenate([jax.jacfwd(problem)(u), tangent[None, :]])
-        shift = jnp.linalg.solve(matrix, defect)
-        return u - shift, jnp.max(jnp.abs(shift)), count + 1
+    def equations(u: Array) -> Array:
+        return jnp.append(problem(u), jnp.sum(tangent * (u - u0)) - ds)
 
-    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
-        return (carry[1] > tol) & (carry[2] < NEWTON_STEPS)
-
-    start = jnp.asarray(u0 + ds * tangent), jnp.full_like(ds, jnp.inf), jnp.zeros((), int)
-    u, size, _ = jax.lax.while_loop(unfinished, improve, start)
+    u, size = iterate(equations, jnp.asarray(u0 + ds * tangent), tol, NEWTON_STEPS)
     matrix = jnp.concatenate([jax.jacfwd(problem)(u), tangent[None, :]])
     ahead = jnp.linalg.solve(matrix, jnp.zeros_like(u).at[-1].set(1))
     good = (size <= jnp.sqrt(tol)) & jnp.all(jnp.isfinite(ahead))
     ahead = jnp.where(good, ahead, tangent)
-    return _describe(problem, jnp.where(good, u, u0), ahead / jnp.linalg.norm(ahead), good)
+    return describe(problem, jnp.where(good, u, u0), ahead / jnp.linalg.norm(ahead), good)
 
 
 @eqx.filter_jit
@@ -129,7 +115,9 @@ def state_at(problem: Problem, u: Numbers) -> tuple[DickeModel, MeanFieldState]:
     return model, state_of_overlaps(model, jnp.asarray(u)[:-1], problem.lengths)
 
 
-def _describe(problem: Problem, u: Numbers, tangent: Numbers, good: Numbers) -> Point:
+@eqx.filter_jit
+def describe(problem: Problem, u: Numbers, tangent: Numbers, good: Numbers) -> Point:
+    """A point that is known, or thought to be, with its tangent."""
     matrix = jnp.concatenate([jax.jacfwd(problem)(u), tangent[None, :]])
     sizes = jnp.linalg.svd(matrix, compute_uv=False)
     growth = swing = jnp.full_like(u[0], jnp.nan)
@@ -137,10 +125,7 @@ def _describe(problem: Problem, u: Numbers, tangent: Numbers, good: Numbers) -> 
     if problem.spectral:
         model, state = state_at(problem, u)
         values, vectors = eigensystem(jacobian(model, state))
-        K = model.num_subsets
-        z = jnp.matmul(tangent_basis(model, state)[2 * K : 3 * K].astype(vectors.dtype), vectors, precision="highest")
-        parts = [jax.vmap(model.spins.project, in_axes=1)(part) for part in (z.real, z.imag)]
-        seen = jnp.sum(shares_of(jnp.hypot(*parts), jnp.linalg.norm(z, axis=0)), axis=1) > 0
+        seen = jnp.sum(pattern_shares(model, state, vectors), axis=1) > 0
         scale = largest_rate(model)
         growth = jnp.max(jnp.where(seen, values.real, -jnp.inf))
         swing = jnp.max(jnp.where(seen & (jnp.abs(values.imag) > 1e-6 * scale), values.real, -jnp.inf))

@@ -99,20 +99,19 @@ CUES: dict[str, tuple[Callable[..., MeanFieldState], float | None]] = {
 
 def as_strength(cue: Any, strength: float | None) -> Float[Array, ""] | None:
     """A tilt's angle or a flip's probability; None for cues that have none."""
-    if not isinstance(cue, str):
-        if not callable(cue):
-            refuse("cue", "a name or a function (key, model, pattern) -> MeanFieldState", type(cue).__name__)
+    named = isinstance(cue, str)
+    if named:
+        check_choice("cue", cue, tuple(CUES))
+    elif not callable(cue):
+        refuse("cue", "a name or a function (key, model, pattern) -> MeanFieldState", type(cue).__name__)
+    default = CUES[cue][1] if named else None
+    if default is None:
         if strength is not None:
-            refuse("strength", "left out where cue is a function, which has its own", strength)
+            refuse("strength", "left out for random cues and where cue is a function", strength)
         return None
-    check_choice("cue", cue, tuple(CUES))
-    if strength is None:
-        strength = CUES[cue][1]
-    elif cue == "random":
-        refuse("strength", "left out for random cues, which have none", strength)
-    if strength is None:
-        return None
-    value = as_probability("strength", strength) if cue == "flip" else as_float(strength)
+    value = as_float(default if strength is None else strength)
+    if cue == "flip":
+        value = as_probability("strength", value)
     check_finite("strength", value)
     check_shape("strength", value, (), "one number")
     return value
@@ -173,6 +172,6 @@ def _named(model: DickeModel, pattern: Array, status: Any, ends: tuple[Array, ..
         named = name_outcome(pattern, status, average, fluctuation, overlaps(model, m), reach)
         return *named, average, fluctuation, reach, status, time
 
-    arrays, rest = eqx.partition(model, eqx.is_array)
-    of_cue = 0 if model.spins.weights.ndim > 1 else None
-    return jax.vmap(lambda a, *row: name(eqx.combine(a, rest), *row), in_axes=(of_cue, 0, 0))(arrays, status, ends)
+    batched = eqx.if_array(0)
+    of_cue = batched if model.spins.weights.ndim > 1 else None
+    return eqx.filter_vmap(name, in_axes=(of_cue, batched, batched))(model, status, ends)

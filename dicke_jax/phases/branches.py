@@ -15,7 +15,7 @@ from .._summary import summary
 from .._typing import ArrayLike
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import MeanFieldState
-from .arclength import Numbers, Point, Problem, first_point, known_point, next_point, other_direction, state_at
+from .arclength import Point, Problem, describe, first_point, next_point, other_direction, state_at
 from .stability_spectrum import DENSE, num_rows, stability
 from .stationary_search import signed_spin_lengths
 
@@ -140,10 +140,10 @@ def continuation(
     number = partial(np.asarray, dtype=model.dtype)  # of the precision for which the steps are compiled
     if isinstance(start, SpecialPoint):
         at, leaving = number(np.append(start.overlaps, value / scale)), number(direction * start.direction)
-        first = _step(problem, at, leaving, step / 10)
-        if not first.good:
+        points = [jax.device_get(describe(problem, at, leaving, np.array(True)))]
+        points.append(_step(problem, points[0], step / 10))
+        if not points[1].good:
             refuse("start", "a branch point from which another branch leaves", "one from which none is found")
-        points = [jax.device_get(known_point(problem, at, leaving)), first]
     else:
         if isinstance(start, MeanFieldState):
             check_shape("start.m", start.m, (3, model.num_subsets), "a Bloch vector for each subset of the model")
@@ -182,9 +182,13 @@ def parameter_of(model: DickeModel, parameter: Any) -> tuple[str, float | None]:
 
 def _follow(problem: Problem, points: list[Point], limits: np.ndarray, longest: float, most: int, name: str) -> Branch:
     special, ds, ended = [], longest / 4, "max_points"
+
+    def within(point: Point) -> bool:
+        return bool(limits[0] <= float(point.u[-1]) <= limits[1])
+
     while len(points) < most:
         last = points[-1]
-        new = _step(problem, last.u, last.tangent, ds)
+        new = _step(problem, last, ds)
         found = _special(problem, last, new, ds, len(points) - 1) if _goes_on(last, new) else None
         if found is None:  # the step was too long, or led to another branch
             ds /= 2
@@ -192,8 +196,8 @@ def _follow(problem: Problem, points: list[Point], limits: np.ndarray, longest: 
                 ended = "lost"
                 break
             continue
-        if not limits[0] <= float(new.u[-1]) <= limits[1]:
-            points.append(_at_limit(problem, last, ds, limits))
+        if not within(new):
+            points.append(_last_point(problem, last, ds, within))
             special += [point for point in found if limits[0] < point.parameter / float(problem.scale) < limits[1]]
             ended = "limit"
             break
@@ -208,9 +212,9 @@ def _follow(problem: Problem, points: list[Point], limits: np.ndarray, longest: 
     return Branch(name, u[:, -1] * float(problem.scale), u[:, :-1], growth, growing, tuple(special), ended)
 
 
-def _step(problem: Problem, u: Numbers, tangent: Numbers, ds: float) -> Point:
+def _step(problem: Problem, last: Point, ds: float) -> Point:
     """The next point, with its numbers on the host."""
-    return jax.device_get(next_point(problem, u, tangent, np.asarray(ds, u.dtype)))
+    return jax.device_get(next_point(problem, last.u, last.tangent, np.asarray(ds, last.u.dtype)))
 
 
 def _goes_on(last: Point, new: Point) -> bool:
@@ -222,17 +226,10 @@ def _special(problem: Problem, last: Point, new: Point, ds: float, index: int) -
     """What lies between two points; None where a sign changed without a zero, which betrays a jump."""
     found = []
 
-    def locate(value: Callable[[Point], float]) -> Point:
-        """The last point before `value` changes its sign, by halving the step."""
-        sign, low, high, at = np.sign(value(last)), 0.0, ds, last
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            point = _step(problem, last.u, last.tangent, middle)
-            if _goes_on(last, point) and np.sign(value(point)) == sign:
-                low, at = middle, point
-            else:
-                high = middle
-        return at
+    def locate(value: Callable[[Point], Any]) -> Point:
+        """The last point before `value` changes its sign."""
+        sign = np.sign(value(last))
+        return _last_point(problem, last, ds, lambda p: _goes_on(last, p) and bool(np.sign(value(p)) == sign))
 
     def note(kind: str, point: Point, direction: Array | None = None) -> None:
         u = np.asarray(point.u)
@@ -240,27 +237,27 @@ def _special(problem: Problem, last: Point, new: Point, ds: float, index: int) -
         found.append(SpecialPoint(kind, float(u[-1]) * float(problem.scale), u[:-1], index, other))
 
     if float(new.crossing) * float(last.crossing) < 0:
-        point = locate(lambda p: float(p.crossing))
+        point = locate(lambda p: p.crossing)
         if float(point.singular) > SINGULAR:
             return None
         note("branch point", point, other_direction(problem, point.u, point.tangent))
     slopes = float(last.tangent[-1]), float(new.tangent[-1])
     if slopes[0] * slopes[1] < 0 and min(map(abs, slopes)) > FLAT:  # not where it starts at a crossing, with slope 0
-        note("fold", locate(lambda p: float(p.tangent[-1])))
+        note("fold", locate(lambda p: p.tangent[-1]))
     if problem.spectral and float(new.swing) * float(last.swing) < 0:
-        point = locate(lambda p: float(p.swing))
+        point = locate(lambda p: p.swing)
         if abs(float(point.swing)) < SINGULAR * abs(float(new.swing) - float(last.swing)) + 1e-12:
             note("hopf", point)
     return found
 
 
-def _at_limit(problem: Problem, last: Point, ds: float, limits: np.ndarray) -> Point:
-    """The point of the last step that lies on the limit."""
+def _last_point(problem: Problem, last: Point, ds: float, holds: Callable[[Point], bool]) -> Point:
+    """The last point of a step for which something holds, by halving the step."""
     low, high, at = 0.0, ds, last
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        point = _step(problem, last.u, last.tangent, middle)
-        if limits[0] <= float(point.u[-1]) <= limits[1]:
+        point = _step(problem, last, middle)
+        if holds(point):
             low, at = middle, point
         else:
             high = middle

@@ -1,15 +1,15 @@
 """Retrieval states in closed form (paper, Eq. 12 and S26 to S28)."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._checks import as_array, as_pattern_index, check_all, known, refuse
-from .._typing import ArrayLike, SubsetReals
+from .._typing import ArrayLike
 from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
+from ..mean_field.state import MeanFieldState, pattern_row
+from ..mean_field.stationary_equations import amplitudes
 
 
 def threshold_squared(model: DickeModel, pattern: ArrayLike | None = None) -> Float[Array, "..."]:
@@ -39,7 +39,7 @@ def retrieval_overlap(model: DickeModel, pattern: ArrayLike = 0, *, spin_length:
 
     Existing is not being stable: an easier pattern can take over where a small admixture of it grows.
     """
-    return _overlap(model, *_checked(model, pattern, spin_length))
+    return _components(model, *_checked(model, pattern, spin_length))[1]
 
 
 def retrieval_state(
@@ -60,13 +60,10 @@ def retrieval_state(
 
 
 def _checked(model: DickeModel, pattern: ArrayLike, spin_length: ArrayLike) -> tuple[Int[Array, ""], Float[Array, ""]]:
-    nu = as_pattern_index(pattern, model.num_modes)
-    obstacle = closed_form_obstacle(model, pattern)
+    nu, length = as_pattern_index(pattern, model.num_modes), as_spin_lengths(model, spin_length)
+    obstacle = closed_form_obstacle(model, pattern, length)
     if obstacle is not None:
         refuse(*obstacle)
-    length = as_spin_lengths(model, spin_length)
-    if length.ndim:
-        refuse("spin_length", "one number for this closed form", f"shape {length.shape}")
     return nu, length
 
 
@@ -81,35 +78,28 @@ def as_spin_lengths(model: DickeModel, spin_length: ArrayLike, *, positive: bool
 
 
 @eqx.filter_jit
-def _overlap(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""]) -> Float[Array, ""]:
-    x, exists = _retrieved_x(model, nu, length)
-    return jnp.where(exists, jnp.sqrt(jnp.where(exists, length**2 - x**2, 1.0)), 0.0)
-
-
-@eqx.filter_jit
-def _state(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""], sign: Float[Array, ""]) -> MeanFieldState:
-    x, exists = _retrieved_x(model, nu, length)
-    at_rest = jnp.where(model.omega_spin * model.omega_mode[nu] >= 0, -length, length)
-    x = jnp.where(exists, x, at_rest)
-    row: SubsetReals = model.spins.field((jnp.arange(model.num_modes) == nu).astype(model.dtype))
-    z = sign * _overlap(model, nu, length) * row
-    m = jnp.stack([jnp.full_like(z, x), jnp.zeros_like(z), z])
-    response = jax.lax.complex(model.kappa / 2, model.omega_mode)
-    drive = model.g0 * model.spins.project(z)
-    return MeanFieldState(m, jax.lax.complex(jnp.zeros_like(drive), -drive) / response)
-
-
-def _retrieved_x(model: DickeModel, nu: Int[Array, ""], length: Array) -> tuple[Array, Array]:
-    """x_k of the retrieval state, and whether there is one; safe to differentiate on both sides."""
+def _components(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""]) -> tuple[Array, Array]:
+    """x_k of the retrieval state, or of the normal one, and |xi_nu|; safe to differentiate on both sides."""
     omega, kappa = model.omega_mode[nu], model.kappa[nu]
     weight = model.omega_spin * (omega**2 + kappa**2 / 4)  # x = -weight / pull
     pull = 2 * omega * model.g0**2
     exists = jnp.abs(pull) * length > jnp.abs(weight)
-    return -weight / jnp.where(exists, pull, 1.0), exists
+    x = -weight / jnp.where(exists, pull, 1.0)
+    at_rest = jnp.where(model.omega_spin * omega >= 0, -length, length)
+    overlap = jnp.where(exists, jnp.sqrt(jnp.where(exists, length**2 - x**2, 1.0)), 0.0)
+    return jnp.where(exists, x, at_rest), overlap
+
+
+@eqx.filter_jit
+def _state(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""], sign: Float[Array, ""]) -> MeanFieldState:
+    x, overlap = _components(model, nu, length)
+    z = sign * overlap * pattern_row(model, nu)
+    m = jnp.stack([jnp.full_like(z, x), jnp.zeros_like(z), z])
+    return MeanFieldState(m, amplitudes(model, model.spins.project(z)))
 
 
 def closed_form_obstacle(
-    model: DickeModel, pattern: ArrayLike, *, all_pairs: bool = False
+    model: DickeModel, pattern: ArrayLike, lengths: ArrayLike = 1.0, *, all_pairs: bool = False
 ) -> tuple[str, str, str] | None:
     """Why Eq. 12 does not hold: argument, what it must be, what it was. None where it does.
 
@@ -121,11 +111,10 @@ def closed_form_obstacle(
         return "model", must_be, "one with rates that change"
     if model.dissipation is not None:
         return "model", "without single-spin dissipation for this closed form (steadystate integrates)", "one with it"
+    if np.ndim(lengths):
+        return "spin_length", "one number for this closed form", f"shape {np.shape(lengths)}"
     orthogonal = model.spins.orthogonal
     if all(orthogonal) or (known(pattern) and not all_pairs and orthogonal[int(np.asarray(pattern))]):
         return None
-    must_be = (
-        "patterns of +-1 that are orthogonal, sum_k w_k G[nu, k] G[mu, k] = 0, for this closed form "
-        "(LargeSpins.hypercube has such)"
-    )
-    return "model.spins", must_be, "others, or couplings that are traced"
+    must_be = "patterns of +-1 that are orthogonal, sum_k w_k G[nu, k] G[mu, k] = 0, for this closed form"
+    return "model.spins", f"{must_be} (LargeSpins.hypercube has such)", "others, or couplings that are traced"

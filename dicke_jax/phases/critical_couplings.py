@@ -10,24 +10,14 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._checks import as_pattern_index, check_choice, refuse
 from .._implicit import implicit, smallest_solution
-from .._typing import ArrayLike, SubsetReals
+from .._typing import ArrayLike
 from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.stationary_equations import state_of_overlaps
+from ..mean_field.stationary_equations import overlaps_in_field, state_of_overlaps
 from .closed_form import as_spin_lengths, closed_form_obstacle, threshold_squared
-from .eigenvalues import largest_eigenvalue, one_sign
-from .normal_state import normal_threshold
-from .retrieval_branch import (
-    RetrievalBranch,
-    branch_equations,
-    coupling_at,
-    follow_branch,
-    orientation,
-    overlaps_in_field,
-    refine,
-    response,
-    tangent,
-)
-from .stability_spectrum import growth_rate
+from .eigenvalues import eigensystem, one_sign
+from .linearisation import jacobian
+from .normal_state import normal_threshold, softness
+from .retrieval_branch import PatternStates, RetrievalBranch, follow_branch
 
 HALVINGS = 50
 FLAT = 1e-6  # of |d log lambda / d log a|: a branch that turns back, and not one that is crossed
@@ -77,9 +67,7 @@ def critical_coupling(
     if kind == "normal":
         return normal_threshold(model, lengths)
 
-    obstacle = closed_form_obstacle(model, pattern, all_pairs=kind == "stability")
-    if obstacle is None and lengths.ndim:
-        obstacle = "spin_length", "one number for this closed form", f"shape {lengths.shape}"
+    obstacle = closed_form_obstacle(model, pattern, lengths, all_pairs=kind == "stability")
     if method is None:
         method = "root finding" if obstacle else "closed form"
     check_choice("method", method, ("closed form", "root finding"))
@@ -107,16 +95,16 @@ def closed_form(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""],
 def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: Float[Array, "..."], kind: str) -> Float[Array, ""]:
     """Existence and stability along the retrieval branch."""
     alignment = jnp.sign(model.omega_mode[nu])  # with which spins stand to their field in this pattern's states
-    lengths = jnp.broadcast_to(alignment * lengths, (model.num_subsets,))
-    fixed = jax.lax.stop_gradient((model, lengths))
-    branch = follow_branch(fixed[0], nu, fixed[1])
-    last, s, u = _first_turn(branch, fixed, nu)
+    states = PatternStates(model, nu, jnp.broadcast_to(alignment * lengths, (model.num_subsets,)))
+    fixed = jax.lax.stop_gradient(states)
+    branch = follow_branch(fixed)
+    last, s, u = _first_turn(branch, fixed)
     none = branch.number == 0
     if kind == "stability":
         index = jnp.arange(branch.strength.size)
 
         def note(i: Array, margins: Array) -> Array:
-            return margins.at[i].set(margin(*fixed, branch.points[i], branch.strength[i]))
+            return margins.at[i].set(margin(fixed, branch.points[i], branch.strength[i]))
 
         margins = jax.lax.fori_loop(0, branch.number, note, jnp.zeros_like(branch.strength))
         last = jnp.max(jnp.where((margins > 0) & (index <= last), index, -1))
@@ -124,33 +112,25 @@ def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: Float[Array,
         if model.dissipation is None:
             none |= ~one_sign(model)
         last = jnp.maximum(last, 0)
-
-        def stable(u: Array, s: Array) -> Bool[Array, ""]:
-            return margin(*fixed, u, s) > 0
-
-        s, u = _bisect(branch, last, last + 1, stable, fixed, nu)
+        s, u = _bisect(branch, last, lambda u, s: margin(fixed, u, s) > 0, fixed)
 
     within = (last < branch.number - 1) & ~none
-    event = _where_it_grows if kind == "stability" else _where_it_turns
+    event = Event(margin if kind == "stability" else PatternStates.slope)
     lost = (last >= branch.number - 1) & ~branch.complete
     # where another branch crosses, the equations are singular in the direction of that one, in which nothing changes
-    args, valid = (model, lengths, nu, within, s), jnp.all(jnp.isfinite(u))
-    value = coupling_at(implicit(event, jnp.append(u, s), args, valid, smallest_solution)[:-1])
+    args, valid = (states, within, s), jnp.all(jnp.isfinite(u))
+    value = jax.lax.rsqrt(implicit(event, jnp.append(u, s), args, valid, smallest_solution)[-2])
     return jnp.where(none, jnp.inf, jnp.where(lost, jnp.nan, value))
 
 
-def _first_turn(
-    branch: RetrievalBranch, fixed: tuple[DickeModel, SubsetReals], nu: Int[Array, ""]
-) -> tuple[Int[Array, ""], Array, Array]:
+def _first_turn(branch: RetrievalBranch, states: PatternStates) -> tuple[Int[Array, ""], Array, Array]:
     """Where g0 turns back first: the point before, log a and the unknowns. Else the end of the branch.
 
     A branch that nearly crosses another can be lost to it between two points. Its orientation then changes, as it does
     where branches do cross; smaller steps tell the two apart, for only a branch that turns back has a slope of zero.
     """
-    model, lengths = fixed
-    slopes, orientations = jax.vmap(
-        lambda u, s: (tangent(u, model, nu, lengths, s)[-1] / u[-1], orientation(u, model, nu, lengths, s))
-    )(branch.points, branch.strength)
+    slopes = jax.vmap(states.slope)(branch.points, branch.strength)
+    orientations = jax.vmap(states.orientation)(branch.points, branch.strength)
     index = jnp.arange(slopes.size - 1)
     event = (index < branch.number - 1) & ((slopes[1:] >= 0) | (orientations[1:] != orientations[:-1]))
 
@@ -159,11 +139,11 @@ def _first_turn(
         before = jnp.where(jnp.any(ahead), jnp.argmax(ahead), jnp.maximum(branch.number - 1, 0))
 
         def goes_on(u: Array, s: Array) -> Bool[Array, ""]:
-            same_branch = orientation(u, model, nu, lengths, s) == orientations[before]
-            return same_branch & (tangent(u, model, nu, lengths, s)[-1] < 0)
+            same_branch = states.orientation(u, s) == orientations[before]
+            return same_branch & (states.slope(u, s) < 0)
 
-        s, u = _bisect(branch, before, before + 1, goes_on, fixed, nu)
-        flat = jnp.abs(tangent(u, model, nu, lengths, s)[-1]) < FLAT * u[-1]
+        s, u = _bisect(branch, before, goes_on, states)
+        flat = jnp.abs(states.slope(u, s)) < FLAT
         return before + 1, s, u, ~jnp.any(ahead) | flat
 
     first = jnp.zeros((), index.dtype), branch.strength[0], branch.points[0], jnp.array(False)
@@ -172,57 +152,44 @@ def _first_turn(
 
 
 def _bisect(
-    branch: RetrievalBranch,
-    strong: Int[Array, ""],
-    weak: Int[Array, ""],
-    before: Callable[[Array, Array], Array],
-    fixed: tuple[DickeModel, SubsetReals],
-    nu: Int[Array, ""],
+    branch: RetrievalBranch, strong: Int[Array, ""], before: Callable[[Array, Array], Array], states: PatternStates
 ) -> tuple[Array, Array]:
-    """The weakest field, between two points of the branch, up to which `before` holds, and the unknowns there."""
+    """The weakest field, up to the next point of the branch, for which `before` holds, and the unknowns there."""
 
     def halve(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         s, u, beyond = carry
         middle = (s + beyond) / 2
-        point, good = refine(fixed[0], nu, fixed[1], middle, u)
+        point, good = states.refine(middle, u)
         yes = good & before(point, middle)
         return jnp.where(yes, middle, s), jnp.where(yes, point, u), jnp.where(yes, beyond, middle)
 
-    weak = jnp.minimum(weak, branch.strength.size - 1)
+    weak = jnp.minimum(strong + 1, branch.strength.size - 1)
     start = branch.strength[strong], branch.points[strong], branch.strength[weak]
-    s, u, _ = jax.lax.fori_loop(0, HALVINGS, halve, start)
-    return s, u
+    return jax.lax.fori_loop(0, HALVINGS, halve, start)[:2]
 
 
-def _where_it_grows(x: Float[Array, " size"], args: tuple[Any, ...]) -> Float[Array, " size"]:
-    """What vanishes at the point of the branch whose margin does; or, not `within` the branch, at its end."""
-    model, lengths, nu, within, end = args
-    u, s = x[:-1], x[-1]
-    condition = jnp.where(within, margin(model, lengths, u, s), s - end)
-    return jnp.append(branch_equations(u, model, nu, lengths, s), condition)
+class Event(eqx.Module):
+    """What vanishes at the point of the branch where a quantity does; or, not `within` the branch, at its end."""
+
+    quantity: Callable[[PatternStates, Array, Array], Array] = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, " size"], args: tuple[PatternStates, Array, Array]) -> Float[Array, " size"]:
+        states, within, end = args
+        u, s = x[:-1], x[-1]
+        return jnp.append(states(u, s), jnp.where(within, self.quantity(states, u, s), s - end))
 
 
-def _where_it_turns(x: Float[Array, " size"], args: tuple[Any, ...]) -> Float[Array, " size"]:
-    """What vanishes at the point of the branch where g0 turns back; or, not `within` the branch, at its end."""
-    model, lengths, nu, within, end = args
-    u, s = x[:-1], x[-1]
-    condition = jnp.where(within, tangent(u, model, nu, lengths, s)[-1] / u[-1], s - end)
-    return jnp.append(branch_equations(u, model, nu, lengths, s), condition)
-
-
-def margin(model: DickeModel, lengths: SubsetReals, u: Float[Array, " U"], s: Array) -> Float[Array, ""]:
+def margin(states: PatternStates, u: Float[Array, " U"], s: Array) -> Float[Array, ""]:
     """Positive where the state is stable, negative where not, and smooth at the threshold.
 
     Without dissipation, and with Omega_mu of one sign, modes lose energy, and stability is that of an energy minimum:
     the smallest eigenvalue of its M x M Hessian, for any number of subsets. With dissipation, minus the growth rate of
     the full linearised equations.
     """
-    f, g0 = jnp.exp(s) * u[:-1], coupling_at(u)
-    if model.dissipation is not None:
-        model = model.replace(g0=g0)
-        return -growth_rate(model, state_of_overlaps(model, overlaps_in_field(model, f, lengths), lengths))
-    slopes = jax.jacfwd(lambda f: overlaps_in_field(model, f, lengths))(f)
-    # symmetric: sum_k w_k G[mu, k] G[nu, k] |dz_k / db_k|
-    stiffness = slopes * jnp.sign(response(model))[None, :]
-    root = g0 * jnp.sqrt(jnp.abs(response(model)))
-    return 1 - largest_eigenvalue(stiffness * jnp.outer(root, root))
+    model, lengths = states.model, states.lengths
+    f, g0 = jnp.exp(s) * u[:-1], jax.lax.rsqrt(u[-1])
+    if model.dissipation is None:
+        return 1 - softness(model, f, lengths, g0)
+    model = model.replace(g0=g0)
+    state = state_of_overlaps(model, overlaps_in_field(model, f, lengths), lengths)
+    return -eigensystem(jacobian(model, state))[0].real[0]

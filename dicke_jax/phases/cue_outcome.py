@@ -36,16 +36,8 @@ class CueOutcome(eqx.Enumeration):
     failed = "failed: the integration broke down or met numbers that are not finite"
 
 
-OUTCOMES = (
-    "retrieved",
-    "retrieved_negative",
-    "other_pattern",
-    "mixture",
-    "forgotten",
-    "oscillating",
-    "not_converged",
-    "failed",
-)  # the codes 0 to 7 in stored results
+# their positions are the codes in stored results
+OUTCOMES = tuple(CueOutcome._name_to_item)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class CueOutcomes(eqx.Module):
@@ -95,14 +87,11 @@ class CueOutcomes(eqx.Module):
     @property
     def codes(self) -> Int[np.ndarray, " S"]:
         """The ends as positions in `OUTCOMES`."""
-        return np.argmax([np.asarray(self.outcome == getattr(CueOutcome, name)) for name in OUTCOMES], axis=0).astype(
-            np.int8
-        )
+        return np.asarray(self.outcome._value, np.int8)  # pyright: ignore[reportAttributeAccessIssue]
 
     def counts(self) -> dict[str, int]:
         """How many cues ended in each way, by the names of `CueOutcome`."""
-        codes = self.codes
-        return {name: int(np.sum(codes == code)) for code, name in enumerate(OUTCOMES)}
+        return {name: int(np.sum(self.codes == code)) for code, name in enumerate(OUTCOMES)}
 
     def __repr__(self) -> str:
         if not known(self.time):
@@ -111,9 +100,8 @@ class CueOutcomes(eqx.Module):
         low, high = self.interval()
         rows = [("probability", f"{self.probability:.3f}, 95 % interval {low:.3f} to {high:.3f}")]
         rows += [(name, f"{count}{self._names(name)}") for name, count in self.counts().items() if count]
-        return summary(
-            f"CueOutcomes: pattern {int(self.pattern) + 1} of {modes}, {samples} cues, {self.time.dtype}", rows
-        )
+        heading = f"CueOutcomes: pattern {int(self.pattern) + 1} of {modes}, {samples} cues, {self.time.dtype}"
+        return summary(heading, rows)
 
     def _names(self, name: str, most: int = 6) -> str:
         """Which patterns the cues went to that did not find their own, the most frequent first."""
@@ -138,12 +126,7 @@ def overlap_reach(model: DickeModel, m: SpinVectors) -> ModeReals:
 
 
 def name_outcome(
-    pattern: Int[Array, ""],
-    status: Status,
-    average: ModeReals,
-    fluctuation: ModeReals,
-    last: ModeReals,
-    reach: ModeReals,
+    pattern: Array, status: Status, average: ModeReals, fluctuation: ModeReals, last: ModeReals, reach: ModeReals
 ) -> tuple[CueOutcome, Int[Array, ""], Int[Array, ""], Bool[Array, " M"]]:
     """The end of one run, the pattern that leads and its sign, and which patterns are involved."""
     possible = jnp.where(reach > 0, reach, 1.0)

@@ -27,11 +27,6 @@ def _eigenpair(pair: Float[Array, " size"], matrix: Float[Array, "n n"]) -> Floa
     return jnp.append(jnp.matmul(matrix, vector, precision="highest") - value * vector, jnp.sum(vector**2) - 1)
 
 
-def eigenvalues(matrix: Float[Array, "n n"]) -> Complex[Array, " n"]:
-    """Of any matrix, the largest real part first."""
-    return eigensystem(matrix)[0]
-
-
 @jax.custom_jvp
 def eigensystem(matrix: Float[Array, "n n"]) -> tuple[Complex[Array, " n"], Complex[Array, "n n"]]:
     """Eigenvalues, the largest real part first, and eigenvectors as columns, which have no derivative."""

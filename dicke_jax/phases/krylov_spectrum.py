@@ -35,16 +35,21 @@ def bright_spectrum(
     basis, image, seen = np.zeros((len(block), 0)), np.zeros((len(block), 0)), np.zeros((M, 0))
     scale, complete = 1.0, True
     while block.shape[1]:
-        pushed, overlaps = _push(model, state, block)
+        rows = np.zeros((2 * M, len(block)), model.dtype)  # one program for all widths
+        rows[: block.shape[1]] = block.T
+        found = _push(model, state, as_array(rows))
+        pushed, overlaps = (np.asarray(x, dtype=float)[: block.shape[1]].T for x in found)
         basis, image = np.concatenate([basis, block], axis=1), np.concatenate([image, pushed], axis=1)
         seen = np.concatenate([seen, overlaps], axis=1)
         scale = max(scale, float(np.abs(pushed).max()))
         if basis.shape[1] >= LARGEST:
             complete = False
             break
-        block = _new_directions(basis, pushed, scale)
-    reduced = basis.T @ image
-    values, vectors = np.linalg.eig(reduced)
+        for _ in range(2):  # twice is enough
+            pushed = pushed - basis @ (basis.T @ pushed)
+        left, sizes, _ = np.linalg.svd(pushed, full_matrices=False)
+        block = left[:, sizes > NEGLIGIBLE * scale]
+    values, vectors = np.linalg.eig(basis.T @ image)
     if not complete:
         residual = np.linalg.norm(image @ vectors - basis @ vectors * values, axis=0)
         kept = residual < np.maximum(tol, 1e-3 * np.abs(np.real(values)))
@@ -54,32 +59,15 @@ def bright_spectrum(
 
     overlaps = np.abs(seen @ vectors).T
     total = overlaps.sum(axis=1, keepdims=True)
-    shares = overlaps / np.where(total > 0, total, 1)
-    spins = basis[:size, 2 * M :]
-    unseen, slowest = _dark(model, state, spins, tol) if complete else ([0, 0], -np.inf)
-    return values, shares, unseen, slowest, complete
-
-
-def _push(model: DickeModel, state: MeanFieldState, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A times each column, and each one's overlaps, by one program for all widths."""
-    rows = np.zeros((2 * model.num_modes, len(block)), model.dtype)
-    rows[: block.shape[1]] = block.T
-    pushed, overlaps = _push_rows(model, state, as_array(rows))
-    width = slice(block.shape[1])
-    return np.asarray(pushed, dtype=float)[width].T, np.asarray(overlaps, dtype=float)[width].T
+    unseen, slowest = _dark(model, state, basis[:size, 2 * M :], tol) if complete else ([0, 0], -np.inf)
+    return values, overlaps / np.where(total > 0, total, 1), unseen, slowest, complete
 
 
 @eqx.filter_jit
-def _push_rows(model: DickeModel, state: MeanFieldState, rows: Float[Array, "n full"]) -> tuple[Array, Array]:
+def _push(model: DickeModel, state: MeanFieldState, rows: Float[Array, "n full"]) -> tuple[Array, Array]:
+    """A times each row, and each one's overlaps."""
     z = rows[:, 2 * model.num_subsets : 3 * model.num_subsets]
     return push(model, state.to_real(model), rows), jax.vmap(model.spins.project)(z)
-
-
-def _new_directions(basis: np.ndarray, pushed: np.ndarray, scale: float) -> np.ndarray:
-    for _ in range(2):  # twice is enough
-        pushed = pushed - basis @ (basis.T @ pushed)
-    left, sizes, _ = np.linalg.svd(pushed, full_matrices=False)
-    return left[:, sizes > NEGLIGIBLE * scale]
 
 
 def _dark(model: DickeModel, state: MeanFieldState, bright: np.ndarray, tol: float) -> tuple[list[int], float]:

@@ -13,14 +13,14 @@ from ..mean_field.state import MeanFieldState
 
 def residual(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
     """Max |dy/dt|, in units of the largest rate."""
-    rates = mean_field_equations(0.0, state.to_real(model), model)
-    return jnp.max(jnp.array([jnp.max(jnp.abs(rate)) for rate in rates])) / largest_rate(model)
+    rates, _ = ravel_pytree(mean_field_equations(0.0, state.to_real(model), model))
+    return jnp.max(jnp.abs(rates)) / largest_rate(model)
 
 
 def largest_rate(model: DickeModel) -> Float[Array, ""]:
     """The largest of |2 Omega|, |Omega_mu|, kappa_mu and |g0|: the unit of what counts as zero."""
-    rates = (2 * model.omega_spin, model.omega_mode, model.kappa, model.g0)
-    return jax.lax.stop_gradient(jnp.max(jnp.array([jnp.max(jnp.abs(rate)) for rate in rates])))
+    rates, _ = ravel_pytree((2 * model.omega_spin, model.omega_mode, model.kappa, model.g0))
+    return jax.lax.stop_gradient(jnp.max(jnp.abs(rates)))
 
 
 def tangent_basis(model: DickeModel, state: MeanFieldState) -> Float[Array, "full tangent"]:
@@ -35,17 +35,15 @@ def tangent_basis(model: DickeModel, state: MeanFieldState) -> Float[Array, "ful
     strength = jnp.hypot(model.omega_spin, b)
     one = jnp.eye(K, dtype=model.dtype)
     none = jnp.zeros_like(one)
-    tilt = jnp.concatenate([jnp.diag(b / strength), none, jnp.diag(-model.omega_spin / strength)])
-    spins = jnp.concatenate([jnp.concatenate([none, one, none]), tilt], axis=1)
-    modes = jnp.eye(2 * M, dtype=model.dtype)
-    return jnp.concatenate([jnp.pad(spins, ((0, 2 * M), (0, 0))), jnp.pad(modes, ((3 * K, 0), (0, 0)))], axis=1)
+    tilt = jnp.diag(b / strength), jnp.diag(-model.omega_spin / strength)
+    spins = jnp.block([[none, tilt[0]], [one, none], [none, tilt[1]]])
+    return jax.scipy.linalg.block_diag(spins, jnp.eye(2 * M, dtype=model.dtype))
 
 
 def jacobian(model: DickeModel, state: MeanFieldState) -> Float[Array, "tangent tangent"]:
     """A, in the basis of `tangent_basis`."""
     basis = tangent_basis(model, state)
-    pushed = push(model, state.to_real(model), basis.T).T
-    return jnp.matmul(basis.T, pushed, precision="highest")
+    return jnp.matmul(basis.T, push(model, state.to_real(model), basis.T).T, precision="highest")
 
 
 def push(model: DickeModel, y: RealState, rows: Float[Array, "n full"]) -> Float[Array, "n full"]:

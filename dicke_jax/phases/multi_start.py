@@ -5,31 +5,12 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._typing import ModeReals, SubsetReals
 from ..mean_field.model import DickeModel
 from ..mean_field.stationary_equations import self_consistency
-
-NEWTON_STEPS = 64
-
-
-def newton(start: ModeReals, args: tuple[DickeModel, SubsetReals]) -> tuple[ModeReals, Bool[Array, ""]]:
-    """A root, and whether it is one: the last correction is small, also where the root is nearly degenerate."""
-    tol = 1e2 * float(jnp.finfo(start.dtype).eps)
-
-    def improve(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        xi, _, count = carry
-        shift = jnp.linalg.solve(jax.jacfwd(self_consistency)(xi, args), self_consistency(xi, args))
-        return xi - shift, jnp.max(jnp.abs(shift)), count + 1
-
-    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
-        return (carry[1] > tol) & (carry[2] < NEWTON_STEPS)  # not a number is not above
-
-    far = jnp.full_like(start[0], jnp.inf), jnp.zeros_like(start[0], int)
-    xi, correction, _ = jax.lax.while_loop(unfinished, improve, (start, *far))
-    near = jnp.sqrt(jnp.finfo(start.dtype).eps)
-    return xi, (jnp.max(jnp.abs(self_consistency(xi, args))) < 1e2 * tol) & (correction < near)
+from .newton import newton
 
 
 class Roots(NamedTuple):

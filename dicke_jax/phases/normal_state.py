@@ -5,15 +5,16 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from .._checks import known, refuse
 from .._implicit import implicit
-from .._typing import SubsetReals
+from .._typing import ModeReals, SubsetReals
 from ..mean_field.model import DickeModel
-from ..mean_field.stationary_equations import stationary_spins
-from .eigenvalues import eigenvalues, largest_eigenvalue, one_sign
-from .retrieval_branch import overlaps_in_field, response
+from ..mean_field.stationary_equations import overlaps_in_field, stationary_spins
+from .eigenvalues import eigensystem, largest_eigenvalue, one_sign
+from .retrieval_branch import response
 
 FINEST, POINTS, HALVINGS = 1e-3, 64, 50  # of the search for an oscillation that grows before the static threshold
 FARTHEST = 100.0  # couplings looked at, in units of the largest rate, where there is no static threshold
@@ -34,13 +35,20 @@ def normal_threshold(model: DickeModel, lengths: Float[Array, "..."]) -> Float[A
 @eqx.filter_jit
 def _conservative(model: DickeModel, lengths: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The threshold, and the largest overlap without field, which symmetry forbids here."""
-    chi, alignment = response(model), jnp.sign(model.omega_mode[0])
-    zero = jnp.zeros_like(chi)
-    lengths = jnp.broadcast_to(alignment * lengths, (model.num_subsets,))
-    slopes = jax.jacfwd(lambda f: overlaps_in_field(model, f, lengths))(zero)
-    root = jnp.sqrt(jnp.abs(chi))
-    softness = largest_eigenvalue(slopes * jnp.sign(chi)[None, :] * jnp.outer(root, root))
-    return jnp.where(one_sign(model), jax.lax.rsqrt(softness), 0.0), jnp.zeros_like(softness)
+    lengths = jnp.broadcast_to(jnp.sign(model.omega_mode[0]) * lengths, (model.num_subsets,))
+    value = softness(model, jnp.zeros_like(model.omega_mode), lengths)
+    return jnp.where(one_sign(model), jax.lax.rsqrt(value), 0.0), jnp.zeros_like(value)
+
+
+def softness(model: DickeModel, f: ModeReals, lengths: SubsetReals, g0: Array | float = 1.0) -> Float[Array, ""]:
+    """The largest eigenvalue of P'(f) c, c_mu = g0^2 chi_mu, without dissipation: above 1 a deviation grows.
+
+    The matrix is similar to a symmetric one, since P' = sum_k w_k G[mu, k] G[nu, k] dz_k / db_k.
+    """
+    chi = response(model)
+    slopes = jax.jacfwd(lambda f: overlaps_in_field(model, f, lengths))(f)
+    root = g0 * jnp.sqrt(jnp.abs(chi))
+    return largest_eigenvalue(slopes * jnp.sign(chi)[None, :] * jnp.outer(root, root))
 
 
 @eqx.filter_jit
@@ -52,31 +60,32 @@ def _dissipative(model: DickeModel, lengths: Float[Array, "..."]) -> tuple[Float
     at_rest = jnp.max(jnp.abs(overlaps_in_field(fixed[0], zero, fixed[1])))
     pulls = jax.jacfwd(lambda f: overlaps_in_field(fixed[0], f, fixed[1]))(zero)
     values = jnp.linalg.eigvals(pulls * response(fixed[0])[None, :])
-    real = jnp.where(jnp.abs(values.imag) < 1e-9 * jnp.max(jnp.abs(values)), values.real, -jnp.inf)
-    strongest = jnp.max(real)
-    rates = jnp.array([jnp.max(jnp.abs(rate)) for rate in fixed[0].rates.values()])
-    far = FARTHEST * jnp.max(rates)
+    real = jnp.abs(values.imag) < 1e-9 * jnp.max(jnp.abs(values))
+    strongest = jnp.max(jnp.where(real, values.real, -jnp.inf))
+    far = FARTHEST * jnp.max(jnp.abs(ravel_pytree(fixed[0].rates)[0]))
     static = jnp.where(strongest > far**-2, jax.lax.rsqrt(jnp.where(strongest > 0, strongest, 1)), far)
 
+    def grows(g0: Array) -> Array:
+        return _growth(g0[None], fixed)[0] > 0
+
     grid = static * jnp.geomspace(FINEST, 1.001, POINTS, dtype=model.dtype)
-    unstable = jax.lax.map(lambda g0: _growth(g0[None], fixed)[0], grid) > 0
+    unstable = jax.lax.map(grows, grid)
     first = jnp.argmax(unstable)
     below = jnp.where(first > 0, grid[jnp.maximum(first - 1, 0)], 0)
 
     def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
-        grows = _growth(middle[None], fixed)[0] > 0
-        return jnp.where(grows, low, middle), jnp.where(grows, middle, high)
+        return jax.lax.cond(grows(middle), lambda: (low, middle), lambda: (middle, high))
 
     g0 = jax.lax.fori_loop(0, HALVINGS, halve, (below, grid[first]))[0]
-    grows = jnp.any(unstable)
-    return jnp.where(grows, implicit(_growth, g0[None], (model, lengths), grows)[0], jnp.inf), at_rest
+    found = jnp.any(unstable)
+    return jnp.where(found, implicit(_growth, g0[None], (model, lengths), found)[0], jnp.inf), at_rest
 
 
 def _growth(g0: Float[Array, " 1"], args: tuple[DickeModel, SubsetReals]) -> Float[Array, " 1"]:
     """The largest real part at a coupling, which vanishes at the threshold."""
-    return eigenvalues(_linearised(*args, g0[0])).real[:1]
+    return eigensystem(_linearised(*args, g0[0]))[0].real[:1]
 
 
 def _linearised(model: DickeModel, lengths: SubsetReals, g0: Array) -> Float[Array, "n n"]:
@@ -90,22 +99,16 @@ def _linearised(model: DickeModel, lengths: SubsetReals, g0: Array) -> Float[Arr
     assert model.dissipation is not None  # the caller's business
     linear, _ = model.dissipation.terms(dtype)
     m = stationary_spins(model, jnp.zeros(model.num_subsets, dtype), lengths)
-    omega = 2 * model.omega_spin * jnp.array([[0, 0, 0], [0, 0, -1], [0, 1, 0]], dtype)
-    pushed = jnp.stack([-m[1], m[0], 0 * m[0]])  # e_z x m_k
+    pushed = 4 * g0 * jnp.stack([-m[1], m[0], 0 * m[0]])  # 4 g0 e_z x m_k
+    one, G = jnp.eye(M, dtype=dtype), jax.vmap(spins.field)(jnp.eye(M, dtype=dtype))
     if linear.shape[-1] == 1:
-        rows = jax.vmap(lambda q: spins.project(spins.field(q)), out_axes=1)(jnp.eye(M, dtype=dtype))  # C
-        local = jnp.kron(omega + linear[:, :, 0], jnp.eye(M, dtype=dtype))
-        drive = jnp.concatenate([4 * g0 * pushed[a, 0] * rows for a in range(3)])
-        read = jnp.concatenate([jnp.zeros((M, 2 * M), dtype), jnp.eye(M, dtype=dtype)], axis=1)
+        pushed, onto, read = pushed[:, :1], jax.vmap(spins.project, out_axes=1)(G), one  # C
     else:
-        of_subsets = jnp.broadcast_to(linear, (3, 3, model.num_subsets)) + omega[:, :, None]
-        local = jnp.concatenate([jnp.concatenate([jnp.diag(block) for block in row], axis=1) for row in of_subsets])
-        G = jax.vmap(spins.field)(jnp.eye(M, dtype=dtype))  # (M, K)
-        drive = jnp.concatenate([(4 * g0 * pushed[a][None, :] * G).T for a in range(3)])
-        none = jnp.zeros((M, 2 * model.num_subsets), dtype)
-        read = jnp.concatenate([none, G * spins.weights.astype(dtype)[None, :]], axis=1)
+        onto, read = G.T, G * spins.weights.astype(dtype)[None, :]
+    turn = 2 * model.omega_spin * jnp.array([[0, 0, 0], [0, 0, -1], [0, 1, 0]], dtype)
+    of_each = jnp.broadcast_to(turn[:, :, None] + linear, (3, 3, len(onto)))
+    local = jnp.block([[jnp.diag(block) for block in row] for row in of_each])
+    drive = jnp.concatenate([push[:, None] * onto for push in pushed])
+    read = jnp.concatenate([jnp.zeros((M, 2 * len(onto)), dtype), read], axis=1)
     turn, loss = jnp.diag(model.omega_mode), jnp.diag(model.kappa / 2)
-    top = jnp.concatenate([local, drive, jnp.zeros_like(drive)], axis=1)
-    real = jnp.concatenate([jnp.zeros_like(read), -loss, turn], axis=1)
-    imaginary = jnp.concatenate([-g0 * read, -turn, -loss], axis=1)
-    return jnp.concatenate([top, real, imaginary])
+    return jnp.block([[local, drive, 0 * drive], [0 * read, -loss, turn], [-g0 * read, -turn, -loss]])

@@ -19,7 +19,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._typing import ModeReals, SubsetReals
 from ..mean_field.model import DickeModel
-from ..mean_field.stationary_equations import field_per_overlap, stationary_spins
+from ..mean_field.stationary_equations import field_per_overlap, overlaps_in_field
+from .newton import iterate
 
 STRONGEST, WEAKEST = 1e3, 1e-7  # a, in units of the spins' splitting
 LONGEST_STEP, SHORTEST_STEP = 0.7, 1e-7  # in log a
@@ -41,26 +42,64 @@ class RetrievalBranch(eqx.Module):
     complete: Bool[Array, ""]
 
 
-def follow_branch(model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals) -> RetrievalBranch:
+class PatternStates(eqx.Module):
+    """The equations of one pattern's branch, for points u = (f / a, lambda) at strength a = exp(s)."""
+
+    model: DickeModel
+    pattern: Int[Array, ""]
+    lengths: SubsetReals
+
+    def __call__(self, u: Array, s: Array) -> Array:
+        """What vanishes at the points of the branch."""
+        chi, a = response(self.model), jnp.exp(s)
+        fixed = (u[:-1] * jnp.sign(chi))[self.pattern] - 1
+        return jnp.append(u[-1] * u[:-1] - chi * overlaps_in_field(self.model, a * u[:-1], self.lengths) / a, fixed)
+
+    def refine(self, s: Array, guess: Array) -> tuple[Array, Bool[Array, ""]]:
+        """The point at strength exp(s) near a guess, and whether it is one."""
+        tol = 1e4 * float(jnp.finfo(s.dtype).eps)
+
+        def size(shift: Array, u: Array) -> Array:
+            return jnp.max(jnp.abs(shift.at[-1].divide(u[-1])))
+
+        u, last = iterate(lambda u: self(u, s), guess, tol, NEWTON_STEPS, size)
+        return u, (last <= tol) & (u[-1] > 0)
+
+    def tangent(self, u: Array, s: Array) -> Array:
+        """The derivative du / ds."""
+        _, change = jax.jvp(lambda s: self(u, s), (s,), (jnp.ones_like(s),))
+        return -jnp.linalg.solve(jax.jacfwd(self)(u, s), change)
+
+    def slope(self, u: Array, s: Array) -> Array:
+        """The last entry of du / ds over lambda, which vanishes where g0 turns back."""
+        return self.tangent(u, s)[-1] / u[-1]
+
+    def orientation(self, u: Array, s: Array) -> Array:
+        """A sign that changes along the branch only where another one crosses it."""
+        return jnp.linalg.slogdet(jax.jacfwd(self)(u, s))[0]
+
+
+def follow_branch(states: PatternStates) -> RetrievalBranch:
     """Newton's method from a prediction along the tangent, with steps so short that the branch is not lost."""
+    model, lengths = states.model, states.lengths
     unit = jnp.abs(2 * model.omega_spin)
     start, end = jnp.log(STRONGEST * unit), jnp.log(WEAKEST * unit)
     chi = response(model)
-    of_pattern = jnp.arange(model.num_modes) == pattern
-    pull = chi * overlaps_in_field(model, jnp.where(of_pattern, jnp.sign(chi) * jnp.exp(start), 0), lengths)
-    inverse = jnp.sum(jnp.where(of_pattern, jnp.abs(pull), 0)) / jnp.exp(start)
+    alone = jnp.zeros_like(chi).at[states.pattern].set(jnp.sign(chi[states.pattern]) * jnp.exp(start))
+    pull = chi * overlaps_in_field(model, alone, lengths)
+    inverse = jnp.abs(pull[states.pattern]) / jnp.exp(start)
     guess = jnp.append(pull / jnp.exp(start) / inverse, inverse)
-    first, good = refine(model, pattern, lengths, start, jnp.where(jnp.isfinite(guess), guess, 1))
+    first, good = states.refine(start, jnp.where(jnp.isfinite(guess), guess, 1))
     xi = jnp.abs(overlaps_in_field(model, jnp.exp(start) * first[:-1], lengths))
-    good &= jnp.argmax(xi) == pattern
+    good &= jnp.argmax(xi) == states.pattern
 
     def advance(carry: Any) -> Any:
         branch, step = carry
         at = branch.number - 1
         s, u = branch.strength[at], branch.points[at]
         further = jnp.maximum(s - step, end)
-        predicted = u + tangent(u, model, pattern, lengths, s) * (further - s)
-        point, good = refine(model, pattern, lengths, further, predicted)
+        predicted = u + states.tangent(u, s) * (further - s)
+        point, good = states.refine(further, predicted)
         scale = jnp.append(jnp.ones(model.num_modes, u.dtype), u[-1])
         good &= jnp.max(jnp.abs(point - predicted) / scale) < OFF_COURSE
         index = jnp.arange(MOST_POINTS)
@@ -81,57 +120,6 @@ def follow_branch(model: DickeModel, pattern: Int[Array, ""], lengths: SubsetRea
     return dataclasses.replace(branch, complete=branch.strength[-1] <= end)
 
 
-def refine(
-    model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals, s: Array, guess: Array
-) -> tuple[Array, Bool[Array, ""]]:
-    """The point at strength exp(s) near a guess, and whether it is one."""
-    tol = 1e4 * float(jnp.finfo(s.dtype).eps)
-
-    def improve(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        u, _, count = carry
-        matrix = jax.jacfwd(branch_equations)(u, model, pattern, lengths, s)
-        shift = jnp.linalg.solve(matrix, branch_equations(u, model, pattern, lengths, s))
-        return u - shift, jnp.maximum(jnp.max(jnp.abs(shift[:-1])), jnp.abs(shift[-1] / u[-1])), count + 1
-
-    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
-        _, size, count = carry
-        return (size > tol) & (count < NEWTON_STEPS)
-
-    u, size, _ = jax.lax.while_loop(unfinished, improve, (guess, jnp.full_like(s, jnp.inf), jnp.zeros((), int)))
-    return u, (size <= tol) & (u[-1] > 0)
-
-
-def tangent(u: Array, model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals, s: Array) -> Array:
-    """Du / ds. Its last entry, dlambda / ds, vanishes where g0 turns back."""
-    matrix = jax.jacfwd(branch_equations)(u, model, pattern, lengths, s)
-    _, change = jax.jvp(lambda s: branch_equations(u, model, pattern, lengths, s), (s,), (jnp.ones_like(s),))
-    return -jnp.linalg.solve(matrix, change)
-
-
-def orientation(u: Array, model: DickeModel, pattern: Int[Array, ""], lengths: SubsetReals, s: Array) -> Array:
-    """A sign that changes along the branch only where another one crosses it."""
-    return jnp.linalg.slogdet(jax.jacfwd(branch_equations)(u, model, pattern, lengths, s))[0]
-
-
 def response(model: DickeModel) -> ModeReals:
     """chi_mu, the field of a mode per overlap, c_mu = g0^2 chi_mu."""
     return field_per_overlap(model.replace(g0=jnp.ones((), model.dtype)))
-
-
-def overlaps_in_field(model: DickeModel, f: ModeReals, lengths: SubsetReals) -> ModeReals:
-    """P(f)."""
-    return model.spins.project(stationary_spins(model, model.spins.field(f), lengths)[2])
-
-
-def coupling_at(u: Float[Array, " U"]) -> Float[Array, ""]:
-    """g0 of a point."""
-    return jax.lax.rsqrt(u[-1])
-
-
-def branch_equations(u: Array, model: DickeModel, pattern: Array, lengths: SubsetReals, s: Array) -> Array:
-    """What vanishes at the points u of the branch."""
-    direction, inverse, a = u[:-1], u[-1], jnp.exp(s)
-    chi = response(model)
-    of_pattern = jnp.arange(direction.size) == pattern
-    fixed = jnp.sum(jnp.where(of_pattern, direction * jnp.sign(chi), 0)) - 1
-    return jnp.append(inverse * direction - chi * overlaps_in_field(model, a * direction, lengths) / a, fixed)

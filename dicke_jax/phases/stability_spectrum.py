@@ -13,7 +13,7 @@ from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import MeanFieldState
-from .eigenvalues import eigensystem, eigenvalues
+from .eigenvalues import eigensystem
 from .krylov_spectrum import bright_spectrum
 from .linearisation import jacobian, largest_rate, residual, tangent_basis
 
@@ -55,9 +55,8 @@ class Stability(AbstractResult):
     def _heading(self) -> str:
         if self.growth_rate.ndim:
             return f"Stability: {np.sum(np.asarray(self.num_growing) == 0)} of {self.growth_rate.size} states stable"
-        return (
-            f"Stability: {'unstable' if int(self.num_growing) else 'stable'}, growth rate {float(self.growth_rate):.6g}"
-        )
+        fate = "unstable" if int(self.num_growing) else "stable"
+        return f"Stability: {fate}, growth rate {float(self.growth_rate):.6g}"
 
     def _rows(self) -> Rows:
         if self.growth_rate.ndim:
@@ -114,8 +113,9 @@ def stability(
     check_constant_rates(model)
     if not isinstance(state, MeanFieldState):
         refuse("state", "a MeanFieldState", type(state).__name__)
-    tolerance = default_tolerance(model) if tol is None else tol
-    if not known(tolerance) or not 0 <= tolerance < 1:
+    if tol is None:
+        tol = 1e-9 if model.dtype == jnp.float64 else 1e-4
+    if not known(tol) or not 0 <= tol < 1:
         refuse("tol", "a number from 0 to 1", tol)
     traced = not all(map(known, jax.tree.leaves((model, state))))
     if method is None:
@@ -124,15 +124,10 @@ def stability(
     if method == "krylov" and traced:
         refuse("method", "'dense' under jax.jit, jax.vmap and jax.grad", repr(method))
 
-    spectrum = (dense_spectrum if method == "dense" else _krylov)(model, state, tolerance)
-    if known(spectrum.residual) and not float(spectrum.residual) < _small(tolerance):
+    spectrum = (dense_spectrum if method == "dense" else _krylov)(model, state, tol)
+    if known(spectrum.residual) and not float(spectrum.residual) < _small(tol):
         refuse("state", "stationary", f"one that changes at {float(spectrum.residual):.2g} of the largest rate")
     return spectrum
-
-
-def default_tolerance(model: DickeModel) -> float:
-    """The real part that counts as growing, in units of the largest rate."""
-    return 1e-9 if model.dtype == jnp.float64 else 1e-4
 
 
 def num_rows(model: DickeModel) -> int:
@@ -140,30 +135,16 @@ def num_rows(model: DickeModel) -> int:
     return (2 if model.dissipation is None else 3) * model.num_subsets + 2 * model.num_modes
 
 
-def growth_rate(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
-    """The largest real part of the spectrum, from all of the matrix."""
-    return eigenvalues(jacobian(model, state)).real[0]
-
-
 @eqx.filter_jit
 def dense_spectrum(model: DickeModel, state: MeanFieldState, tol: float) -> Stability:
     """`stability` from all of the matrix, in one program."""
-    scale, rest = largest_rate(model), residual(model, state)
+    scale, rest, status = _at_rest(model, state, tol)
     tolerance = tol * scale
     values, vectors = eigensystem(jacobian(model, state))
     growing, decaying = values.real > tolerance, values.real < -tolerance
-    neutral = jnp.sum(~growing & ~decaying)
-    fixed = jax.lax.stop_gradient((model, state))
-    basis = tangent_basis(*fixed)[2 * model.num_subsets : 3 * model.num_subsets].astype(vectors.dtype)
-    z = jnp.matmul(basis, vectors, precision="highest")
-    parts = [jax.vmap(fixed[0].spins.project, in_axes=1)(part) for part in (z.real, z.imag)]
-    directions = shares_of(jnp.hypot(*parts), jnp.linalg.norm(z, axis=0))
-    counts = jnp.sum(growing), neutral, jnp.sum(decaying)
-    return Stability(values, values[0].real, *counts, directions, tolerance, rest, scale, _status(rest, tol))
-
-
-def _status(residual: Array, tol: float) -> Any:
-    return where(residual < _small(tol), Status.successful, Status.moving)
+    counts = jnp.sum(growing), jnp.sum(~growing & ~decaying), jnp.sum(decaying)
+    directions = pattern_shares(*jax.lax.stop_gradient((model, state)), vectors)
+    return Stability(values, values[0].real, *counts, directions, tolerance, rest, scale, status)
 
 
 def _small(tol: float) -> float:
@@ -174,7 +155,7 @@ def _small(tol: float) -> float:
 @eqx.filter_jit
 def _at_rest(model: DickeModel, state: MeanFieldState, tol: float) -> tuple[Array, Array, Any]:
     rest = residual(model, state)
-    return largest_rate(model), rest, _status(rest, tol)
+    return largest_rate(model), rest, where(rest < _small(tol), Status.successful, Status.moving)
 
 
 def _krylov(model: DickeModel, state: MeanFieldState, tol: float) -> Stability:
@@ -182,17 +163,19 @@ def _krylov(model: DickeModel, state: MeanFieldState, tol: float) -> Stability:
     tolerance = tol * float(scale)
     values, directions, dark, slowest, complete = bright_spectrum(model, state, tolerance)
     rates = np.real(values)
-    growing = as_array(np.sum(rates > tolerance))
-    neutral = as_array(dark[0] + np.sum(np.abs(rates) <= tolerance))
-    decaying = as_array(dark[1] + np.sum(rates < -tolerance))
-    growth, tolerance = as_array(max(rates[0], slowest), model.dtype), as_array(tolerance, model.dtype)
-    directions = as_array(directions, model.dtype)
+    counts = np.sum(rates > tolerance), np.sum(np.abs(rates) <= tolerance), np.sum(rates < -tolerance)
+    growing, neutral, decaying = map(as_array, np.add(counts, (0, *dark)))
+    numbers = max(rates[0], slowest), directions, tolerance
+    growth, directions, tolerance = (as_array(number, model.dtype) for number in numbers)
     spectrum = as_array(values), growth, growing, neutral, decaying, directions
     return Stability(*spectrum, tolerance, rest, scale, status, complete)
 
 
-def shares_of(overlaps: Float[Array, "n M"], size: Float[Array, " n"]) -> Float[Array, "n M"]:
-    """|dxi_mu| as shares of their sum; 0 where they are round-off of the vector's size."""
+def pattern_shares(model: DickeModel, state: MeanFieldState, vectors: Complex[Array, "t n"]) -> Float[Array, "n M"]:
+    """|dxi_mu| of eigenvectors in `tangent_basis` as shares of their sum; 0 where they are round-off of the vector."""
+    basis = tangent_basis(model, state)[2 * model.num_subsets : 3 * model.num_subsets]
+    z = jnp.matmul(basis.astype(vectors.dtype), vectors, precision="highest")
+    overlaps = jnp.hypot(*(jax.vmap(model.spins.project, in_axes=1)(part) for part in (z.real, z.imag)))
     total = jnp.sum(overlaps, axis=1, keepdims=True)
-    visible = total > jnp.sqrt(jnp.finfo(total.dtype).eps) * size[:, None]
+    visible = total > jnp.sqrt(jnp.finfo(total.dtype).eps) * jnp.linalg.norm(z, axis=0)[:, None]
     return jnp.where(visible, overlaps / jnp.where(visible, total, 1), 0)

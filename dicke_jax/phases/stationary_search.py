@@ -17,8 +17,9 @@ from ..mean_field.state import MeanFieldState
 from ..mean_field.stationary_equations import follow, self_consistency, state_of_overlaps
 from .closed_form import as_spin_lengths
 from .linearisation import residual
-from .multi_start import Roots, merge_distance, newton, search_roots
-from .stability_spectrum import DENSE, Stability, default_tolerance, dense_spectrum, num_rows, stability, towards
+from .multi_start import Roots, merge_distance, search_roots
+from .newton import newton
+from .stability_spectrum import DENSE, num_rows, stability, towards
 
 PURE = 0.1  # a state is a pattern's own if no other overlap is larger than this share of its largest
 CHEAP = 40  # rows of a matrix of which 64 spectra cost nothing
@@ -31,9 +32,6 @@ class StateKind(eqx.Enumeration):
     normal = "normal: no overlap with any pattern"
     pure = "pure: one pattern"
     mixed = "mixed: several patterns at once"
-
-
-KINDS = ("normal", "pure", "mixed")
 
 
 class StationaryStates(eqx.Module):
@@ -111,11 +109,10 @@ class StationaryStates(eqx.Module):
         if not known(self.growth_rate) or self.growth_rate.ndim != 1:
             return eqx.tree_pformat(self)
         here = jax.tree.map(np.asarray, self)  # to print compiles next to nothing
-        kinds = {name: np.asarray(here.kind == getattr(StateKind, name)) for name in KINDS}
         stable, total = here.found & (here.num_growing == 0), np.sum(here.found * here.index * here.multiplicity)
         rows = [("search", f"{self.num_starts} starts, {self.num_failed} failed, index sum {total} (complete: 1)")]
         for i in range(len(self)):
-            kind = next(name for name in KINDS if kinds[name][i])
+            kind = StateKind[jax.tree.map(lambda x, i=i: np.asarray(x[i]), here.kind)].partition(":")[0]
             values = ", ".join(f"{v:.4f}" for v in here.overlaps[i] + 0.0)
             rate = f"grows at {here.growth_rate[i]:.3g} towards {towards(here.directions[i])}"
             fate = "stable" if stable[i] else rate
@@ -162,8 +159,7 @@ def stationary_states(
     **Raises** ValueError for arguments that do not fit, or for rates that depend on time.
     """
     key, model = key_first(key, model, "stationary_states")
-    spin_alignment = renamed("spin_alignment", spin_alignment, "side", side)
-    lengths = signed_spin_lengths(model, spin_length, spin_alignment)
+    lengths = signed_spin_lengths(model, spin_length, renamed("spin_alignment", spin_alignment, "side", side))
     M = model.num_modes
     num_starts = min(max(1024, 128 * 2**M), 65536) if num_starts is None else num_starts
     check_count("num_starts", num_starts)
@@ -201,8 +197,7 @@ def stationary_state(
     Differentiable in the model by implicit differentiation, and made for `jax.vmap`: to follow a known state through
     parameters. Arguments as in `stationary_states`; NaN where there is none.
     """
-    spin_alignment = renamed("spin_alignment", spin_alignment, "side", side)
-    lengths = signed_spin_lengths(model, spin_length, spin_alignment)
+    lengths = signed_spin_lengths(model, spin_length, renamed("spin_alignment", spin_alignment, "side", side))
     start = as_array(guess, model.dtype)
     check_shape("guess", start, (model.num_modes,), "an overlap for each pattern")
     return _polish(model, lengths, start)
@@ -253,27 +248,23 @@ def _described(model: DickeModel, lengths: SubsetReals, roots: Roots, rows: int,
         kind = StateKind.where(number == 0, StateKind.normal, StateKind.mixed)
         kind = StateKind.where(number == 1, StateKind.pure, kind)
         row = {"overlaps": xi, "m": state.m, "alpha": state.alpha, "index": sign.astype(int), "kind": kind}
-        if not spectra:
-            return row | {"residual": residual(model, state)}
-        return row | _of_spectrum(dense_spectrum(model, state, default_tolerance(model)))
+        row |= _spectrum(model, state) if spectra else {"residual": residual(model, state)}
+        states = ("overlaps", "m", "alpha", "growth_rate")  # which rows of filling are not
+        return {name: jnp.where(valid, x, jnp.nan) if name in states else x for name, x in row.items()}
 
     described = jax.vmap(describe)(xi, found, number)
-    for name in ("overlaps", "m", "alpha", "growth_rate"):  # rows of filling are no states
-        if name in described:
-            x = described[name]
-            described[name] = jnp.where(found.reshape(-1, *[1] * (x.ndim - 1)), x, jnp.nan)
     hits, images = roots.hits[:rows][order], roots.images[:rows][order]
     return described | {"multiplicity": images, "hits": hits, "found": found}
 
 
-def _of_spectrum(spectrum: Stability) -> dict[str, Any]:
+def _spectrum(model: DickeModel, state: MeanFieldState) -> dict[str, Any]:
+    spectrum = stability(model, state)
     names = ("growth_rate", "num_growing", "num_neutral", "residual")
     return {name: getattr(spectrum, name) for name in names} | {"directions": spectrum.directions[0]}
 
 
 def _large_spectra(model: DickeModel, described: dict[str, Any]) -> dict[str, Any]:
     """The stability of states too large for a matrix, one after the other."""
-    states = MeanFieldState(described["m"], described["alpha"])
-    rows = [jax.tree.map(lambda x, i=i: np.asarray(x)[i], states) for i in range(len(described["m"]))]
-    spectra = [_of_spectrum(stability(model, jax.tree.map(as_array, row))) for row in rows]
+    states = zip(np.asarray(described["m"]), np.asarray(described["alpha"]), strict=True)
+    spectra = [_spectrum(model, MeanFieldState(m, alpha)) for m, alpha in states]
     return jax.tree.map(lambda *numbers: as_array(np.stack([np.asarray(x) for x in numbers])), *spectra)
