@@ -122,7 +122,6 @@ def test_series_solver_is_dense_between_its_steps():
 def test_series_solver_for_couplings_that_need_a_matrix_product():
     rng = np.random.default_rng(0)
     model = uneven(3, dj.LargeSpins.individual(rng.choice([-1.0, 0.5, 1.0], size=(3, 1500))))
-    assert not model.spins.operator.elementwise
     state = generic_state(model)
     series = dj.mfsolve(model, state, jnp.array([0.0, 3.0]), **TIGHT)
     pair = dj.mfsolve(model, state, jnp.array([0.0, 3.0]), solver=dfx.Dopri8(), **TIGHT)
