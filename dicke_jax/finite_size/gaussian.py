@@ -1,6 +1,6 @@
 """Gaussian fluctuations around mean field, the limit N -> infinity of N_sp times the covariance.
 
-    Sigma' = A Sigma + Sigma A^T + D
+    Sigma' = A(t) Sigma + Sigma A(t)^T + D(t)
 
 A is the Jacobian of `mean_field_equations` along the trajectory, as it stands: with a / sqrt(N_sp) and S / N_k the
 operators' equations are those of mean field. D is what losses and jumps add,
@@ -27,7 +27,7 @@ from ..dynamics.trajectory import check_tolerance, without_nan
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
-from .moments import Moments, onto_saved_times, product_covariance, ravel, real_start, unravel
+from .moments import Moments, block_matrix, moments_of, onto_saved_times, product_covariance, ravel, real_start, unravel
 
 
 def gaussian_moments(
@@ -42,9 +42,7 @@ def gaussian_moments(
     max_steps: int = 2**16,
     adjoint: dfx.AbstractAdjoint | None = None,
 ) -> Moments:
-    """The limit of N_sp times the covariance along the mean-field trajectory from `state`.
-
-        Sigma' = A(t) Sigma + Sigma A(t)^T + D(t)
+    """The limit of N_sp times the covariance, Sigma' = A Sigma + Sigma A^T + D, along mean field from `state`.
 
     `scaled_error` of the result is lim N E_N(t): the 1/N law of the theorem with its coefficient.
 
@@ -107,21 +105,16 @@ def _integrate(
         adjoint=adjoint,
         term=WITH_COVARIANCE,
     )
-    (m, quadratures), sigma = jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys)
-    return Moments(times, m, jax.lax.complex(quadratures[:, 0], quadratures[:, 1]), sigma, None)
+    return moments_of(times, *jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys), None)
 
 
 def diffusion(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
     """D of photon losses and single-spin jumps; `model` with constant rates."""
-    K, n = model.num_subsets, 3 * model.num_subsets
-    losses = jnp.diag(jnp.concatenate([jnp.zeros(n, m.dtype), jnp.tile(model.kappa / 4, 2)]))
-    if model.dissipation is None:
-        return losses
-    T, c = model.dissipation.terms(m.dtype)
-    T, c = jnp.broadcast_to(T, (3, 3, K)), jnp.broadcast_to(c, (3, K))
-    half = -(T + c[:, None, :] * m[None, :, :]) / model.spins.weights.astype(m.dtype)[None, None, :]
-    spins = jnp.einsum("abk,kl->akbl", half + jnp.swapaxes(half, 0, 1), jnp.eye(K, dtype=m.dtype)).reshape(n, n)
-    return losses.at[:n, :n].add(spins)
+    half = jnp.zeros((3, 3, model.num_subsets), m.dtype)
+    if model.dissipation is not None:
+        T, c = model.dissipation.terms(m.dtype)
+        half -= T + c[:, None, :] * m[None, :, :]
+    return block_matrix(model, half + jnp.swapaxes(half, 0, 1), jnp.diag(jnp.tile(model.kappa / 4, 2)))
 
 
 def _with_covariance(t: Any, state: Any, model: DickeModel) -> Any:

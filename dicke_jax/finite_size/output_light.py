@@ -1,9 +1,4 @@
-"""The light that leaves the modes of a stationary state, beside its mean field.
-
-    a_out = a_in + sqrt(kappa) a,   v' = A v - P sqrt(kappa) v_in
-
-with the vacuum in a_in; v are fluctuations, P holds the quadratures among them.
-"""
+"""The light that leaves the modes of a stationary state, beside its mean field."""
 
 import equinox as eqx
 import jax

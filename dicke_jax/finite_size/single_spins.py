@@ -44,7 +44,7 @@ def dissipate(R: Array, space: LargeSpinSpace, dissipation: LocalDissipation) ->
     linear, constant = dissipation.terms(dtype)
     K = max(space.subset) + 1
     linear, constant = jnp.broadcast_to(linear, (3, 3, K)), jnp.broadcast_to(constant, (3, K))
-    # D_ij,kl of the products sigma_a X sigma_b: real and imaginary parts of 9 + 3 constant tensors
+    # D_ij,kl of the products sigma_a X sigma_b
     pairs = np.einsum("aij,blk->abijkl", PAULI, PAULI) / 2
     traces = np.einsum("aij,kl->aijkl", PAULI, np.eye(2)) / 2
     transposed = jnp.transpose(R, [*range(S, 2 * S), *range(S)])

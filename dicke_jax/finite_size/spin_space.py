@@ -45,18 +45,19 @@ class LargeSpinSpace(eqx.Module):
     def b_hops(self, mu: int) -> np.ndarray:
         return np.sqrt(np.arange(1.0, self.levels[mu]))
 
+    def subset_averages(self, dtype: Any) -> Array:
+        """From v site by site to v of the subsets, in the order of `Moments`: each site has a share in its subset."""
+        belongs = (np.array(self.subset) == np.arange(max(self.subset) + 1)[:, None]) * np.array(self.sizes, float)
+        share, modes = belongs / belongs.sum(axis=1, keepdims=True), np.eye(len(self.levels))
+        spins, quadratures = (
+            np.einsum("ks,ab->aksb", weights, np.eye(n)).reshape(n * len(weights), -1)
+            for weights, n in ((share, 3), (modes, 2))
+        )
+        return jax.scipy.linalg.block_diag(spins, quadratures).astype(dtype)
 
-def hop(tensor: Array, axis: int, hops: np.ndarray, up: bool) -> Array:
-    """A matrix with one side diagonal, applied along an axis: level j from level j - 1 (`up`) or from j + 1."""
-    n = tensor.shape[axis]
-    start, pad = (0, (1, 0)) if up else (1, (0, 1))
-    part = jax.lax.slice_in_dim(tensor, start, start + n - 1, axis=axis)
-    shape = [-1 if a == axis % tensor.ndim else 1 for a in range(tensor.ndim)]
-    return jnp.pad(jnp.asarray(hops, tensor.dtype).reshape(shape) * part, [pad if s == -1 else (0, 0) for s in shape])
 
-
-def hop_both(tensor: Array, axis: int, hops: np.ndarray) -> Array:
-    return hop(tensor, axis, hops, up=True) + hop(tensor, axis, hops, up=False)
+def large_spin_space(sizes: tuple[int, ...], levels: tuple[int, ...]) -> LargeSpinSpace:
+    return LargeSpinSpace(sizes, levels, tuple(range(len(sizes))))
 
 
 def reduced(rho: Array, num_sites: int, keep: tuple[int, ...]) -> Array:

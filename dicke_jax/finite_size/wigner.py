@@ -31,7 +31,7 @@ from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.observables import overlaps
 from ..mean_field.state import MeanFieldState
-from .moments import Moments, check_spin_lengths, frames, ravel, real_start, subset_sizes, unravel
+from .moments import Moments, check_spin_lengths, frames, moments_of, ravel, real_start, subset_sizes, unravel
 
 EXACT_SUMS = 100  # spins per subset up to which every +-1 is drawn, normal numbers above
 STEPS_PER_RADIAN = 20  # of the fastest rate, by default
@@ -189,9 +189,9 @@ def _ensemble(
     mean = total / n
     covariance = (square / n - mean[:, :, None] * mean[:, None, :]) * (n / (n - 1))
     reference = jnp.concatenate([limit[0].reshape(T, -1), limit[1].real, limit[1].imag], axis=1)
-    m, quadratures = jax.vmap(lambda v: unravel(v, model))(reference + mean / root)
+    means = jax.vmap(lambda v: unravel(v, model))(reference + mean / root)
     sem = jnp.sqrt(jnp.maximum(error_square / n - (error / n) ** 2, 0) / (n - 1))
-    moments = Moments(times, m, jax.lax.complex(quadratures[:, 0], quadratures[:, 1]), covariance, None)
+    moments = moments_of(times, means, covariance, None)
     mean_sem = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2) / n) / root
     xi = xi.reshape(-1, model.num_modes)[:n]
     return WignerSolution(moments, error / n, sem, mean_sem, xi, moments.status)
