@@ -63,8 +63,7 @@ def gaussian_moments(
     """
     y0 = real_start(model, state)
     times = as_times(tsave, model.dtype)
-    size = 3 * model.num_subsets + 2 * model.num_modes
-    start = None
+    size, start = 3 * model.num_subsets + 2 * model.num_modes, None
     if covariance is not None:
         start = as_float(covariance).astype(model.dtype)
         check_shape("covariance", start, (size, size), "3 K spin components and 2 M quadratures")
@@ -73,8 +72,8 @@ def gaussian_moments(
     rtol = check_tolerance("rtol", tolerance if rtol is None else rtol, model.dtype)
     atol = check_tolerance("atol", tolerance if atol is None else atol, model.dtype)
     tolerances = jnp.asarray([rtol, atol], model.dtype)
-    adjoint = dfx.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
-    return _integrate(model, y0, start, times, tolerances, solver or dfx.Dopri8(), adjoint, max_steps)
+    how = {"solver": solver or dfx.Dopri8(), "adjoint": adjoint or dfx.RecursiveCheckpointAdjoint()}
+    return _integrate(model, y0, start, times, tolerances, {**how, "max_steps": max_steps})
 
 
 @eqx.filter_jit
@@ -84,27 +83,17 @@ def _integrate(
     start: Float[Array, "D D"] | None,
     times: Float[Array, " T"],
     tolerances: Float[Array, " 2"],
-    solver: dfx.AbstractSolver,
-    adjoint: dfx.AbstractAdjoint,
-    max_steps: int,
+    how: dict[str, Any],
 ) -> Moments:
     finite, model, y0 = without_nan(model, y0)
     ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
     least = jnp.finfo(model.dtype).eps * (span[-1] - span[0])  # what grows beyond all bounds is soon given up
     controller = dfx.PIDController(tolerances[0], tolerances[1], dtmin=least)
-    sol = integrate(
-        model,
-        (y0, product_covariance(model, y0[0]) if start is None else start),
-        span[0],
-        span[-1],
-        dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True),
-        solver=solver,
-        stepsize_controller=onto_saved_times(controller, model, span),
-        max_steps=max_steps,
-        adjoint=adjoint,
-        term=WITH_COVARIANCE,
-    )
+    y = y0, product_covariance(model, y0[0]) if start is None else start
+    saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
+    controller = onto_saved_times(controller, model, span)
+    sol = integrate(model, y, span[0], span[-1], saveat, stepsize_controller=controller, term=WITH_COVARIANCE, **how)
     return moments_of(times, *jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys), None)
 
 

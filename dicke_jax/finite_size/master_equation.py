@@ -106,13 +106,13 @@ def mesolve(
     m, frame = real_start(model, state)
     sizes = subset_sizes(model, subset_size)
     if model.dissipation is None:
+        spaces, fit = large_spin_space, "fit"
         check_spin_lengths(m, lambda length: np.abs(length - 1) < PURE, "1: spins of a subset alike, pure")
-        fit = "fit"
     else:
+        spaces, fit = single_spin_space, "of single spins, which dissipate, fit"
         check_spin_lengths(m, lambda length: length < 1 + PURE, "at most 1")
-        fit = "of single spins, which dissipate, fit"
     must_be = f"so small that {COPIES} density matrices {fit} into {MOST_GIGABYTES} GB"
-    bytes_each = COPIES * jnp.dtype(model.dtype).itemsize
+    memory = Memory(COPIES * jnp.dtype(model.dtype).itemsize, 2, must_be)
     times = as_times(tsave, model.dtype)
     if tol is None:
         tol = 1e-9 if model.dtype == jnp.float64 else 1e-5
@@ -121,8 +121,6 @@ def mesolve(
     def run(space: LargeSpinSpace) -> MasterSolution:
         return _integrate(model, m, frame, times, space, *tolerances, solver or dfx.Dopri8(), max_steps)
 
-    spaces = single_spin_space if model.dissipation is not None else large_spin_space
-    memory = Memory(bytes_each, 2, must_be)
     return run_with_levels(run, partial(spaces, sizes), memory, levels, model, state, cutoff_tol)
 
 
@@ -140,13 +138,14 @@ def _integrate(
 ) -> MasterSolution:
     least = jnp.finfo(model.dtype).eps * (times[-1] - times[0])  # NaN is then soon given up
     controller = dfx.PIDController(rtol=0.0, atol=tol, norm=_frobenius, dtmin=least)
+    start = product_state(space, m) if model.dissipation is None else product_of_spins(space, m)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(_master_equation),
         solver,
         times[0],
         times[-1],
         None,
-        ((product_state if model.dissipation is None else product_of_spins)(space, m), frame),
+        (start, frame),
         args=(model, space),
         saveat=dfx.SaveAt(ts=times, fn=_observe),
         stepsize_controller=onto_saved_times(controller, model, times),

@@ -10,7 +10,6 @@ from jaxtyping import Array, Complex, Float
 from .._checks import check_all, check_choice, known, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
-from .._typing import SpinVectors
 from ..dynamics import MFSolution
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import MeanFieldState
@@ -93,11 +92,6 @@ def initial_error(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
     return _initial(model, real_start(model, state)[0])
 
 
-@eqx.filter_jit
-def _initial(model: DickeModel, m: SpinVectors) -> Float[Array, ""]:
-    return _weighted_trace(model, jnp.diagonal(product_covariance(model, m)))
-
-
 def scaled_error(model: DickeModel, moments: Moments, reference: MFSolution | MeanFieldState) -> Float[Array, " T"]:
     """N E_N(t) of Eq. 9, from moments and the mean field at the same times.
 
@@ -173,6 +167,7 @@ def check_theorem(
     return TheoremCheck(moments.t, scaled, _log_bound(scaled, constants.C, moments.t), deviation, constants, N)
 
 
+_initial = eqx.filter_jit(lambda model, m: _weighted_trace(model, jnp.diagonal(product_covariance(model, m))))
 _first = eqx.filter_jit(lambda m, alpha: (m[0], alpha[0]))
 _log_bound = eqx.filter_jit(lambda scaled, C, t: jnp.log(scaled[0]) + C * (t - t[0]))
 
