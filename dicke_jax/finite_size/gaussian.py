@@ -94,7 +94,8 @@ def _integrate(
     saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
     controller = onto_saved_times(controller, model, span)
     sol = integrate(model, y, span[0], span[-1], saveat, stepsize_controller=controller, term=WITH_COVARIANCE, **how)
-    return moments_of(times, *jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys), None)
+    y, sigma = jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys)
+    return moments_of(times, y, sigma, None)
 
 
 def diffusion(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:

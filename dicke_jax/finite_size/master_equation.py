@@ -99,8 +99,6 @@ def mesolve(
     - `tol`: local error of the density matrix in the Frobenius norm; 1e-9 in float64, 1e-5 in float32.
     - `solver`: a diffrax solver, Dopri8 by default; `max_steps`: more steps end the run with a status.
 
-    **Returns** a `MasterSolution`.
-
     **Raises** ValueError for arguments that do not fit, also for a space too large.
     """
     m, frame = real_start(model, state)
@@ -161,20 +159,16 @@ def _integrate(
 def _master_equation(t: ArrayLike, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -> ExactState:
     (R, frame), (model, space) = y, args
     model = model.at(t)
-    dtype, S, (re, im) = R.dtype, len(space.sites), frame
-    probabilities = jnp.diagonal(R).reshape(space.sites)
-    spins = range(len(space.sizes))
-    s_z = jnp.stack([jnp.sum(space.along(k, space.s_z(k), S, dtype) * probabilities) for k in spins])
-    drive = model.g0 / space.num_spins * (model.spins.couplings.astype(dtype)[:, np.array(space.subset)] @ s_z)
+    (re, im), (s_z, photons) = frame, space.diagonals(R.dtype)
+    G = model.spins.couplings.astype(R.dtype)[:, np.array(space.subset)]
+    drive = model.g0 / space.num_spins * (G @ jnp.sum(s_z * jnp.diagonal(R)[None], axis=1))
     re_dot = model.omega_mode * im - model.kappa / 2 * re
     frame_dot = jnp.stack([re_dot, -model.omega_mode * re - model.kappa / 2 * im - drive])
     # in this frame d_mu is imaginary, H_b real
-    H = {offset: diagonal.real for offset, diagonal in hamiltonian(model, space, frame, frame_dot, dtype).items()}
+    H = {offset: diagonal.real for offset, diagonal in hamiltonian(model, space, frame, frame_dot, R.dtype).items()}
     change = multiply(H, R).T - multiply(H, R.T)  # R^T H = (H R)^T
-    for mu, n in enumerate(space.levels):
-        b = loss(model, space, mu)
-        lost = jnp.broadcast_to(space.along(S - len(space.levels) + mu, np.arange(n), S, dtype), space.sites).ravel()
-        half = model.kappa[mu] / 2 * lost
+    for mu, kappa in enumerate(model.kappa):
+        b, half = loss(model, space, mu), kappa / 2 * photons[mu]
         change += multiply(b, multiply(b, R).T).T - half[:, None] * R - half[None, :] * R
     if model.dissipation is not None:
         tensor = R.reshape(*space.sites, *space.sites)

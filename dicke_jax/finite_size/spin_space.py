@@ -31,9 +31,16 @@ class LargeSpinSpace(eqx.Module):
     def num_spins(self) -> int:
         return sum(self.sizes)
 
-    def along(self, site: int, values: np.ndarray, axes: int, dtype: Any) -> Array:
-        """Values for the levels of one site, to be broadcast over a tensor of that many axes."""
-        return jnp.asarray(values, dtype).reshape([-1 if axis == site else 1 for axis in range(axes)])
+    def diagonal(self, site: int, values: np.ndarray, dtype: Any) -> Float[Array, " D"]:
+        """The diagonal of a matrix that has these values for the levels of one site."""
+        inner = math.prod(self.sites[site + 1 :])
+        return jnp.tile(jnp.repeat(jnp.asarray(values, dtype), inner), math.prod(self.sites[:site]))
+
+    def diagonals(self, dtype: Any) -> tuple[Float[Array, "K D"], Float[Array, "M D"]]:
+        """Of all S_z, and of all b^dag b."""
+        spins, modes = range(len(self.sizes)), enumerate(self.levels, len(self.sizes))
+        s_z = jnp.stack([self.diagonal(k, self.s_z(k), dtype) for k in spins])
+        return s_z, jnp.stack([self.diagonal(site, np.arange(n), dtype) for site, n in modes])
 
     def s_z(self, k: int) -> np.ndarray:
         return self.sizes[k] - 2.0 * np.arange(self.sizes[k] + 1)

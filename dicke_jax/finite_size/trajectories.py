@@ -88,15 +88,11 @@ def mcsolve(
     **Other arguments**
 
     - `num_trajectories`: S; errors fall like 1 / sqrt(S).
-    - `levels`: photon levels kept in the frame displaced by the mean field, one number or one for each mode; by
-      default as many as `cutoff_tol` asks for and fit, found by running again with more. Many, where trajectories leave
-      the mean field, for instance for the pattern of opposite sign.
-    - `cutoff_tol`: the population of a highest level from which the status is `cut_off`.
+    - `levels`, `cutoff_tol`: as in `mesolve`, in the frame displaced by the mean field. Many levels, where trajectories
+      leave the mean field, for instance for the pattern of opposite sign.
     - `chunk`: trajectories that run side by side, to bound memory.
     - `tol`: relative and absolute local error of a state between jumps, and of the times of jumps; 1e-7 where JAX
       computes in float64, 1e-5 in float32.
-
-    **Returns** a `TrajectorySolution`.
 
     **Raises** ValueError for arguments that do not fit, also for a space too large; ImportError without dynamiqs; an
     Equinox runtime error where the integration breaks down.
@@ -117,7 +113,6 @@ def mcsolve(
     times = as_times(tsave, float)
     dynamiqs = _import_dynamiqs()
     precise, mixed, ranks = jax.default_matmul_precision, jax.numpy_dtype_promotion, jax.numpy_rank_promotion
-
     numbers = num_trajectories, chunk
 
     def run(space: LargeSpinSpace) -> TrajectorySolution:
@@ -155,8 +150,9 @@ def _sample(
     num_trajectories, chunk = numbers
     keys = jax.random.split(key, num_trajectories)
     keys = jnp.concatenate([keys, keys[: -num_trajectories % chunk]]).reshape(-1, chunk)
-    kinks = jnp.sort(jnp.concatenate([jnp.asarray(k, float) for k in model.kinks])) if model.kinks else None
-    if kinks is not None:  # a solver that jumps at the last time never reaches it; one more stop inside does no harm
+    kinks = None
+    if model.kinks:  # a solver that jumps at the last time never reaches it; one more stop inside does no harm
+        kinks = jnp.concatenate([jnp.asarray(k, float) for k in model.kinks])
         inside = (kinks > times[0]) & (kinks < times[-1])
         kinks = jnp.sort(jnp.where(inside, kinks, (times[0] + times[-1]) / 2))
     path = mean_field_path(model, y0, times, kinks)
@@ -171,24 +167,16 @@ def _sample(
     root_finder = optx.Newton(tol, tol, optx.rms_norm)
     method = dynamiqs.method.Event(dynamiqs.method.Tsit5(rtol=tol, atol=tol), root_finder=root_finder)
 
+    save = {"save_states": False, "save_extra": lambda t, psi: _observe(psi.to_jax()[:, 0], space)}
+
     def run(keys: Key[Array, " chunk"]) -> Any:
-        result = dynamiqs.jssesolve(
-            H,
-            jumps,
-            psi,
-            times,
-            keys,
-            method=method,
-            save_states=False,
-            save_extra=lambda t, psi: _observe(psi.to_jax()[:, 0], space),
-            nmaxclick=MOST_JUMPS,
-        )
+        result = dynamiqs.jssesolve(H, jumps, psi, times, keys, method=method, nmaxclick=MOST_JUMPS, **save)
         return result.extra, jnp.sum(jnp.isfinite(result.clicktimes), axis=-1)
 
-    samples = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_trajectories], jax.lax.map(run, keys))
+    saved, num_jumps = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_trajectories], jax.lax.map(run, keys))
     beta = jax.vmap(path.evaluate)(times)[1]
     frame = jax.vmap(ravel)((jnp.zeros((times.size, 3, len(space.sizes))), beta))
-    return _moments(model, space, times, frame, *samples, cutoff_tol)
+    return _moments(model, space, times, frame, saved, num_jumps, cutoff_tol)
 
 
 def _observe(psi: Complex[Array, " D"], space: LargeSpinSpace) -> tuple[Array, Array, Array]:
@@ -224,8 +212,7 @@ def _moments(
     mean, second, top = saved
     S, K, M = mean.shape[0], len(space.sizes), len(space.levels)
     average = jnp.mean(mean, axis=0)
-    off = mean - average
-    product = average[:, :, None] * average[:, None, :]
+    off, product = mean - average, average[:, :, None] * average[:, None, :]
     # the product of two averages is larger than that of the means by the covariance of the averages
     excess = jnp.einsum("sti,stj->tij", off, off) / (S * (S - 1))
     covariance = space.num_spins * (jnp.mean(second, axis=0) - product + excess)

@@ -65,7 +65,7 @@ def bifurcation_diagram(
     options = {"limits": limits, "step": step, "max_points": 5000}
     normal = np.zeros(model.num_modes)
     branches = [continuation(model, normal, parameter, value=limits[0], **options)]
-    visited, queue = [], [(point, 1) for point in branches[0].special]
+    visited, queue, report = [], [(point, 1) for point in branches[0].special], progress or (lambda done, known: None)
 
     def add(branch: Branch, level: int) -> None:
         if len(branches) < max_branches and not any(_same_branch(branch, other) for other in branches):
@@ -75,8 +75,7 @@ def bifurcation_diagram(
     def follow_crossings() -> None:
         while queue and len(branches) < max_branches:
             point, level = queue.pop(0)
-            if progress is not None:
-                progress(len(branches), len(branches) + len(queue) + 1)
+            report(len(branches), len(branches) + len(queue) + 1)
             if point.kind != "branch point" or level > depth or any(_same_point(point, other) for other in visited):
                 continue
             visited.append(point)
@@ -91,8 +90,7 @@ def bifurcation_diagram(
             add(continuation(model, xi, parameter, value=limits[1], direction=-1, **options), 0)
             if depth:
                 follow_crossings()
-    if progress is not None:
-        progress(len(branches), len(branches))
+    report(len(branches), len(branches))
     return _diagram(model, name, branches, not queue)
 
 
@@ -184,7 +182,7 @@ def phase_diagram(
         refuse("y", "another parameter than x", repr(y[0]))
     check_count("max_states", max_states)
     rows = []
-    for value in counted(ys, progress, len(xs)):  # one call a row, compiled for the first
+    for value in counted(list(ys), progress, len(xs)):  # one call a row, compiled for the first
         points = jnp.asarray(np.column_stack([xs, np.full_like(xs, value)]), model.dtype)
         rows.append(jax.tree.map(np.asarray, _phases(model, key, points, (x[0], y[0]), num_starts, max_states)))
     over, of_patterns, found = ("y", "x"), ("y", "x", "pattern"), stacked(rows)

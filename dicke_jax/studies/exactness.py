@@ -70,14 +70,12 @@ def mean_field_exactness(
     limit = gaussian_moments(model, state, tsave)
     bound = check_theorem(model, limit, reference)
     exact, checks, sampled = [], [], []
-    for size, key_of_size in counted(
-        [*((n, None) for n in exact_sizes), *zip(sampled_sizes, keys, strict=True)], progress
-    ):
-        if key_of_size is None:
+    for i, size in enumerate(counted([*exact_sizes, *sampled_sizes], progress), -len(exact_sizes)):
+        if i < 0:
             exact.append(jax.block_until_ready(mesolve(model, state, tsave, size, levels=levels)))
             checks.append(check_theorem(model, exact[-1].moments, reference))
         else:
-            run = wigner_moments(key_of_size, model, state, tsave, size, num_samples=num_samples)
+            run = wigner_moments(keys[i], model, state, tsave, size, num_samples=num_samples)
             sampled.append((run.scaled_error, run.scaled_error_sem))
             jax.block_until_ready(sampled)
 

@@ -169,6 +169,10 @@ def threshold_from_overlaps(g0: ArrayLike, overlap: ArrayLike) -> tuple[float, f
     return float(estimate), float(lower), float(upper)
 
 
+def _kept(end: SteadyState) -> dict[str, Array]:
+    return {name: getattr(end, name) for name in (*OF_MODES, "residual", "time")}
+
+
 _with_couplings = eqx.filter_jit(lambda model, values: jax.vmap(lambda g0: model.replace(g0=g0))(values))
 
 
@@ -191,10 +195,6 @@ def _written_out(model: DickeModel, tol: float | None) -> dfx.AbstractSolver:
     """The solver of `steadystate` with all its orders written out: far above threshold a run takes 10^6 steps."""
     solver = relaxing_solver(model, tol, None)
     return replace(solver, unrolled=solver.series_order) if isinstance(solver, BilinearTaylor) else solver
-
-
-def _kept(end: SteadyState) -> dict[str, Array]:
-    return {name: getattr(end, name) for name in (*OF_MODES, "residual", "time")}
 
 
 @eqx.filter_jit
