@@ -27,7 +27,7 @@ from ..dynamics.trajectory import check_tolerance, without_nan
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
-from .moments import Moments, block_matrix, moments_of, onto_saved_times, product_covariance, ravel, real_start, unravel
+from .moments import Moments, block_matrix, moments_of, product_covariance, ravel, real_start, steps_onto, unravel
 
 
 def gaussian_moments(
@@ -88,11 +88,9 @@ def _integrate(
     finite, model, y0 = without_nan(model, y0)
     ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
-    least = jnp.finfo(model.dtype).eps * (span[-1] - span[0])  # what grows beyond all bounds is soon given up
-    controller = dfx.PIDController(tolerances[0], tolerances[1], dtmin=least)
     y = y0, product_covariance(model, y0[0]) if start is None else start
     saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
-    controller = onto_saved_times(controller, model, span)
+    controller = steps_onto(span, model, rtol=tolerances[0], atol=tolerances[1])
     sol = integrate(model, y, span[0], span[-1], saveat, stepsize_controller=controller, term=WITH_COVARIANCE, **how)
     y, sigma = jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys)
     return moments_of(times, y, sigma, None)

@@ -31,7 +31,7 @@ from .._typing import ArrayLike, Quadratures, SpinVectors
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
 from .displaced_frame import hamiltonian, loss, multiply
-from .moments import Moments, check_spin_lengths, moments_of, onto_saved_times, real_start, subset_sizes, unravel
+from .moments import Moments, check_spin_lengths, moments_of, real_start, steps_onto, subset_sizes, unravel
 from .photon_cutoff import MOST_GIGABYTES, Memory, cutoff_status, run_with_levels
 from .single_spins import dissipate, product_of_spins, single_spin_space
 from .spin_space import LargeSpinSpace, large_spin_space, product_state, reduced, site_operators
@@ -134,8 +134,6 @@ def _integrate(
     solver: dfx.AbstractSolver,
     max_steps: int,
 ) -> MasterSolution:
-    least = jnp.finfo(model.dtype).eps * (times[-1] - times[0])  # NaN is then soon given up
-    controller = dfx.PIDController(rtol=0.0, atol=tol, norm=_frobenius, dtmin=least)
     start = product_state(space, m) if model.dissipation is None else product_of_spins(space, m)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(_master_equation),
@@ -146,7 +144,7 @@ def _integrate(
         (start, frame),
         args=(model, space),
         saveat=dfx.SaveAt(ts=times, fn=_observe),
-        stepsize_controller=onto_saved_times(controller, model, times),
+        stepsize_controller=steps_onto(times, model, rtol=0.0, atol=tol, norm=_frobenius),
         max_steps=max_steps,
         throw=False,
     )

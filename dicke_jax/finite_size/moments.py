@@ -109,12 +109,11 @@ def real_start(model: DickeModel, state: MeanFieldState) -> RealState:
 _real = eqx.filter_jit(lambda model, state: state.to_real(model))  # one program
 
 
-def onto_saved_times(
-    controller: dfx.PIDController, model: DickeModel, times: Float[Array, " T"]
-) -> dfx.AbstractStepSizeController:
+def steps_onto(times: Float[Array, " T"], model: DickeModel, **tolerances: Any) -> dfx.AbstractStepSizeController:
     """A controller that steps onto kinks of the rates, and onto saved times: a solver interpolates less accurately."""
+    least = jnp.finfo(model.dtype).eps * (times[-1] - times[0])  # NaN, and what grows beyond all bounds, is given up
     stops = jnp.sort(jnp.concatenate([times, *(kinks.astype(times.dtype) for kinks in model.kinks)]))
-    return dfx.ClipStepSizeController(controller, step_ts=stops)
+    return dfx.ClipStepSizeController(dfx.PIDController(dtmin=least, **tolerances), step_ts=stops)
 
 
 def check_spin_lengths(m: SpinVectors, holds: Callable[[np.ndarray], Any], must_be: str) -> None:

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Inexact
 
 from .._typing import SpinVectors
 
@@ -31,7 +31,7 @@ class LargeSpinSpace(eqx.Module):
     def num_spins(self) -> int:
         return sum(self.sizes)
 
-    def diagonal(self, site: int, values: np.ndarray, dtype: Any) -> Float[Array, " D"]:
+    def diagonal(self, site: int, values: np.ndarray, dtype: Any) -> Inexact[Array, " D"]:
         """The diagonal of a matrix that has these values for the levels of one site."""
         inner = math.prod(self.sites[site + 1 :])
         return jnp.tile(jnp.repeat(jnp.asarray(values, dtype), inner), math.prod(self.sites[:site]))
@@ -96,9 +96,7 @@ def product_ket(space: LargeSpinSpace, m: SpinVectors) -> Complex[Array, " D"]:
         j = jnp.arange(N + 1, dtype=m.dtype)
         size = roots * jnp.cos(theta / 2) ** (N - j) * jnp.sin(theta / 2) ** j
         psi = jnp.kron(psi, jax.lax.complex(size * jnp.cos(j * phi), size * jnp.sin(j * phi)))
-    for n in space.levels:
-        psi = jnp.kron(psi, jnp.zeros(n, psi.dtype).at[0].set(1))
-    return psi
+    return jnp.kron(psi, jnp.zeros(math.prod(space.levels), psi.dtype).at[0].set(1))
 
 
 def product_state(space: LargeSpinSpace, m: SpinVectors) -> Float[Array, "D D"]:
