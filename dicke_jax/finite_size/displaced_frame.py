@@ -10,6 +10,7 @@ This is the model's master equation for any path beta whatever: a path that is f
 """
 
 import math
+from typing import Any
 
 import diffrax as dfx
 import jax
@@ -25,24 +26,24 @@ from .spin_space import LargeSpinSpace
 PATH_STEPS = 2**14
 
 
-def hamiltonian(model: DickeModel, space: LargeSpinSpace, beta: Quadratures, beta_dot: Quadratures) -> dict[int, Array]:
+def hamiltonian(
+    model: DickeModel, space: LargeSpinSpace, beta: Quadratures, beta_dot: Quadratures, dtype: Any = float
+) -> dict[int, Array]:
     """The diagonals of H_b by their offset: every site hops to its next levels."""
-    S, K, root, G = len(space.sites), len(space.sizes), np.sqrt(space.num_spins), model.spins.couplings.astype(float)
-    (re, im), (re_dot, im_dot) = beta, beta_dot
+    K, root, (re, im), (re_dot, im_dot) = len(space.sizes), math.sqrt(space.num_spins), beta, beta_dot
+    G = model.spins.couplings.astype(dtype)[:, np.array(space.subset)]
     d_re = re_dot - model.omega_mode * im + model.kappa / 2 * re
     d_im = im_dot + model.omega_mode * re + model.kappa / 2 * im
+    s_z, photons = space.diagonals(dtype)
     field = model.g0 * (2 * re @ G)
-    s_z = [space.along(k, space.s_z(k), S, float) for k in range(K)]
-    energies = sum((field[k] * s_z[k] for k in range(K)), jnp.zeros(space.sites))
-    diagonals = {}
+    diagonals = {0: jnp.sum(field[:, None] * s_z, axis=0) + jnp.sum(model.omega_mode[:, None] * photons, axis=0)}
     for k in range(K):
         diagonals |= _hops(space, k, space.s_x_hops(k), model.omega_spin)
-    for mu, n in enumerate(space.levels):
-        energies += model.omega_mode[mu] * space.along(K + mu, np.arange(n), S, float)
-        coupling = sum((G[mu, k] * s_z[k] for k in range(K)), jnp.zeros((1,) * S))
-        strength = jax.lax.complex(model.g0 / root * coupling + root * d_im[mu], jnp.zeros((1,) * S) + root * d_re[mu])
+    for mu in range(len(space.levels)):
+        strength = model.g0 / root * jnp.sum(G[mu, :, None] * s_z, axis=0) + root * d_im[mu]
+        strength = jax.lax.complex(strength, jnp.full_like(strength, root * d_re[mu]))
         diagonals |= _hops(space, K + mu, space.b_hops(mu), strength)
-    return {0: energies.ravel()} | diagonals
+    return diagonals
 
 
 def loss(model: DickeModel, space: LargeSpinSpace, mu: int) -> dict[int, Array]:
@@ -54,9 +55,18 @@ def loss(model: DickeModel, space: LargeSpinSpace, mu: int) -> dict[int, Array]:
 def _hops(space: LargeSpinSpace, site: int, hops: np.ndarray, strength: Array) -> dict[int, Array]:
     """The hops of a site from level j + 1 to j, times strength, and back, times its conjugate."""
     stride = math.prod(space.sites[site + 1 :])
-    down = space.along(site, np.append(hops, 0.0), len(space.sites), float) * strength
-    down = jnp.broadcast_to(down, space.sites).ravel()[:-stride]
+    down = (space.diagonal(site, np.append(hops, 0.0), jnp.result_type(strength)) * strength)[:-stride]
     return {stride: down, -stride: down.conj()}
+
+
+def multiply(diagonals: dict[int, Array], matrix: Array) -> Array:
+    """A matrix of these diagonals times another one."""
+    parts = []
+    for offset, diagonal in diagonals.items():
+        first = max(offset, 0)
+        part = diagonal[:, None] * matrix[first : first + len(diagonal)]
+        parts.append(jnp.pad(part, ((max(-offset, 0), first), (0, 0))))
+    return sum(parts[1:], parts[0])
 
 
 def mean_field_path(model: DickeModel, y0: RealState, times: Float[Array, " T"], kinks: Array | None) -> dfx.Solution:

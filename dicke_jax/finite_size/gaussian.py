@@ -1,6 +1,6 @@
 """Gaussian fluctuations around mean field, the limit N -> infinity of N_sp times the covariance.
 
-    Sigma' = A Sigma + Sigma A^T + D
+    Sigma' = A(t) Sigma + Sigma A(t)^T + D(t)
 
 A is the Jacobian of `mean_field_equations` along the trajectory, as it stands: with a / sqrt(N_sp) and S / N_k the
 operators' equations are those of mean field. D is what losses and jumps add,
@@ -27,7 +27,7 @@ from ..dynamics.trajectory import check_tolerance, without_nan
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
-from .moments import Moments, onto_saved_times, product_covariance, ravel, real_start, unravel
+from .moments import Moments, block_matrix, moments_of, product_covariance, ravel, real_start, steps_onto, unravel
 
 
 def gaussian_moments(
@@ -42,9 +42,7 @@ def gaussian_moments(
     max_steps: int = 2**16,
     adjoint: dfx.AbstractAdjoint | None = None,
 ) -> Moments:
-    """The limit of N_sp times the covariance along the mean-field trajectory from `state`.
-
-        Sigma' = A(t) Sigma + Sigma A(t)^T + D(t)
+    """The limit of N_sp times the covariance, Sigma' = A Sigma + Sigma A^T + D, along mean field from `state`.
 
     `scaled_error` of the result is lim N E_N(t): the 1/N law of the theorem with its coefficient.
 
@@ -65,8 +63,7 @@ def gaussian_moments(
     """
     y0 = real_start(model, state)
     times = as_times(tsave, model.dtype)
-    size = 3 * model.num_subsets + 2 * model.num_modes
-    start = None
+    size, start = 3 * model.num_subsets + 2 * model.num_modes, None
     if covariance is not None:
         start = as_float(covariance).astype(model.dtype)
         check_shape("covariance", start, (size, size), "3 K spin components and 2 M quadratures")
@@ -75,8 +72,8 @@ def gaussian_moments(
     rtol = check_tolerance("rtol", tolerance if rtol is None else rtol, model.dtype)
     atol = check_tolerance("atol", tolerance if atol is None else atol, model.dtype)
     tolerances = jnp.asarray([rtol, atol], model.dtype)
-    adjoint = dfx.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
-    return _integrate(model, y0, start, times, tolerances, solver or dfx.Dopri8(), adjoint, max_steps)
+    how = {"solver": solver or dfx.Dopri8(), "adjoint": adjoint or dfx.RecursiveCheckpointAdjoint()}
+    return _integrate(model, y0, start, times, tolerances, {**how, "max_steps": max_steps})
 
 
 @eqx.filter_jit
@@ -86,42 +83,26 @@ def _integrate(
     start: Float[Array, "D D"] | None,
     times: Float[Array, " T"],
     tolerances: Float[Array, " 2"],
-    solver: dfx.AbstractSolver,
-    adjoint: dfx.AbstractAdjoint,
-    max_steps: int,
+    how: dict[str, Any],
 ) -> Moments:
     finite, model, y0 = without_nan(model, y0)
     ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
-    least = jnp.finfo(model.dtype).eps * (span[-1] - span[0])  # what grows beyond all bounds is soon given up
-    controller = dfx.PIDController(tolerances[0], tolerances[1], dtmin=least)
-    sol = integrate(
-        model,
-        (y0, product_covariance(model, y0[0]) if start is None else start),
-        span[0],
-        span[-1],
-        dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True),
-        solver=solver,
-        stepsize_controller=onto_saved_times(controller, model, span),
-        max_steps=max_steps,
-        adjoint=adjoint,
-        term=WITH_COVARIANCE,
-    )
-    (m, quadratures), sigma = jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys)
-    return Moments(times, m, jax.lax.complex(quadratures[:, 0], quadratures[:, 1]), sigma, None)
+    y = y0, product_covariance(model, y0[0]) if start is None else start
+    saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
+    controller = steps_onto(span, model, rtol=tolerances[0], atol=tolerances[1])
+    sol = integrate(model, y, span[0], span[-1], saveat, stepsize_controller=controller, term=WITH_COVARIANCE, **how)
+    y, sigma = jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys)
+    return moments_of(times, y, sigma, None)
 
 
 def diffusion(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
     """D of photon losses and single-spin jumps; `model` with constant rates."""
-    K, n = model.num_subsets, 3 * model.num_subsets
-    losses = jnp.diag(jnp.concatenate([jnp.zeros(n, m.dtype), jnp.tile(model.kappa / 4, 2)]))
-    if model.dissipation is None:
-        return losses
-    T, c = model.dissipation.terms(m.dtype)
-    T, c = jnp.broadcast_to(T, (3, 3, K)), jnp.broadcast_to(c, (3, K))
-    half = -(T + c[:, None, :] * m[None, :, :]) / model.spins.weights.astype(m.dtype)[None, None, :]
-    spins = jnp.einsum("abk,kl->akbl", half + jnp.swapaxes(half, 0, 1), jnp.eye(K, dtype=m.dtype)).reshape(n, n)
-    return losses.at[:n, :n].add(spins)
+    half = jnp.zeros((3, 3, model.num_subsets), m.dtype)
+    if model.dissipation is not None:
+        T, c = model.dissipation.terms(m.dtype)
+        half -= T + c[:, None, :] * m[None, :, :]
+    return block_matrix(model, half + jnp.swapaxes(half, 0, 1), jnp.diag(jnp.tile(model.kappa / 4, 2)))
 
 
 def _with_covariance(t: Any, state: Any, model: DickeModel) -> Any:

@@ -4,11 +4,9 @@ Each subset is one spin N_k / 2, each mode is cut off in a frame displaced by it
 
     a_mu = sqrt(N_sp) alpha_mu(t) + b_mu
     alpha_mu' = -(i Omega_mu + kappa_mu / 2) alpha_mu - i g0 sum_k w_k G <S_z,k> / N_k
-    H_b = sum_k (Omega S_x,k + g0 sum_mu G 2 Re alpha_mu S_z,k) + sum_mu Omega_mu b^dag b
-          + (g0 / sqrt(N_sp)) sum_mu (b + b^dag) sum_k G (S_z,k - <S_z,k>)
 
-so that <b_mu> stays 0 and the cut-off has to hold fluctuations only. H_b and b are real matrices: with rho = A + i B,
-A symmetric and B antisymmetric, the real matrix R = A + B is all of rho, Hermitian by construction, and
+so that <b_mu> stays 0 and the cut-off has to hold fluctuations only. H_b (of `displaced_frame`) and b are real: with
+rho = A + i B, A symmetric and B antisymmetric, the real matrix R = A + B is all of rho, Hermitian by construction, and
 
     R' = R^T H - H R^T + sum_mu kappa_mu (b R b^T - {b^T b, R} / 2).
 
@@ -16,6 +14,7 @@ Single-spin dissipation leaves the space of large spins: every spin is then a si
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import diffrax as dfx
@@ -31,10 +30,11 @@ from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, Quadratures, SpinVectors
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
-from .moments import Moments, check_spin_lengths, onto_saved_times, real_start, subset_sizes
-from .photon_cutoff import MOST_GIGABYTES, as_levels, check_fits, cutoff_status, fits, with_enough_levels
+from .displaced_frame import hamiltonian, loss, multiply
+from .moments import Moments, check_spin_lengths, moments_of, real_start, steps_onto, subset_sizes, unravel
+from .photon_cutoff import MOST_GIGABYTES, Memory, cutoff_status, run_with_levels
 from .single_spins import dissipate, product_of_spins, single_spin_space
-from .spin_space import LargeSpinSpace, hop, hop_both, product_state, reduced, site_operators
+from .spin_space import LargeSpinSpace, large_spin_space, product_state, reduced, site_operators
 
 COPIES = 18  # density matrices that a solver holds at a time
 PURE = 1e-6  # deviation of |m_k| from 1
@@ -99,38 +99,27 @@ def mesolve(
     - `tol`: local error of the density matrix in the Frobenius norm; 1e-9 in float64, 1e-5 in float32.
     - `solver`: a diffrax solver, Dopri8 by default; `max_steps`: more steps end the run with a status.
 
-    **Returns** a `MasterSolution`.
-
     **Raises** ValueError for arguments that do not fit, also for a space too large.
     """
     m, frame = real_start(model, state)
     sizes = subset_sizes(model, subset_size)
     if model.dissipation is None:
+        spaces, fit = large_spin_space, "fit"
         check_spin_lengths(m, lambda length: np.abs(length - 1) < PURE, "1: spins of a subset alike, pure")
-        fit = "fit"
     else:
+        spaces, fit = single_spin_space, "of single spins, which dissipate, fit"
         check_spin_lengths(m, lambda length: length < 1 + PURE, "at most 1")
-        fit = "of single spins, which dissipate, fit"
     must_be = f"so small that {COPIES} density matrices {fit} into {MOST_GIGABYTES} GB"
-    bytes_each = COPIES * jnp.dtype(model.dtype).itemsize
+    memory = Memory(COPIES * jnp.dtype(model.dtype).itemsize, 2, must_be)
     times = as_times(tsave, model.dtype)
     if tol is None:
         tol = 1e-9 if model.dtype == jnp.float64 else 1e-5
-    solver = dfx.Dopri8() if solver is None else solver
+    tolerances = jnp.asarray(cutoff_tol, model.dtype), jnp.asarray(tol, model.dtype)
 
-    def space(levels: tuple[int, ...]) -> LargeSpinSpace:
-        if model.dissipation is not None:
-            return single_spin_space(sizes, levels)
-        return LargeSpinSpace(sizes, levels, tuple(range(len(sizes))))
+    def run(space: LargeSpinSpace) -> MasterSolution:
+        return _integrate(model, m, frame, times, space, *tolerances, solver or dfx.Dopri8(), max_steps)
 
-    def run(levels: tuple[int, ...]) -> MasterSolution:
-        check_fits(space(levels), bytes_each, 2, must_be)
-        tolerances = jnp.asarray(cutoff_tol, model.dtype), jnp.asarray(tol, model.dtype)
-        return _integrate(model, m, frame, times, space(levels), *tolerances, solver, max_steps)
-
-    if levels is not None:
-        return run(as_levels(levels, model.num_modes))
-    return with_enough_levels(run, lambda n: fits(space(n), bytes_each, 2), model, state, cutoff_tol)
+    return run_with_levels(run, partial(spaces, sizes), memory, levels, model, state, cutoff_tol)
 
 
 @eqx.filter_jit
@@ -145,111 +134,67 @@ def _integrate(
     solver: dfx.AbstractSolver,
     max_steps: int,
 ) -> MasterSolution:
-    least = jnp.finfo(model.dtype).eps * (times[-1] - times[0])  # NaN is then soon given up
-    controller = dfx.PIDController(rtol=0.0, atol=tol, norm=_frobenius, dtmin=least)
+    start = product_state(space, m) if model.dissipation is None else product_of_spins(space, m)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(_master_equation),
         solver,
         times[0],
         times[-1],
         None,
-        ((product_state if model.dissipation is None else product_of_spins)(space, m), frame),
+        (start, frame),
         args=(model, space),
         saveat=dfx.SaveAt(ts=times, fn=_observe),
-        stepsize_controller=onto_saved_times(controller, model, times),
+        stepsize_controller=steps_onto(times, model, rtol=0.0, atol=tol, norm=_frobenius),
         max_steps=max_steps,
         throw=False,
     )
-    (m, alpha, covariance), top = sol.ys  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+    means, covariance, top = sol.ys  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
     ran = (sol.result == dfx.RESULTS.successful) & jnp.all(jnp.isfinite(covariance))
-    moments = Moments(times, m, jax.lax.complex(alpha[:, 0], alpha[:, 1]), covariance, space.num_spins)
+    moments = moments_of(times, means, covariance, space.num_spins)
     return MasterSolution(moments, top, cutoff_status(top, cutoff_tol, ran), sol.stats)
 
 
 def _master_equation(t: ArrayLike, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -> ExactState:
     (R, frame), (model, space) = y, args
     model = model.at(t)
-    dtype, S, K = R.dtype, len(space.sites), len(space.sizes)
-    G = model.spins.couplings.astype(dtype)[:, np.array(space.subset)]
-    re, im = frame
-    probabilities = jnp.diagonal(R).reshape(space.sites)
-    s_z = jnp.stack([jnp.sum(space.along(k, space.s_z(k), S, dtype) * probabilities) for k in range(K)])
-    field, drive = model.g0 * (2 * re @ G), G @ s_z
-
-    coupling = [-drive[mu] for mu in range(model.num_modes)]  # sum_k G (S_z,k - <S_z,k>)
-    energies = jnp.zeros((1,) * (S + 1), dtype)
-    for k in range(K):
-        diagonal = space.along(k, space.s_z(k), S + 1, dtype)
-        energies += field[k] * diagonal
-        coupling = [c + G[mu, k] * diagonal for mu, c in enumerate(coupling)]
-    for mu, n in enumerate(space.levels):
-        energies += model.omega_mode[mu] * space.along(K + mu, np.arange(n), S + 1, dtype)
-
-    def times_h(matrix: Array) -> Array:
-        """H_b times a matrix, whose rows are laid out site by site."""
-        tensor = matrix.reshape(*space.sites, -1)
-        out = energies * tensor
-        for k in range(K):
-            out += model.omega_spin * hop_both(tensor, k, space.s_x_hops(k))
-        for mu in range(model.num_modes):
-            strength = model.g0 / np.sqrt(space.num_spins).astype(dtype) * coupling[mu]
-            out += strength * hop_both(tensor, K + mu, space.b_hops(mu))
-        return out.reshape(matrix.shape)
-
-    change = times_h(R).T - times_h(R.T)  # R^T H = (H R)^T
-    tensor, loss = R.reshape(*space.sites, *space.sites), jnp.zeros((), dtype)
-    for mu, n in enumerate(space.levels):
-        row, column, hops = K + mu, S + K + mu, space.b_hops(mu)
-        photons = space.along(row, np.arange(n), 2 * S, dtype) + space.along(column, np.arange(n), 2 * S, dtype)
-        jumped = hop(hop(tensor, row, hops, up=False), column, hops, up=False)
-        loss += model.kappa[mu] * (jumped - photons / 2 * tensor)
+    (re, im), (s_z, photons) = frame, space.diagonals(R.dtype)
+    G = model.spins.couplings.astype(R.dtype)[:, np.array(space.subset)]
+    drive = model.g0 / space.num_spins * (G @ jnp.sum(s_z * jnp.diagonal(R)[None], axis=1))
+    re_dot = model.omega_mode * im - model.kappa / 2 * re
+    frame_dot = jnp.stack([re_dot, -model.omega_mode * re - model.kappa / 2 * im - drive])
+    # in this frame d_mu is imaginary, H_b real
+    H = {offset: diagonal.real for offset, diagonal in hamiltonian(model, space, frame, frame_dot, R.dtype).items()}
+    change = multiply(H, R).T - multiply(H, R.T)  # R^T H = (H R)^T
+    for mu, kappa in enumerate(model.kappa):
+        b, half = loss(model, space, mu), kappa / 2 * photons[mu]
+        change += multiply(b, multiply(b, R).T).T - half[:, None] * R - half[None, :] * R
     if model.dissipation is not None:
-        loss += dissipate(tensor, space, model.dissipation)
-    xi = drive / space.num_spins
-    frame_dot = jnp.stack(
-        [
-            model.omega_mode * im - model.kappa / 2 * re,
-            -model.omega_mode * re - model.kappa / 2 * im - model.g0 * xi,
-        ]
-    )
-    return change + loss.reshape(R.shape), frame_dot
+        tensor = R.reshape(*space.sites, *space.sites)
+        change += dissipate(tensor, space, model.dissipation).reshape(R.shape)
+    return change, frame_dot
 
 
 def _observe(t: Array, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -> Any:
     """Means and N_sp times the symmetrised covariance, site by site, and the populations of the highest levels."""
-    (R, frame), (_, space) = y, args
-    S, K, M = len(space.sites), len(space.sizes), len(space.levels)
+    (R, frame), (model, space) = y, args
+    S, M = len(space.sites), len(space.levels)
     rho = jax.lax.complex((R + R.T) / 2, (R - R.T) / 2).reshape(*space.sites, *space.sites)
     operators = [site_operators(space, site, rho.dtype) for site in range(S)]
-    index = [[a * K + k for a in range(3)] for k in range(K)]
-    index += [[3 * K + q * M + mu for q in range(2)] for mu in range(M)]
-    mean, second = jnp.zeros(3 * K + 2 * M, R.dtype), jnp.zeros((3 * K + 2 * M,) * 2, R.dtype)
+    mean, blocks = [], {}
     for s in range(S):
-        here, rows = operators[s], np.array(index[s])
         one = reduced(rho, S, (s,))
-        mean = mean.at[rows].set(jnp.einsum("aij,ji->a", here, one).real)
-        second = second.at[np.ix_(rows, rows)].set(jnp.einsum("aij,bjk,ki->ab", here, here, one).real)
+        mean.append(jnp.einsum("aij,ji->a", operators[s], one).real)
+        blocks[s, s] = jnp.einsum("aij,bjk,ki->ab", operators[s], operators[s], one).real
         for u in range(s):
-            columns = np.array(index[u])
             pair = reduced(rho, S, (u, s))
-            block = jnp.einsum("aij,bkl,ljki->ab", here, operators[u], pair).real
-            second = second.at[np.ix_(rows, columns)].set(block).at[np.ix_(columns, rows)].set(block.T)
-    average = _average_of_sites(space, R.dtype)
+            blocks[s, u] = jnp.einsum("aij,bkl,ljki->ab", operators[s], operators[u], pair).real
+            blocks[u, s] = blocks[s, u].T
+    mean, second = jnp.concatenate(mean), jnp.block([[blocks[s, u] for u in range(S)] for s in range(S)])
+    average = space.subset_averages(R.dtype)
     covariance = average @ (space.num_spins * (second - mean[:, None] * mean[None, :])) @ average.T
-    mean, K = average @ mean, max(space.subset) + 1
+    m, quadratures = unravel(average @ mean, model)
     levels = [jnp.diagonal(reduced(rho, S, (S - M + mu,))).real[-1] for mu in range(M)]
-    return (mean[: 3 * K].reshape(3, K), frame + mean[3 * K :].reshape(2, M), covariance), jnp.stack(levels)
-
-
-def _average_of_sites(space: LargeSpinSpace, dtype: Any) -> Array:
-    """From the entries of the sites to those of the subsets, with the share of each site in its subset."""
-    subset, sizes = np.array(space.subset), np.array(space.sizes, float)
-    belongs = (subset == np.arange(subset.max() + 1)[:, None]) * sizes
-    share, modes = belongs / belongs.sum(axis=1, keepdims=True), np.eye(2 * len(space.levels))
-    rows = np.kron(np.eye(3), share)
-    return jnp.asarray(
-        np.block([[rows, np.zeros((len(rows), len(modes)))], [np.zeros((len(modes), rows.shape[1])), modes]]), dtype
-    )
+    return (m, frame + quadratures), covariance, jnp.stack(levels)
 
 
 def _frobenius(y: Any) -> Array:

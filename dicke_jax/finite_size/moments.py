@@ -13,8 +13,9 @@ from jaxtyping import Array, Complex, Float, Inexact
 from .._checks import check_all, check_count, known, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
-from .._typing import RealState, SpinVectors
-from ..mean_field.model import DickeModel, check_model
+from .._typing import RealState, RealStates, SpinVectors
+from ..dynamics.trajectory import check_model_and_state
+from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
 
 
@@ -43,25 +44,21 @@ class Moments(AbstractResult):
     num_spins: int | None = eqx.field(static=True)
 
     @property
-    def _num_spin_entries(self) -> int:
-        return 3 * self.m.shape[-1]
-
-    @property
     def spin_covariance(self) -> Float[Array, "*batch T 3 K 3 K"]:
         """N_sp cov(m_a,k, m_b,l)."""
-        n, K = self._num_spin_entries, self.m.shape[-1]
-        return self.covariance[..., :n, :n].reshape(*self.m.shape[:-2], 3, K, 3, K)
+        n = 3 * self.m.shape[-1]
+        return self.covariance[..., :n, :n].reshape(*self.m.shape, *self.m.shape[-2:])
 
     @property
     def mode_covariance(self) -> Float[Array, "*batch T 2 M 2 M"]:
         """The covariance of Re a_mu and Im a_mu, 1/4 in the vacuum."""
-        n, M = self._num_spin_entries, self.alpha.shape[-1]
+        n, M = 3 * self.m.shape[-1], self.alpha.shape[-1]
         return self.covariance[..., n:, n:].reshape(*self.alpha.shape[:-1], 2, M, 2, M)
 
     @property
     def spin_mode_covariance(self) -> Float[Array, "*batch T 3 K 2 M"]:
         """N_sp cov(m_a,k, quadrature of alpha_mu): what mean field leaves out."""
-        n, M = self._num_spin_entries, self.alpha.shape[-1]
+        n, M = 3 * self.m.shape[-1], self.alpha.shape[-1]
         return self.covariance[..., :n, n:].reshape(*self.m.shape, 2, M)
 
     @property
@@ -70,9 +67,11 @@ class Moments(AbstractResult):
         return least_quadrature(self.mode_covariance)
 
     @property
+    @eqx.filter_jit
     def status(self) -> Status:
         """Whether all numbers are finite; one status for each row of a batch."""
-        return _finite(self.covariance)
+        finite = jnp.all(jnp.isfinite(self.covariance), axis=(-3, -2, -1))
+        return where(finite, Status.successful, Status.failed)
 
     @property
     def system(self) -> str:
@@ -94,29 +93,27 @@ def least_quadrature(modes: Inexact[Array, "*batch 2 M 2 M"]) -> Float[Array, "*
     return 4 * jnp.linalg.eigvalsh(single)[..., 0]
 
 
-@eqx.filter_jit
-def _finite(covariance: Float[Array, "*batch T D D"]) -> Status:
-    finite = jnp.all(jnp.isfinite(covariance), axis=(-3, -2, -1))
-    return where(finite, Status.successful, Status.failed)
+def moments_of(
+    times: Float[Array, " T"], means: RealStates, covariance: Float[Array, "T D D"], num_spins: int | None
+) -> Moments:
+    m, quadratures = means
+    return Moments(times, m, jax.lax.complex(quadratures[:, 0], quadratures[:, 1]), covariance, num_spins)
 
 
 def real_start(model: DickeModel, state: MeanFieldState) -> RealState:
     """The arguments every route starts from, checked: the state's real components."""
-    check_model(model)
-    if not isinstance(state, MeanFieldState):
-        refuse("state", "a MeanFieldState", type(state).__name__)
+    check_model_and_state(model, state)
     return _real(model, state)
 
 
 _real = eqx.filter_jit(lambda model, state: state.to_real(model))  # one program
 
 
-def onto_saved_times(
-    controller: dfx.PIDController, model: DickeModel, times: Float[Array, " T"]
-) -> dfx.AbstractStepSizeController:
+def steps_onto(times: Float[Array, " T"], model: DickeModel, **tolerances: Any) -> dfx.AbstractStepSizeController:
     """A controller that steps onto kinks of the rates, and onto saved times: a solver interpolates less accurately."""
+    least = jnp.finfo(model.dtype).eps * (times[-1] - times[0])  # NaN, and what grows beyond all bounds, is given up
     stops = jnp.sort(jnp.concatenate([times, *(kinks.astype(times.dtype) for kinks in model.kinks)]))
-    return dfx.ClipStepSizeController(controller, step_ts=stops)
+    return dfx.ClipStepSizeController(dfx.PIDController(dtmin=least, **tolerances), step_ts=stops)
 
 
 def check_spin_lengths(m: SpinVectors, holds: Callable[[np.ndarray], Any], must_be: str) -> None:
@@ -143,11 +140,15 @@ def product_covariance(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]
 
     (delta_ab - m_a m_b) / w_k for the spins of subset k, 1/4 for every quadrature.
     """
-    K, M = model.num_subsets, model.num_modes
-    weights = model.spins.weights.astype(m.dtype)
-    same_spin = (jnp.eye(3, dtype=m.dtype)[:, :, None] - m[:, None] * m[None, :]) / weights[None, None, :]
-    spins = jnp.einsum("abk,kl->akbl", same_spin, jnp.eye(K, dtype=m.dtype)).reshape(3 * K, 3 * K)
-    return jax.scipy.linalg.block_diag(spins, jnp.eye(2 * M, dtype=m.dtype) / 4)
+    same_spin = jnp.eye(3, dtype=m.dtype)[:, :, None] - m[:, None] * m[None, :]
+    return block_matrix(model, same_spin, jnp.eye(2 * model.num_modes, dtype=m.dtype) / 4)
+
+
+def block_matrix(model: DickeModel, same_spin: Float[Array, "3 3 K"], modes: Array) -> Float[Array, "D D"]:
+    """In the order of the covariance: same_spin / w_k between components of a subset, 0 between subsets; the modes."""
+    same_spin = same_spin / model.spins.weights.astype(same_spin.dtype)[None, None, :]
+    spins = jnp.einsum("abk,kl->akbl", same_spin, jnp.eye(model.num_subsets, dtype=same_spin.dtype))
+    return jax.scipy.linalg.block_diag(spins.reshape(3 * model.num_subsets, -1), modes)
 
 
 @eqx.filter_jit
@@ -156,15 +157,9 @@ def commutators(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
 
     covariance + (i / 2) W >= 0 is the uncertainty relation.
     """
-    K, M = model.num_subsets, model.num_modes
-    epsilon = np.zeros((3, 3, 3))
-    for a, b, c in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-        epsilon[a, b, c], epsilon[b, a, c] = 1.0, -1.0
-    weights = model.spins.weights.astype(m.dtype)
-    same_spin = 2 * jnp.einsum("abc,ck->abk", jnp.asarray(epsilon, m.dtype), m) / weights[None, None, :]
-    spins = jnp.einsum("abk,kl->akbl", same_spin, jnp.eye(K, dtype=m.dtype)).reshape(3 * K, 3 * K)
-    modes = jnp.kron(jnp.array([[0.0, 0.5], [-0.5, 0.0]], m.dtype), jnp.eye(M, dtype=m.dtype))
-    return jax.scipy.linalg.block_diag(spins, modes)
+    modes = jnp.kron(jnp.array([[0.0, 0.5], [-0.5, 0.0]], m.dtype), jnp.eye(model.num_modes, dtype=m.dtype))
+    epsilon = jnp.cross(jnp.eye(3, dtype=m.dtype)[:, None], jnp.eye(3, dtype=m.dtype)[None])
+    return block_matrix(model, 2 * jnp.einsum("abc,ck->abk", epsilon, m), modes)
 
 
 def frames(m: SpinVectors) -> tuple[Float[Array, "3 3 K"], Float[Array, " K"]]:

@@ -1,9 +1,4 @@
-"""The light that leaves the modes of a stationary state, beside its mean field.
-
-    a_out = a_in + sqrt(kappa) a,   v' = A v - P sqrt(kappa) v_in
-
-with the vacuum in a_in; v are fluctuations, P holds the quadratures among them.
-"""
+"""The light that leaves the modes of a stationary state, beside its mean field."""
 
 import equinox as eqx
 import jax
@@ -78,15 +73,13 @@ def output_spectrum(model: DickeModel, state: MeanFieldState, omega: ArrayLike) 
 def _spectrum(
     model: DickeModel, state: MeanFieldState, y: RealState, frequencies: Float[Array, " W"]
 ) -> OutputSpectrum:
-    A, basis, M = jacobian(model, state), tangent_basis(model, state), model.num_modes
-    roots = jnp.sqrt(jnp.tile(model.kappa, 2))
-    P = basis[-2 * M :].T * roots[None, :]
-    one, zero = jnp.eye(A.shape[0], dtype=A.dtype), jnp.zeros_like(A)
+    A, M = jacobian(model, state), model.num_modes
+    P = tangent_basis(model, state)[-2 * M :].T * jnp.sqrt(jnp.tile(model.kappa, 2))[None, :]
+    P = jax.lax.complex(P, jnp.zeros_like(P))
 
     def at(w: Array) -> tuple[Array, Array]:
-        response = jnp.linalg.solve(jax.lax.complex(A, w * one), jax.lax.complex(P, jnp.zeros_like(P)))
-        seen = jax.lax.complex(P.T, jnp.zeros_like(P.T)) @ response
-        transfer = jax.lax.complex(jnp.eye(2 * M, dtype=A.dtype), zero[: 2 * M, : 2 * M]) + seen
+        response = jnp.linalg.solve(jax.lax.complex(A, w * jnp.eye(A.shape[0], dtype=A.dtype)), P)
+        transfer = jnp.eye(2 * M, dtype=P.dtype) + P.T @ response
         spectrum = (transfer @ transfer.conj().T / 4).reshape(2, M, 2, M)
         re, im, cross = (jnp.diagonal(spectrum[a, :, b, :]) for a, b in ((0, 0), (1, 1), (0, 1)))
         return re.real + im.real + 2 * cross.imag - 0.5, spectrum

@@ -8,6 +8,8 @@ are all that its jumps do:
 On the real matrix R = A + B of rho = A + i B it is R' = Re(D) R + Im(D) R^T.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,8 +35,8 @@ def product_of_spins(space: LargeSpinSpace, m: SpinVectors) -> Float[Array, "D D
     for k in space.subset:
         pauli = jnp.asarray(PAULI, rho.dtype)
         rho = jnp.kron(rho, (jnp.eye(2, dtype=rho.dtype) + jnp.einsum("a,aij->ij", means[:, k], pauli)) / 2)
-    for n in space.levels:
-        rho = jnp.kron(rho, jnp.zeros((n, n), rho.dtype).at[0, 0].set(1))
+    n = math.prod(space.levels)
+    rho = jnp.kron(rho, jnp.zeros((n, n), rho.dtype).at[0, 0].set(1))
     return rho.real + rho.imag
 
 
@@ -44,7 +46,7 @@ def dissipate(R: Array, space: LargeSpinSpace, dissipation: LocalDissipation) ->
     linear, constant = dissipation.terms(dtype)
     K = max(space.subset) + 1
     linear, constant = jnp.broadcast_to(linear, (3, 3, K)), jnp.broadcast_to(constant, (3, K))
-    # D_ij,kl of the products sigma_a X sigma_b: real and imaginary parts of 9 + 3 constant tensors
+    # D_ij,kl of the products sigma_a X sigma_b
     pairs = np.einsum("aij,blk->abijkl", PAULI, PAULI) / 2
     traces = np.einsum("aij,kl->aijkl", PAULI, np.eye(2)) / 2
     transposed = jnp.transpose(R, [*range(S, 2 * S), *range(S)])

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Inexact
 
 from .._typing import SpinVectors
 
@@ -31,9 +31,16 @@ class LargeSpinSpace(eqx.Module):
     def num_spins(self) -> int:
         return sum(self.sizes)
 
-    def along(self, site: int, values: np.ndarray, axes: int, dtype: Any) -> Array:
-        """Values for the levels of one site, to be broadcast over a tensor of that many axes."""
-        return jnp.asarray(values, dtype).reshape([-1 if axis == site else 1 for axis in range(axes)])
+    def diagonal(self, site: int, values: np.ndarray, dtype: Any) -> Inexact[Array, " D"]:
+        """The diagonal of a matrix that has these values for the levels of one site."""
+        inner = math.prod(self.sites[site + 1 :])
+        return jnp.tile(jnp.repeat(jnp.asarray(values, dtype), inner), math.prod(self.sites[:site]))
+
+    def diagonals(self, dtype: Any) -> tuple[Float[Array, "K D"], Float[Array, "M D"]]:
+        """Of all S_z, and of all b^dag b."""
+        spins, modes = range(len(self.sizes)), enumerate(self.levels, len(self.sizes))
+        s_z = jnp.stack([self.diagonal(k, self.s_z(k), dtype) for k in spins])
+        return s_z, jnp.stack([self.diagonal(site, np.arange(n), dtype) for site, n in modes])
 
     def s_z(self, k: int) -> np.ndarray:
         return self.sizes[k] - 2.0 * np.arange(self.sizes[k] + 1)
@@ -45,18 +52,19 @@ class LargeSpinSpace(eqx.Module):
     def b_hops(self, mu: int) -> np.ndarray:
         return np.sqrt(np.arange(1.0, self.levels[mu]))
 
+    def subset_averages(self, dtype: Any) -> Array:
+        """From v site by site to v of the subsets, in the order of `Moments`: each site has a share in its subset."""
+        belongs = (np.array(self.subset) == np.arange(max(self.subset) + 1)[:, None]) * np.array(self.sizes, float)
+        share, modes = belongs / belongs.sum(axis=1, keepdims=True), np.eye(len(self.levels))
+        spins, quadratures = (
+            np.einsum("ks,ab->aksb", weights, np.eye(n)).reshape(n * len(weights), -1)
+            for weights, n in ((share, 3), (modes, 2))
+        )
+        return jax.scipy.linalg.block_diag(spins, quadratures).astype(dtype)
 
-def hop(tensor: Array, axis: int, hops: np.ndarray, up: bool) -> Array:
-    """A matrix with one side diagonal, applied along an axis: level j from level j - 1 (`up`) or from j + 1."""
-    n = tensor.shape[axis]
-    start, pad = (0, (1, 0)) if up else (1, (0, 1))
-    part = jax.lax.slice_in_dim(tensor, start, start + n - 1, axis=axis)
-    shape = [-1 if a == axis % tensor.ndim else 1 for a in range(tensor.ndim)]
-    return jnp.pad(jnp.asarray(hops, tensor.dtype).reshape(shape) * part, [pad if s == -1 else (0, 0) for s in shape])
 
-
-def hop_both(tensor: Array, axis: int, hops: np.ndarray) -> Array:
-    return hop(tensor, axis, hops, up=True) + hop(tensor, axis, hops, up=False)
+def large_spin_space(sizes: tuple[int, ...], levels: tuple[int, ...]) -> LargeSpinSpace:
+    return LargeSpinSpace(sizes, levels, tuple(range(len(sizes))))
 
 
 def reduced(rho: Array, num_sites: int, keep: tuple[int, ...]) -> Array:
@@ -88,9 +96,7 @@ def product_ket(space: LargeSpinSpace, m: SpinVectors) -> Complex[Array, " D"]:
         j = jnp.arange(N + 1, dtype=m.dtype)
         size = roots * jnp.cos(theta / 2) ** (N - j) * jnp.sin(theta / 2) ** j
         psi = jnp.kron(psi, jax.lax.complex(size * jnp.cos(j * phi), size * jnp.sin(j * phi)))
-    for n in space.levels:
-        psi = jnp.kron(psi, jnp.zeros(n, psi.dtype).at[0].set(1))
-    return psi
+    return jnp.kron(psi, jnp.zeros(math.prod(space.levels), psi.dtype).at[0].set(1))
 
 
 def product_state(space: LargeSpinSpace, m: SpinVectors) -> Float[Array, "D D"]:

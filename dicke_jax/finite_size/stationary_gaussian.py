@@ -1,10 +1,4 @@
-"""The covariance in which fluctuations around a stationary state end.
-
-    A Sigma + Sigma A^T + D = 0
-
-Without single-spin dissipation in the tangent planes of the spins, whose lengths are conserved and, of pure spins, do
-not fluctuate.
-"""
+"""The covariance in which fluctuations around a stationary state end."""
 
 from typing import Any
 
@@ -22,7 +16,7 @@ from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import MeanFieldState
 from ..phases.linearisation import jacobian, tangent_basis
 from .gaussian import diffusion
-from .moments import Moments, check_spin_lengths, ravel, real_start
+from .moments import Moments, check_spin_lengths, moments_of, ravel, real_start
 
 PURE = 1e-6  # deviation of |m_k| from 1
 AT_REST = 1e-6  # max |dy/dt| in units of the smallest kappa up to which a state counts as stationary
@@ -82,14 +76,21 @@ def _stationary(model: DickeModel, state: MeanFieldState, y: RealState) -> Stati
     both = jnp.kron(solvable, one) + jnp.kron(one, solvable)  # acts on Sigma, row by row
     sigma = jnp.linalg.solve(both, -D.ravel()).reshape(n, n)
     sigma = jnp.where(unique, basis @ ((sigma + sigma.T) / 2) @ basis.T, jnp.nan)
-    alpha = jax.lax.complex(y[1][0], y[1][1])
-    moments = Moments(jnp.zeros(1, A.dtype), y[0][None], alpha[None], sigma[None], None)
+    moments = moments_of(jnp.zeros(1, A.dtype), (y[0][None], y[1][None]), sigma[None], None)
     return StationaryCovariance(moments, status, growth, neutral)
 
 
 def how_fluctuations_end(model: DickeModel, y: RealState, A: Float[Array, "d d"]) -> tuple[Status, Array, Array]:
     """The status, the largest rate of growth, and how many fluctuations neither grow nor decay."""
-    rates, scale = _spectrum(A)
+
+    def on_host(matrix: Any) -> tuple[np.ndarray, np.ndarray]:
+        matrix = np.asarray(matrix)
+        eigenvalues = np.linalg.eigvals(np.where(np.isfinite(matrix), matrix, 0.0))
+        return eigenvalues.real.astype(matrix.dtype), np.asarray(np.abs(eigenvalues).max(axis=-1), matrix.dtype)
+
+    # the real parts of the eigenvalues and their largest modulus by NumPy: not every device has this decomposition
+    shapes = jax.ShapeDtypeStruct(A.shape[:1], A.dtype), jax.ShapeDtypeStruct((), A.dtype)
+    rates, scale = jax.pure_callback(on_host, shapes, jax.lax.stop_gradient(A), vmap_method="expand_dims")
     least = np.sqrt(jnp.finfo(A.dtype).eps).astype(A.dtype)
     tolerance = scale * jnp.maximum(jnp.asarray(NEUTRAL, A.dtype), least)
     growth, neutral = jnp.max(rates), jnp.sum(jnp.abs(rates) <= tolerance)
@@ -98,18 +99,6 @@ def how_fluctuations_end(model: DickeModel, y: RealState, A: Float[Array, "d d"]
     status = where(neutral > 0, Status.non_unique, Status.successful)
     status = where(growth > tolerance, Status.unstable, status)
     return where(at_rest, status, Status.moving), growth, neutral
-
-
-def _spectrum(A: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Float[Array, ""]]:
-    """Real parts of the eigenvalues and the largest modulus, by NumPy: not every device has this decomposition."""
-
-    def on_host(matrix: Any) -> tuple[np.ndarray, np.ndarray]:
-        matrix = np.asarray(matrix)
-        eigenvalues = np.linalg.eigvals(np.where(np.isfinite(matrix), matrix, 0.0))
-        return eigenvalues.real.astype(matrix.dtype), np.asarray(np.abs(eigenvalues).max(axis=-1), matrix.dtype)
-
-    shapes = jax.ShapeDtypeStruct(A.shape[:1], A.dtype), jax.ShapeDtypeStruct((), A.dtype)
-    return jax.pure_callback(on_host, shapes, jax.lax.stop_gradient(A), vmap_method="expand_dims")
 
 
 def stationary_start(model: DickeModel, state: MeanFieldState) -> RealState:

@@ -10,7 +10,6 @@ from jaxtyping import Array, Complex, Float
 from .._checks import check_all, check_choice, known, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
-from .._typing import SpinVectors
 from ..dynamics import MFSolution
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import MeanFieldState
@@ -93,11 +92,6 @@ def initial_error(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
     return _initial(model, real_start(model, state)[0])
 
 
-@eqx.filter_jit
-def _initial(model: DickeModel, m: SpinVectors) -> Float[Array, ""]:
-    return _weighted_trace(model, jnp.diagonal(product_covariance(model, m)))
-
-
 def scaled_error(model: DickeModel, moments: Moments, reference: MFSolution | MeanFieldState) -> Float[Array, " T"]:
     """N E_N(t) of Eq. 9, from moments and the mean field at the same times.
 
@@ -173,6 +167,7 @@ def check_theorem(
     return TheoremCheck(moments.t, scaled, _log_bound(scaled, constants.C, moments.t), deviation, constants, N)
 
 
+_initial = eqx.filter_jit(lambda model, m: weighted_trace(model, jnp.diagonal(product_covariance(model, m))))
 _first = eqx.filter_jit(lambda m, alpha: (m[0], alpha[0]))
 _log_bound = eqx.filter_jit(lambda scaled, C, t: jnp.log(scaled[0]) + C * (t - t[0]))
 
@@ -182,17 +177,17 @@ def _errors(
     model: DickeModel, covariance: Float[Array, "*T D D"], num_spins: Float[Array, ""] | None, means: Any
 ) -> tuple[Float[Array, "*T"], Float[Array, "*T"]]:
     """N E_N(t), and the largest deviation of a mean, with a / sqrt(N)."""
-    scaled = _weighted_trace(model, jnp.diagonal(covariance, axis1=-2, axis2=-1))
+    scaled = weighted_trace(model, jnp.diagonal(covariance, axis1=-2, axis2=-1))
     if num_spins is None:
         return scaled, jnp.zeros_like(scaled)
     spins, modes = (mean - of_reference for mean, of_reference in means)
     off = jnp.concatenate([spins.reshape(*spins.shape[:-2], -1), modes.real, modes.imag], axis=-1)
     amplitudes = np.sqrt(model.num_subsets).astype(scaled.dtype) * jnp.abs(modes)
     deviation = jnp.maximum(jnp.max(jnp.abs(spins), axis=(-2, -1)), jnp.max(amplitudes, axis=-1))
-    return scaled + num_spins * _weighted_trace(model, off**2), deviation
+    return scaled + num_spins * weighted_trace(model, off**2), deviation
 
 
-def _weighted_trace(model: DickeModel, entries: Float[Array, "*T D"]) -> Float[Array, "*T"]:
+def weighted_trace(model: DickeModel, entries: Float[Array, "*T D"]) -> Float[Array, "*T"]:
     """N E_N from N_sp times mean squares: 1/K for spins, 2 for quadratures, since A^dag A + A A^dag = 2 (Re^2 + Im^2).
 
     N = N_sp / K turns a / sqrt(N_sp) into a / sqrt(N) with a factor sqrt(K), which cancels the 1/K for the modes.

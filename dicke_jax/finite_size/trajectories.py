@@ -1,11 +1,10 @@
 """`mcsolve`: quantum trajectories in large-spin space, where a density matrix no longer fits. By dynamiqs.
 
-    d psi = -i (H_b - (i/2) sum_mu kappa_mu b^dag b) psi dt,   psi -> b_mu psi at a rate kappa_mu <b^dag b>
-
-in the frame of `displaced_frame`: the jumps are photons detected after a local oscillator has removed the mean field.
+In the frame of `displaced_frame`: the jumps are photons detected after a local oscillator has removed the mean field.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -24,9 +23,9 @@ from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
 from .displaced_frame import hamiltonian, loss, mean_field_path
 from .master_equation import PURE
-from .moments import Moments, check_spin_lengths, real_start, subset_sizes
-from .photon_cutoff import MOST_GIGABYTES, as_levels, check_fits, cutoff_status, fits, with_enough_levels
-from .spin_space import LargeSpinSpace, product_ket, site_operators
+from .moments import Moments, check_spin_lengths, moments_of, ravel, real_start, subset_sizes, unravel
+from .photon_cutoff import MOST_GIGABYTES, Memory, cutoff_status, run_with_levels
+from .spin_space import LargeSpinSpace, large_spin_space, product_ket, site_operators
 
 COPIES = 12  # state vectors that a solver holds at a time for each trajectory
 MOST_JUMPS = 10_000  # of one trajectory
@@ -89,15 +88,11 @@ def mcsolve(
     **Other arguments**
 
     - `num_trajectories`: S; errors fall like 1 / sqrt(S).
-    - `levels`: photon levels kept in the frame displaced by the mean field, one number or one for each mode; by
-      default as many as `cutoff_tol` asks for and fit, found by running again with more. Many, where trajectories leave
-      the mean field, for instance for the pattern of opposite sign.
-    - `cutoff_tol`: the population of a highest level from which the status is `cut_off`.
+    - `levels`, `cutoff_tol`: as in `mesolve`, in the frame displaced by the mean field. Many levels, where trajectories
+      leave the mean field, for instance for the pattern of opposite sign.
     - `chunk`: trajectories that run side by side, to bound memory.
     - `tol`: relative and absolute local error of a state between jumps, and of the times of jumps; 1e-7 where JAX
       computes in float64, 1e-5 in float32.
-
-    **Returns** a `TrajectorySolution`.
 
     **Raises** ValueError for arguments that do not fit, also for a space too large; ImportError without dynamiqs; an
     Equinox runtime error where the integration breaks down.
@@ -118,28 +113,14 @@ def mcsolve(
     times = as_times(tsave, float)
     dynamiqs = _import_dynamiqs()
     precise, mixed, ranks = jax.default_matmul_precision, jax.numpy_dtype_promotion, jax.numpy_rank_promotion
+    numbers = num_trajectories, chunk
 
-    def space(levels: tuple[int, ...]) -> LargeSpinSpace:
-        return LargeSpinSpace(sizes, levels, tuple(range(len(sizes))))
-
-    def run(levels: tuple[int, ...]) -> TrajectorySolution:
-        check_fits(space(levels), 16 * chunk * copies, 1, must_be)
+    def run(space: LargeSpinSpace) -> TrajectorySolution:
         with precise("highest"), mixed("standard"), ranks("allow"):  # what dynamiqs is written for
-            return _sample(
-                dynamiqs,
-                model,
-                (m, frame),
-                key,
-                times,
-                space(levels),
-                (num_trajectories, chunk),
-                as_float(cutoff_tol),
-                tol,
-            )
+            return _sample(dynamiqs, model, (m, frame), key, times, space, numbers, as_float(cutoff_tol), tol)
 
-    if levels is not None:
-        return run(as_levels(levels, model.num_modes))
-    return with_enough_levels(run, lambda n: fits(space(n), 16 * chunk * copies, 1), model, state, cutoff_tol)
+    memory = Memory(16 * chunk * copies, 1, must_be)
+    return run_with_levels(run, partial(large_spin_space, sizes), memory, levels, model, state, cutoff_tol)
 
 
 def _import_dynamiqs() -> ModuleType:
@@ -169,17 +150,16 @@ def _sample(
     num_trajectories, chunk = numbers
     keys = jax.random.split(key, num_trajectories)
     keys = jnp.concatenate([keys, keys[: -num_trajectories % chunk]]).reshape(-1, chunk)
-    kinks = jnp.sort(jnp.concatenate([jnp.asarray(k, float) for k in model.kinks])) if model.kinks else None
-    if kinks is not None:  # a solver that jumps at the last time never reaches it; one more stop inside does no harm
+    kinks = None
+    if model.kinks:  # a solver that jumps at the last time never reaches it; one more stop inside does no harm
+        kinks = jnp.concatenate([jnp.asarray(k, float) for k in model.kinks])
         inside = (kinks > times[0]) & (kinks < times[-1])
         kinks = jnp.sort(jnp.where(inside, kinks, (times[0] + times[-1]) / 2))
     path = mean_field_path(model, y0, times, kinks)
 
     def operator(diagonals: Callable[[Array], dict[int, Array]]) -> Any:
-        def at(t: Array) -> Any:
-            return dynamiqs.sparsedia_from_dict(diagonals(t), dims=space.sites, dtype=complex)
-
-        return dynamiqs.timecallable(at, discontinuity_ts=kinks)
+        as_sparse = partial(dynamiqs.sparsedia_from_dict, dims=space.sites, dtype=complex)
+        return dynamiqs.timecallable(lambda t: as_sparse(diagonals(t)), discontinuity_ts=kinks)
 
     H = operator(lambda t: hamiltonian(model.at(t), space, path.evaluate(t)[1], path.derivative(t)[1]))
     jumps = [operator(lambda t, mu=mu: loss(model.at(t), space, mu)) for mu in range(model.num_modes)]
@@ -187,25 +167,16 @@ def _sample(
     root_finder = optx.Newton(tol, tol, optx.rms_norm)
     method = dynamiqs.method.Event(dynamiqs.method.Tsit5(rtol=tol, atol=tol), root_finder=root_finder)
 
+    save = {"save_states": False, "save_extra": lambda t, psi: _observe(psi.to_jax()[:, 0], space)}
+
     def run(keys: Key[Array, " chunk"]) -> Any:
-        result = dynamiqs.jssesolve(
-            H,
-            jumps,
-            psi,
-            times,
-            keys,
-            method=method,
-            save_states=False,
-            save_extra=lambda t, psi: _observe(psi.to_jax()[:, 0], space),
-            nmaxclick=MOST_JUMPS,
-        )
+        result = dynamiqs.jssesolve(H, jumps, psi, times, keys, method=method, nmaxclick=MOST_JUMPS, **save)
         return result.extra, jnp.sum(jnp.isfinite(result.clicktimes), axis=-1)
 
-    samples = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_trajectories], jax.lax.map(run, keys))
-    (mean, second, top), jumps = samples
+    saved, num_jumps = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_trajectories], jax.lax.map(run, keys))
     beta = jax.vmap(path.evaluate)(times)[1]
-    frame = jnp.concatenate([jnp.zeros((times.size, 3 * len(space.sizes))), beta[:, 0], beta[:, 1]], axis=1)
-    return _moments(model, space, times, frame, mean, second, top, jumps, cutoff_tol)
+    frame = jax.vmap(ravel)((jnp.zeros((times.size, 3, len(space.sizes))), beta))
+    return _moments(model, space, times, frame, saved, num_jumps, cutoff_tol)
 
 
 def _observe(psi: Complex[Array, " D"], space: LargeSpinSpace) -> tuple[Array, Array, Array]:
@@ -215,10 +186,9 @@ def _observe(psi: Complex[Array, " D"], space: LargeSpinSpace) -> tuple[Array, A
         jnp.moveaxis(jnp.tensordot(site_operators(space, s, psi.dtype), tensor, axes=((2,), (s,))), 1, s + 1)
         for s in range(K + M)
     ]
-    applied = [v.reshape(len(v), -1) for v in applied]
-    spins = jnp.stack(applied[:K], axis=1).reshape(3 * K, -1)  # from site by site to component by component
-    v = jnp.concatenate([spins, jnp.stack(applied[K:], axis=1).reshape(2 * M, -1)])
-    mean, second = (v @ psi.conj()).real, (v.conj() @ v.T).real
+    v = jnp.concatenate([v.reshape(len(v), -1) for v in applied])
+    order = space.subset_averages(float)
+    mean, second = order @ (v @ psi.conj()).real, order @ (v.conj() @ v.T).real @ order.T
     population = jnp.abs(tensor) ** 2
     top = [jnp.sum(jnp.take(population, n - 1, axis=K + mu)) for mu, n in enumerate(space.levels)]
     return mean, second, jnp.stack(top)
@@ -229,9 +199,7 @@ def _moments(
     space: LargeSpinSpace,
     times: Float[Array, " T"],
     frame: Float[Array, "T D"],
-    mean: Float[Array, "S T D"],
-    second: Float[Array, "S T D D"],
-    top: Float[Array, "S T M"],
+    saved: tuple[Float[Array, "S T D"], Float[Array, "S T D D"], Float[Array, "S T M"]],
     jumps: Array,
     cutoff_tol: Array,
 ) -> TrajectorySolution:
@@ -241,10 +209,10 @@ def _moments(
     covariance by at most 2 sqrt(C_ii C_jj), and few spins are not quite Gaussian: `UNSEEN` jumps, or as many as are
     expected if fewer, that change it by twice that and means by twice their width, are added to the spread.
     """
+    mean, second, top = saved
     S, K, M = mean.shape[0], len(space.sizes), len(space.levels)
     average = jnp.mean(mean, axis=0)
-    off = mean - average
-    product = average[:, :, None] * average[:, None, :]
+    off, product = mean - average, average[:, :, None] * average[:, None, :]
     # the product of two averages is larger than that of the means by the covariance of the averages
     excess = jnp.einsum("sti,stj->tij", off, off) / (S * (S - 1))
     covariance = space.num_spins * (jnp.mean(second, axis=0) - product + excess)
@@ -266,9 +234,7 @@ def _moments(
     # the last round of a trajectory is the one without a jump
     ended = jnp.all(jnp.sum(jumps, axis=1) < MOST_JUMPS) & jnp.all(jnp.isfinite(covariance))
     status = cutoff_status(top, cutoff_tol, ended)
-    v, dtype = average + frame, model.dtype
-    m, re, im = v[:, : 3 * K].reshape(-1, 3, K), v[:, 3 * K : 3 * K + M], v[:, 3 * K + M :]
-    numbers = times, m, re, im, covariance, mean_sem, covariance_sem, top
-    times, m, re, im, covariance, mean_sem, covariance_sem, top = (x.astype(dtype) for x in numbers)
-    moments = Moments(times, m, jax.lax.complex(re, im), covariance, space.num_spins)
+    numbers = average + frame, covariance, mean_sem, covariance_sem, top, times
+    v, covariance, mean_sem, covariance_sem, top, times = (x.astype(model.dtype) for x in numbers)
+    moments = moments_of(times, jax.vmap(lambda v: unravel(v, model))(v), covariance, space.num_spins)
     return TrajectorySolution(moments, mean_sem, covariance_sem, jumps, top, status)

@@ -12,7 +12,7 @@ This is not `solve_ensemble`, which integrates without noise and hands out every
 lock step and is added to sums of moments, so that memory does not grow with the number of samples.
 """
 
-import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import diffrax as dfx
@@ -31,7 +31,8 @@ from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
 from ..mean_field.observables import overlaps
 from ..mean_field.state import MeanFieldState
-from .moments import Moments, check_spin_lengths, frames, ravel, real_start, subset_sizes, unravel
+from .moments import Moments, check_spin_lengths, frames, moments_of, ravel, real_start, subset_sizes, unravel
+from .theorem import weighted_trace
 
 EXACT_SUMS = 100  # spins per subset up to which every +-1 is drawn, normal numbers above
 STEPS_PER_RADIAN = 20  # of the fastest rate, by default
@@ -100,10 +101,6 @@ def wigner_moments(
     - `num_samples`: S; errors fall like 1 / sqrt(S).
     - `chunk`: samples that run side by side, to bound memory.
     - `dt`: the step, by default a twentieth of a radian of the fastest rate at the start.
-
-    **Returns** a `WignerSolution`.
-
-    **Raises** ValueError for arguments that do not fit.
     """
     y0 = real_start(model, state)
     if model.dissipation is not None:
@@ -123,7 +120,7 @@ def wigner_moments(
     numbers, drawn = jnp.asarray(sizes, model.dtype), EXACT_SUMS * (min(sizes) <= EXACT_SUMS)
     at, limit = jnp.asarray(times, model.dtype), (sol.m, sol.alpha)
     run = _ensemble(key, model, y0, limit, steps, at, numbers, drawn, num_samples, min(chunk, num_samples))
-    return eqx.tree_at(lambda r: r.moments, run, dataclasses.replace(run.moments, num_spins=sum(sizes)))
+    return replace(run, moments=replace(run.moments, num_spins=sum(sizes)))
 
 
 def sample_start(key: PRNGKeyArray, y0: RealState, sizes: SubsetReals, drawn: int) -> RealState:
@@ -154,17 +151,14 @@ def _ensemble(
     num_samples: int,
     chunk: int,
 ) -> WignerSolution:
-    dtype, K = model.dtype, model.num_subsets
-    root = jnp.sqrt(jnp.sum(sizes))
-    entries = 3 * K + 2 * model.num_modes
-    share = jnp.concatenate([jnp.full(3 * K, 1 / K, dtype), jnp.full(2 * model.num_modes, 2.0, dtype)])  # of N E_N
+    dtype, root = model.dtype, jnp.sqrt(jnp.sum(sizes))
+    entries = 3 * model.num_subsets + 2 * model.num_modes
 
     def sample(key: PRNGKeyArray, strength: Array) -> tuple[Array, Array]:
         start, noise = jax.random.split(key)
-        drawn_start = jax.tree.map(
-            lambda a, b: jnp.where(strength > 0, a, b), sample_start(start, y0, sizes, drawn), y0
-        )
-        ys = _trajectory(noise, model, drawn_start, times, steps, strength)
+        sampled = sample_start(start, y0, sizes, drawn)
+        y = jax.tree.map(lambda a, b: jnp.where(strength > 0, a, b), sampled, y0)
+        ys = _trajectory(noise, model, y, times, steps, strength)
         return jax.vmap(ravel)(ys), overlaps(model, ys[0][-1])
 
     def add_chunk(sums: Any, part: Any) -> tuple[Any, Array]:
@@ -173,7 +167,7 @@ def _ensemble(
         strengths = jnp.full(chunk + 1, 1 / root).at[0].set(0)
         v, xi = jax.vmap(sample)(jnp.concatenate([keys[:1], keys]), strengths)
         u = jnp.where(counts[:, None, None], root * (v[1:] - v[:1]), 0.0)
-        errors = jnp.sum(share[None, None, :] * u**2, axis=-1)
+        errors = weighted_trace(model, u**2)
         more = (jnp.sum(u, 0), jnp.einsum("sti,stj->tij", u, u), jnp.sum(errors, 0), jnp.sum(errors**2, 0))
         return jax.tree.map(jnp.add, sums, more), xi[1:]
 
@@ -185,13 +179,12 @@ def _ensemble(
     zero = (jnp.zeros((T, entries), dtype), jnp.zeros((T, entries, entries), dtype), *jnp.zeros((2, T), dtype))
     (total, square, error, error_square), xi = jax.lax.scan(add_chunk, zero, (keys, counts))
 
-    n = num_samples
-    mean = total / n
+    n, mean = num_samples, total / num_samples
     covariance = (square / n - mean[:, :, None] * mean[:, None, :]) * (n / (n - 1))
     reference = jnp.concatenate([limit[0].reshape(T, -1), limit[1].real, limit[1].imag], axis=1)
-    m, quadratures = jax.vmap(lambda v: unravel(v, model))(reference + mean / root)
+    means = jax.vmap(lambda v: unravel(v, model))(reference + mean / root)
     sem = jnp.sqrt(jnp.maximum(error_square / n - (error / n) ** 2, 0) / (n - 1))
-    moments = Moments(times, m, jax.lax.complex(quadratures[:, 0], quadratures[:, 1]), covariance, None)
+    moments = moments_of(times, means, covariance, None)
     mean_sem = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2) / n) / root
     xi = xi.reshape(-1, model.num_modes)[:n]
     return WignerSolution(moments, error / n, sem, mean_sem, xi, moments.status)

@@ -21,38 +21,24 @@ def plot_exactness(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) -
         left.plot(time, results.scaled_error_exact[i], **style, label=f"exact, $N$ = {size}{note}")
     largest = results.isel(N_sampled=-1)
     few = slice(None, None, max(1, time.size // 12))
-    left.errorbar(
-        time[few],
-        largest.scaled_error_sampled[few],
-        2 * largest.scaled_error_sem[few],
-        fmt="o",
-        color="grey",
-        ms=3.5,
-        mfc="none",
-        lw=0.9,
-        label=rf"sampled, $N$ = {int(largest.N_sampled):,} ($\pm$ 2 s.e.)",
-    )
-    left.set_xlabel(r"time $t$ (inverse unit of the rates)")
-    left.set_ylabel(r"$N\,\mathcal{E}_N(t)$")
+    values, bars = largest.scaled_error_sampled[few], 2 * largest.scaled_error_sem[few]
+    label = rf"sampled, $N$ = {int(largest.N_sampled):,} ($\pm$ 2 s.e.)"
+    left.errorbar(time[few], values, bars, fmt="o", color="grey", ms=3.5, mfc="none", lw=0.9, label=label)
+    left.set(xlabel=r"time $t$ (inverse unit of the rates)", ylabel=r"$N\,\mathcal{E}_N(t)$")
     left.legend(frameon=False, fontsize=8)
     left.set_title("(a)", loc="left")
 
     last = results.isel(time=-1)
-    sizes = np.geomspace(
-        min(last.N_exact.values[0], last.N_sampled.values[0]), max(last.N_exact.values[-1], last.N_sampled.values[-1])
-    )
+    all_sizes = np.append(last.N_exact, last.N_sampled)
+    sizes = np.geomspace(all_sizes.min(), all_sizes.max())
     right.loglog(sizes, limit[-1] / sizes, color=COLOURS[0], lw=1, label="Gaussian limit / $N$")
-    for name, marker, colour, text in (
-        ("exact", "s", COLOURS[1], "exact"),
-        ("sampled", "o", COLOURS[2], "sampled"),
-    ):
+    for name, marker, colour in (("exact", "s", COLOURS[1]), ("sampled", "o", COLOURS[2])):
         power, error = float(last[f"exponent_{name}"]), float(last[f"exponent_{name}_se"])
         spread = rf" \pm {error:.3f}" if np.isfinite(error) else ""  # two sizes leave no residual
-        fitted = f"{text}: $N^{{{power:.3f}{spread}}}$"
+        fitted = f"{name}: $N^{{{power:.3f}{spread}}}$"
         N = last[f"N_{name}"].values
         right.loglog(N, last[f"scaled_error_{name}"] / N, marker, color=colour, ms=5, mfc="none", label=fitted)
-    right.set_xlabel("spins per subset $N$")
-    right.set_ylabel(rf"$\mathcal{{E}}_N(t)$ at $t$ = {float(last.time):g}")
+    right.set(xlabel="spins per subset $N$", ylabel=rf"$\mathcal{{E}}_N(t)$ at $t$ = {float(last.time):g}")
     right.legend(frameon=False, fontsize=8, loc="upper right")
     right.set_title("(b)", loc="left")
 

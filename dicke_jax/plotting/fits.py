@@ -20,11 +20,8 @@ def plot_fit(result: "FitResult", axes: Any = None) -> Any:
 
     sets = result.data
     if axes is None:
-        size = (4.6 * len(sets), 4.6)
-        options = {"height_ratios": (3, 1)}
-        axes = plt.subplots(
-            2, len(sets), figsize=size, layout="constrained", squeeze=False, sharex="col", gridspec_kw=options
-        )[1]
+        figure = plt.figure(figsize=(4.6 * len(sets), 4.6), layout="constrained")
+        axes = figure.subplots(2, len(sets), squeeze=False, sharex="col", height_ratios=(3, 1))
     ends = np.cumsum([measured.values.size for measured in sets])[:-1]
     for column, (measured, part) in enumerate(zip(sets, np.split(np.asarray(result.residuals), ends), strict=True)):
         top, bottom = axes[0][column], axes[1][column]
@@ -48,6 +45,6 @@ def plot_fit(result: "FitResult", axes: Any = None) -> Any:
         symbol = {"overlap": r"overlap $\xi_\mu$", "photons": r"photons per spin $|\alpha_\mu|^2$"}
         top.set_ylabel(symbol[measured.quantity])
         top.legend(frameon=False, title="lines: fit")
-        bottom.set_ylabel("residual / noise")
-        bottom.set_xlabel(r"coupling $g_0$ (unit of the rates)" if curve else r"time $t$ (inverse unit of the rates)")
+        along = r"coupling $g_0$ (unit of the rates)" if curve else r"time $t$ (inverse unit of the rates)"
+        bottom.set(ylabel="residual / noise", xlabel=along)
     return axes

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from .._checks import refuse
 from .._typing import ArrayLike
 from ..couplings import SpinMapping
 from ..dynamics import MFSolution
@@ -39,10 +40,9 @@ def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) 
             for meaning, (marker, _) in markers.items():
                 at = ended[nu] == meaning
                 axis.plot(row.g0[at], factor * row[name][at], marker, **points)
-        axis.set_xlabel(rf"coupling $g_0$ (units of {unit})")
-        axis.set_xlim(float(results.g0.min()), float(results.g0.max()))
-    top.set_ylabel(r"stationary overlap $|\xi_\mu|$")
-    top.set_ylim(-0.03, 1.03)
+        limits = float(results.g0.min()), float(results.g0.max())
+        axis.set(xlabel=rf"coupling $g_0$ (units of {unit})", xlim=limits)
+    top.set(ylabel=r"stationary overlap $|\xi_\mu|$", ylim=(-0.03, 1.03))
     bottom.set_ylabel(r"photons per subset $\langle a_\mu^\dagger a_\mu\rangle / N$")
     bottom.set_ylim(bottom=-0.03 * bottom.get_ylim()[1])
     top.set_title("(a)", loc="left")
@@ -56,17 +56,11 @@ def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) 
 def plot_overlaps(solution: MFSolution, axis: Axes | None = None) -> Axes:
     """xi_mu against time for one run of `mfsolve`."""
     if solution.overlaps.ndim != 2:
-        raise ValueError(
-            f"solution must be one run, with overlaps of shape (T, M); got shape {solution.overlaps.shape}."
-        )
+        refuse("solution", "one run, with overlaps of shape (T, M)", f"shape {solution.overlaps.shape}")
     (axis,) = new_axes(None if axis is None else (axis,), 1)
-    for nu in range(solution.overlaps.shape[1]):
-        axis.plot(
-            np.asarray(solution.t), np.asarray(solution.overlaps[:, nu]), **pattern_style(nu), label=f"pattern {nu + 1}"
-        )
-    axis.set_xlabel(r"time $t$ (inverse unit of the rates)")
-    axis.set_ylabel(r"overlap $\xi_\mu$")
-    axis.set_ylim(-1.05, 1.05)
+    for nu, overlap in enumerate(np.asarray(solution.overlaps).T):
+        axis.plot(np.asarray(solution.t), overlap, **pattern_style(nu), label=f"pattern {nu + 1}")
+    axis.set(xlabel=r"time $t$ (inverse unit of the rates)", ylabel=r"overlap $\xi_\mu$", ylim=(-1.05, 1.05))
     axis.legend(frameon=False)
     return axis
 
@@ -116,7 +110,7 @@ def plot_hysteresis(results: xr.Dataset, axis: Axes | None = None) -> Axes:
         axis.plot(results.g0, results.overlap.sel(direction=direction), line, color=colour, label=f"ramped {direction}")
     axis.plot(results.g0, results.theory, ":", color=COLOURS[0], label="stationary, Eq. 12")
     axis.axvline(float(results.g_crit), color="grey", lw=0.8)
-    axis.set_xlabel(r"coupling $g_0$ (unit of the rates)")
-    axis.set_ylabel(rf"overlap $|\xi_{{{int(results.attrs['ramped_pattern']) + 1}}}|$")
+    overlap = rf"overlap $|\xi_{{{int(results.attrs['ramped_pattern']) + 1}}}|$"
+    axis.set(xlabel=r"coupling $g_0$ (unit of the rates)", ylabel=overlap)
     axis.legend(frameon=False)
     return axis

@@ -28,8 +28,7 @@ def plot_basins(results: xr.Dataset, axis: Axes | None = None) -> Axes:
             axis.fill_between(row.g0, row.lower, row.upper, color=style["color"], alpha=0.15, lw=0)
         axis.set_xlabel(r"coupling $g_0$ (unit of the rates)")
         axis.legend(frameon=False, title=results.strength.attrs["long_name"])
-    axis.set_ylabel("probability of retrieval")
-    axis.set_ylim(-0.03, 1.03)
+    axis.set(ylabel="probability of retrieval", ylim=(-0.03, 1.03))
     return axis
 
 
@@ -60,8 +59,7 @@ def plot_branches(results: xr.Dataset, axis: Axes | None = None) -> Axes:
     for kind in np.unique(kinds):
         at, name = kinds == kind, kind.replace("_", " ")
         axis.plot(results.special_value.values[at], size[at], SPECIAL[kind], color="k", ms=3.5, mfc="w", label=name)
-    axis.set_xlabel(rf"{_symbol(results.attrs['parameter'])} (unit of the rates)")
-    axis.set_ylabel(r"$(\sum_\mu \xi_\mu^2)^{1/2}$")
+    axis.set(xlabel=_label(results.attrs["parameter"]), ylabel=r"$(\sum_\mu \xi_\mu^2)^{1/2}$")
     axis.legend(frameon=False, title="solid: stable", alignment="left")
     return axis
 
@@ -82,21 +80,19 @@ def plot_phases(results: xr.Dataset, axis: Axes | None = None) -> Axes:
         if x.size > 1 and y.size > 1 and 0 < exists.mean() < 1:
             axis.contour(x, y, exists, [0.5], colors=[COLOURS[nu % len(COLOURS)]], linewidths=1.4)
             axis.plot([], [], color=COLOURS[nu % len(COLOURS)], label=f"pattern {nu + 1}")
-    for where, marker, label in (
-        (results.stable_mixtures.values > 0, ".", "stable mixtures"),
-        (~results.complete.values.astype(bool), "x", "states may be missing"),
-    ):
-        if where.any():
-            rows, columns = np.nonzero(where)
+    mixtures, incomplete = results.stable_mixtures.values > 0, ~results.complete.values.astype(bool)
+    for where, marker, label in ((mixtures, ".", "stable mixtures"), (incomplete, "x", "states may be missing")):
+        rows, columns = np.nonzero(where)
+        if rows.size:
             axis.plot(x[columns], y[rows], marker, color="w", mec="k", mew=0.5, ms=4, label=label)
-    axis.set_xlabel(rf"{_symbol(results.x.attrs['long_name'])} (unit of the rates)")
-    axis.set_ylabel(rf"{_symbol(results.y.attrs['long_name'])} (unit of the rates)")
+    axis.set(xlabel=_label(results.x.attrs["long_name"]), ylabel=_label(results.y.attrs["long_name"]))
     axis.legend(loc="lower right", fontsize="small", title="lines: begins to exist", title_fontsize="small")
     return axis
 
 
-def _symbol(name: str) -> str:
-    """A parameter as in the paper, modes counted from 1."""
+def _label(name: str) -> str:
+    """A parameter as in the paper, modes counted from 1, and its unit."""
     symbols = {"g0": "g_0", "omega_spin": r"\Omega", "omega_mode": r"\Omega", "kappa": r"\kappa"}
     rate, _, mode = name.partition("[")
-    return f"${symbols[rate]}" + (f"_{int(mode[:-1]) + 1}$" if mode else "$") if rate in symbols else name
+    symbol = f"${symbols[rate]}" + (f"_{int(mode[:-1]) + 1}$" if mode else "$") if rate in symbols else name
+    return f"{symbol} (unit of the rates)"

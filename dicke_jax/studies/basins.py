@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -68,40 +69,23 @@ def retrieval_basins(
     first = make(float(couplings[0]))
     check_model(first, "model(g0)")
     shape, grid = (couplings.size, strengths.size), []
+    run = partial(retrieval_probability, cue=cue, num_samples=num_samples, max_time=max_time, tol=tol, chunk=chunk)
     for g, quality in itertools.product(couplings, strengths):
-        ends = retrieval_probability(
-            key,
-            make(float(g)),
-            pattern,
-            cue=cue,
-            strength=float(quality),
-            num_samples=num_samples,
-            max_time=max_time,
-            tol=tol,
-            chunk=chunk,
-            progress=part_of(progress, len(grid) * num_samples, math.prod(shape) * num_samples),
-        )
-        grid.append(ends)
+        counted = part_of(progress, len(grid) * num_samples, math.prod(shape) * num_samples)
+        grid.append(run(key, make(float(g)), pattern, strength=float(quality), progress=counted))
     overlaps, fluctuations = stacked([(ends.overlaps, ends.fluctuations) for ends in grid], shape)
     what = "angle of the tilt (radians)" if cue == "tilt" else "probability of a flip"
+    dims, of_cues = ("g0", "strength"), ("g0", "strength", "sample", "pattern")
     return xr.Dataset(
-        {
-            **_shares(("g0", "strength"), shape, grid),
-            "overlap": (("g0", "strength", "sample", "pattern"), overlaps),
-            "fluctuation": (("g0", "strength", "sample", "pattern"), fluctuations),
-        },
+        _shares(dims, shape, grid) | {"overlap": (of_cues, overlaps), "fluctuation": (of_cues, fluctuations)},
         coords={
             "g0": ("g0", couplings, {"long_name": "coupling strength", "units": "unit of the rates"}),
             "strength": ("strength", strengths, {"long_name": what}),
             "end": list(OUTCOMES),
             "pattern": np.arange(first.num_modes),
         },
-        attrs={
-            "title": "Retrieval against coupling and cue",
-            "cue": cue,
-            "cued_pattern": int(pattern),
-            **_origin(first, key, max_time),
-        },
+        attrs={"title": "Retrieval against coupling and cue", "cue": cue, "cued_pattern": int(pattern)}
+        | _origin(first, key, max_time),
     )
 
 
@@ -153,20 +137,16 @@ def retrieval_load(
     for model in models:
         check_reaches_steady(model)
     limit = 1000 / float(jnp.min(models[0].kappa)) if max_time is None else max_time
-    first = jnp.asarray(0)
-    total, runs = len(models) * num_samples, []
+    first, runs = jnp.asarray(0), []
     for model in models:
         draw = _RandomPatterns(num_spins, model.num_modes, model.rates, dissipation, cue, quality)
-        folded, counted = jax.random.fold_in(key, model.num_modes), part_of(progress, len(runs) * num_samples, total)
+        folded = jax.random.fold_in(key, model.num_modes)
+        counted = part_of(progress, len(runs) * num_samples, len(models) * num_samples)
         memories, cues = draw_cues(draw, folded, first, num_samples)
         runs.append(run_cues(memories, cues, first, limit, tol, chunk, counted))
-    numbers = np.array([model.num_modes for model in models])
-
+    numbers, overlaps = np.array([model.num_modes for model in models]), stacked([ends.overlaps[:, 0] for ends in runs])
     return xr.Dataset(
-        {
-            **_shares(("num_patterns",), (len(runs),), runs),
-            "overlap": (("num_patterns", "sample"), np.stack([ends.overlaps[:, 0] for ends in runs])),
-        },
+        _shares(("num_patterns",), (len(runs),), runs) | {"overlap": (("num_patterns", "sample"), overlaps)},
         coords={
             "num_patterns": ("num_patterns", numbers, {"long_name": "stored patterns M"}),
             "load": ("num_patterns", numbers / num_spins, {"long_name": "load M / N_sp"}),

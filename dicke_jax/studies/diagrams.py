@@ -1,6 +1,5 @@
 """Diagrams: branches of stationary states along one parameter, and phases over two."""
 
-import itertools
 from collections.abc import Callable
 
 import equinox as eqx
@@ -16,8 +15,8 @@ from ..mean_field.model import DickeModel, check_model
 from ..phases import Branch, SpecialPoint, StateKind, continuation, stationary_states
 from ..phases.arclength import with_parameter
 from ..phases.branches import KINDS, parameter_of
-from .progress import Progress
-from .results import provenance
+from .progress import Progress, counted
+from .results import provenance, stacked
 
 Parameter = str | tuple[str, int]
 SAME = 1e-5  # distance between branch points, or states, that counts as none
@@ -66,7 +65,7 @@ def bifurcation_diagram(
     options = {"limits": limits, "step": step, "max_points": 5000}
     normal = np.zeros(model.num_modes)
     branches = [continuation(model, normal, parameter, value=limits[0], **options)]
-    visited, queue = [], [(point, 1) for point in branches[0].special]
+    visited, queue, report = [], [(point, 1) for point in branches[0].special], progress or (lambda done, known: None)
 
     def add(branch: Branch, level: int) -> None:
         if len(branches) < max_branches and not any(_same_branch(branch, other) for other in branches):
@@ -76,8 +75,7 @@ def bifurcation_diagram(
     def follow_crossings() -> None:
         while queue and len(branches) < max_branches:
             point, level = queue.pop(0)
-            if progress is not None:
-                progress(len(branches), len(branches) + len(queue) + 1)
+            report(len(branches), len(branches) + len(queue) + 1)
             if point.kind != "branch point" or level > depth or any(_same_point(point, other) for other in visited):
                 continue
             visited.append(point)
@@ -92,8 +90,7 @@ def bifurcation_diagram(
             add(continuation(model, xi, parameter, value=limits[1], direction=-1, **options), 0)
             if depth:
                 follow_crossings()
-    if progress is not None:
-        progress(len(branches), len(branches))
+    report(len(branches), len(branches))
     return _diagram(model, name, branches, not queue)
 
 
@@ -110,14 +107,11 @@ def _same_branch(new: Branch, old: Branch) -> bool:
     """Whether the middle of a branch lies on another one, up to signs."""
     middle = new.parameter.size // 2
     p, xi = new.parameter[middle], np.abs(new.overlaps[middle])
-    for i, j in itertools.pairwise(range(old.parameter.size)):
-        low, high = sorted((old.parameter[i], old.parameter[j]))
-        if low <= p <= high and high > low:
-            share = (p - old.parameter[i]) / (old.parameter[j] - old.parameter[i])
-            between = (1 - share) * np.abs(old.overlaps[i]) + share * np.abs(old.overlaps[j])
-            if np.max(np.abs(between - xi)) < ALONG:
-                return True
-    return False
+    start, end = old.parameter[:-1], old.parameter[1:]
+    inside = (np.minimum(start, end) <= p) & (p <= np.maximum(start, end)) & (start != end)
+    share = ((p - start[inside]) / (end - start)[inside])[:, None]
+    between = (1 - share) * np.abs(old.overlaps[:-1][inside]) + share * np.abs(old.overlaps[1:][inside])
+    return bool(np.any(np.max(np.abs(between - xi), axis=1) < ALONG))
 
 
 def _diagram(model: DickeModel, name: str, branches: list[Branch], complete: bool) -> xr.Dataset:
@@ -125,37 +119,32 @@ def _diagram(model: DickeModel, name: str, branches: list[Branch], complete: boo
 
     def fill(values: Callable[[Branch], np.ndarray]) -> np.ndarray:
         rows = [np.asarray(values(branch), dtype=float) for branch in branches]
-        return np.stack(
-            [np.pad(row, [(0, longest - len(row))] + [(0, 0)] * (row.ndim - 1), constant_values=np.nan) for row in rows]
-        )
+        filled = np.full((len(rows), longest, *rows[0].shape[1:]), np.nan)
+        for place, row in zip(filled, rows, strict=True):
+            place[: len(row)] = row
+        return filled
 
     special = [(i, point) for i, branch in enumerate(branches) for point in branch.special]
     kinds = {
         "flag_values": np.arange(len(KINDS), dtype=np.int8),
         "flag_meanings": " ".join(k.replace(" ", "_") for k in KINDS),
     }
+    along, overlaps = ("branch", "point"), np.array([point.overlaps for _, point in special])
     return xr.Dataset(
         {
-            "value": (("branch", "point"), fill(lambda b: b.parameter), {"long_name": name}),
-            "overlap": (("branch", "point", "pattern"), fill(lambda b: b.overlaps)),
-            "growth_rate": (("branch", "point"), fill(lambda b: b.growth_rate), {"units": "unit of the rates"}),
-            "stable": (("branch", "point"), fill(lambda b: b.is_stable), {"long_name": "1 where nothing grows"}),
+            "value": (along, fill(lambda b: b.parameter), {"long_name": name}),
+            "overlap": ((*along, "pattern"), fill(lambda b: b.overlaps)),
+            "growth_rate": (along, fill(lambda b: b.growth_rate), {"units": "unit of the rates"}),
+            "stable": (along, fill(lambda b: b.is_stable), {"long_name": "1 where nothing grows"}),
             "ended": ("branch", [branch.ended for branch in branches]),
             "special_value": ("special", np.array([point.parameter for _, point in special])),
             "special_kind": ("special", np.array([KINDS.index(p.kind) for _, p in special], np.int8), kinds),
             "special_branch": ("special", np.array([i for i, _ in special], int)),
-            "special_overlap": (
-                ("special", "pattern"),
-                np.array([point.overlaps for _, point in special]).reshape(len(special), model.num_modes),
-            ),
+            "special_overlap": (("special", "pattern"), overlaps.reshape(len(special), model.num_modes)),
         },
         coords={"pattern": np.arange(model.num_modes)},
-        attrs={
-            "title": "Branches of stationary states",
-            "parameter": name,
-            "complete": int(complete),
-            **provenance(model),
-        },
+        attrs={"title": "Branches of stationary states", "parameter": name, "complete": int(complete)}
+        | provenance(model),
     )
 
 
@@ -193,15 +182,10 @@ def phase_diagram(
         refuse("y", "another parameter than x", repr(y[0]))
     check_count("max_states", max_states)
     rows = []
-    for done, value in enumerate(ys):  # one call a row, compiled for the first
-        if progress is not None:
-            progress(done * len(xs), len(ys) * len(xs))
+    for value in counted(list(ys), progress, len(xs)):  # one call a row, compiled for the first
         points = jnp.asarray(np.column_stack([xs, np.full_like(xs, value)]), model.dtype)
         rows.append(jax.tree.map(np.asarray, _phases(model, key, points, (x[0], y[0]), num_starts, max_states)))
-    if progress is not None:
-        progress(len(ys) * len(xs), len(ys) * len(xs))
-    found = jax.tree.map(lambda *parts: np.stack(parts), *rows)
-    over, of_patterns = ("y", "x"), ("y", "x", "pattern")
+    over, of_patterns, found = ("y", "x"), ("y", "x", "pattern"), stacked(rows)
     return xr.Dataset(
         {
             "exists": (of_patterns, found["exists"]),
@@ -243,12 +227,11 @@ def _phases(
         for parameter, value in zip(parameters, point, strict=True):
             here = with_parameter(here, parameter, value)
         states = stationary_states(key, here, num_starts=num_starts, max_states=max_states)
-        leading = jnp.argmax(jnp.where(states.found[:, None], jnp.abs(states.overlaps), 0), axis=1)
-        pure = (states.kind == StateKind.pure) & states.found
-        mine = pure[:, None] & (leading[:, None] == jnp.arange(model.num_modes)[None, :])
-        normal = (states.kind == StateKind.normal) & states.found
-        mixed = (states.kind == StateKind.mixed) & states.found
+        normal, pure, mixed = (
+            (states.kind == kind) & states.found for kind in (StateKind.normal, StateKind.pure, StateKind.mixed)
+        )
         sizes = jnp.where(states.found[:, None], jnp.abs(states.overlaps), 0)
+        mine = pure[:, None] & (jnp.argmax(sizes, axis=1)[:, None] == jnp.arange(model.num_modes)[None, :])
         return {
             "exists": jnp.any(mine, axis=0),
             "stable": jnp.any(mine & states.is_stable[:, None], axis=0),

@@ -11,17 +11,10 @@ from jaxtyping import PRNGKeyArray
 from .._checks import check_count, refuse
 from .._typing import ArrayLike
 from ..dynamics import mfsolve
-from ..finite_size import (
-    check_theorem,
-    gaussian_moments,
-    mesolve,
-    scaled_error,
-    theorem_constants,
-    wigner_moments,
-)
+from ..finite_size import check_theorem, gaussian_moments, mesolve, scaled_error, theorem_constants, wigner_moments
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.state import MeanFieldState
-from .progress import Progress
+from .progress import Progress, counted
 from .results import provenance, stacked, with_flags
 
 
@@ -73,66 +66,46 @@ def mean_field_exactness(
             check_count(name, size)
     theorem_constants(model, state)  # refuses what the bound does not cover
     keys = jax.random.split(jax.random.key(0) if key is None else key, len(sampled_sizes))
-    done, total = 0, len(exact_sizes) + len(sampled_sizes)
-
-    def report() -> None:
-        if progress is not None:
-            progress(done, total)
-
-    report()
     reference = mfsolve(model, state, tsave)
     limit = gaussian_moments(model, state, tsave)
     bound = check_theorem(model, limit, reference)
-    exact, checks = [], []
-    for size in exact_sizes:
-        exact.append(jax.block_until_ready(mesolve(model, state, tsave, size, levels=levels)))
-        checks.append(check_theorem(model, exact[-1].moments, reference))
-        done += 1
-        report()
-    sampled = []
-    for size, key_of_size in zip(sampled_sizes, keys, strict=True):
-        run = wigner_moments(key_of_size, model, state, tsave, size, num_samples=num_samples)
-        sampled.append(jax.block_until_ready(run))
-        done += 1
-        report()
+    exact, checks, sampled = [], [], []
+    for i, size in enumerate(counted([*exact_sizes, *sampled_sizes], progress), -len(exact_sizes)):
+        if i < 0:
+            exact.append(jax.block_until_ready(mesolve(model, state, tsave, size, levels=levels)))
+            checks.append(check_theorem(model, exact[-1].moments, reference))
+        else:
+            run = wigner_moments(keys[i], model, state, tsave, size, num_samples=num_samples)
+            sampled.append((run.scaled_error, run.scaled_error_sem))
+            jax.block_until_ready(sampled)
 
-    errors_exact = np.stack([np.asarray(check.scaled_error) for check in checks])
-    errors_sampled = np.stack([np.asarray(run.scaled_error) for run in sampled])
-    sem = np.stack([np.asarray(run.scaled_error_sem) for run in sampled])
+    errors_exact, deviations = stacked([(check.scaled_error, check.deviation) for check in checks])
+    errors_sampled, sem = stacked(sampled)
     powers_exact = power_of_n(exact_sizes, errors_exact)
     powers_sampled = power_of_n(sampled_sizes, errors_sampled, sem)
     by_exact, by_sampled, named = ("N_exact", "time"), ("N_sampled", "time"), "N E_N(t) of Eq. 9"
+    gaussian, log_bound = np.asarray(scaled_error(model, limit, reference)), np.asarray(bound.log_scaled_bound)
+    within = {"long_name": "largest deviation of a mean from mean field, at most sqrt(E_N)"}
+    spins_per_subset, power = {"long_name": "spins per subset"}, {"long_name": "power of N in E_N"}
     return xr.Dataset(
         {
             "scaled_error_exact": (by_exact, errors_exact, {"long_name": f"{named}, master equation"}),
             "scaled_error_sampled": (by_sampled, errors_sampled, {"long_name": f"{named}, truncated Wigner"}),
             "scaled_error_sem": (by_sampled, sem, {"long_name": "its standard error"}),
-            "scaled_error_gaussian": (
-                "time",
-                np.asarray(scaled_error(model, limit, reference)),
-                {"long_name": f"limit of {named}"},
-            ),
-            "log_scaled_bound": (
-                "time",
-                np.asarray(bound.log_scaled_bound),
-                {"long_name": "log(N E_N(0)) + C t of the theorem"},
-            ),
-            "largest_deviation": (
-                by_exact,
-                np.stack([np.asarray(check.deviation) for check in checks]),
-                {"long_name": "largest deviation of a mean from mean field, at most sqrt(E_N)"},
-            ),
+            "scaled_error_gaussian": ("time", gaussian, {"long_name": f"limit of {named}"}),
+            "log_scaled_bound": ("time", log_bound, {"long_name": "log(N E_N(0)) + C t of the theorem"}),
+            "largest_deviation": (by_exact, deviations, within),
             "top_population": ("N_exact", np.array([float(np.max(run.top_population)) for run in exact])),
             "status": ("N_exact", *with_flags(stacked([run.status for run in exact]))),
-            "exponent_exact": ("time", powers_exact[0], {"long_name": "power of N in E_N"}),
+            "exponent_exact": ("time", powers_exact[0], power),
             "exponent_exact_se": ("time", powers_exact[1]),
-            "exponent_sampled": ("time", powers_sampled[0], {"long_name": "power of N in E_N"}),
+            "exponent_sampled": ("time", powers_sampled[0], power),
             "exponent_sampled_se": ("time", powers_sampled[1]),
         },
         coords={
             "time": ("time", np.asarray(reference.t), {"units": "inverse unit of the rates"}),
-            "N_exact": ("N_exact", np.asarray(exact_sizes), {"long_name": "spins per subset"}),
-            "N_sampled": ("N_sampled", np.asarray(sampled_sizes), {"long_name": "spins per subset"}),
+            "N_exact": ("N_exact", np.asarray(exact_sizes), spins_per_subset),
+            "N_sampled": ("N_sampled", np.asarray(sampled_sizes), spins_per_subset),
         },
         attrs={
             "title": "Exactness of mean field",

@@ -27,19 +27,14 @@ def quench(
     start = _seeded(model.replace(g0=g0_before), pattern, seed)
     after = model.replace(g0=g0_after)
     sol = mfsolve(after, start, tsave)
+    attrs = {"title": "Quench of the coupling", "g0_before": g0_before, "g0_after": g0_after}
     return xr.Dataset(
         {
             "overlap": (("time", "pattern"), np.asarray(sol.overlaps)),
             "occupation": (("time", "pattern"), np.asarray(sol.occupations), {"units": "photons per spin"}),
         },
         coords={"time": np.asarray(sol.t), "pattern": np.arange(model.num_modes)},
-        attrs={
-            "title": "Quench of the coupling",
-            "g0_before": g0_before,
-            "g0_after": g0_after,
-            "quenched_pattern": pattern,
-            **provenance(after),
-        },
+        attrs=attrs | {"quenched_pattern": pattern} | provenance(after),
     )
 
 

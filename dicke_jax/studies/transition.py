@@ -11,7 +11,7 @@ from .._checks import as_float, check_finite, refuse
 from .._status import Status
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
-from ..dynamics import EnsembleSolution, SteadyState, check_reaches_steady, solve_ensemble
+from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
 from ..dynamics.steady_state import relaxing_solver
 from ..dynamics.taylor_solver import written_out
 from ..mean_field.model import DickeModel, check_model
@@ -76,49 +76,57 @@ def retrieval_transition(
     if max_time is None:
         max_time = (1e6 if model.spins.num_spins is None else 1e4) / float(jnp.min(model.kappa))
 
-    reductions = [_reduced(model, nu, reduce) for nu in range(model.num_modes)]
-    runs = _run_rows(reductions, values, tol, max_time, progress)
-    all_overlaps, all_occupations, all_fluctuations = (_all_modes(reductions, runs, name) for name in OF_MODES)
-    residual, time = stacked([(run.reduced["residual"], run.reduced["time"]) for run in runs])
+    reductions, runs = [_reduced(model, nu, reduce) for nu in range(model.num_modes)], []
+    of_modes = {name: np.zeros((model.num_modes, values.size, model.num_modes)) for name in OF_MODES}
+    for nu, reduction in enumerate(reductions):
+        run = solve_ensemble(
+            _with_couplings(reduction.model, values),
+            reduction.state,
+            save=_kept,
+            chunk=CHUNK,
+            # far above threshold a run takes 10^6 steps
+            solver=written_out(relaxing_solver(reduction.model, tol, None)),
+            tol=tol,
+            max_time=max_time,
+            progress=part_of(progress, values.size * nu, values.size * model.num_modes),
+        )
+        runs.append((run.status, run.num_steps, run.reduced["residual"], run.reduced["time"]))
+        for name, sizes in of_modes.items():  # 0 in modes that were left out
+            sizes[nu][:, reduction.active] = np.abs(run.reduced[name])
+    status, num_steps, residual, time = stacked(runs)
     limit = model.replace(spins=LargeSpins.hypercube(model.num_modes))
     g_crit = np.array([critical_coupling(limit, nu) for nu in range(model.num_modes)])
     span = np.linspace(values[0], values[-1], CURVE_POINTS)
     curve = np.unique(np.append(span, g_crit[(g_crit > span[0]) & (g_crit < span[-1])]))
-    xi_of, photons_of = _theory(limit, jnp.concatenate([values, jnp.asarray(curve, model.dtype)]))
+    theory = _theory(limit, jnp.concatenate([values, jnp.asarray(curve, model.dtype)]))
     (xi_theory, xi_curve), (photons_theory, photons_curve) = (
-        np.split(np.asarray(part), [values.size], axis=1) for part in (xi_of, photons_of)
+        np.split(np.asarray(part), [values.size], axis=1) for part in theory
     )
 
     grid, patterns = ("pattern", "g0"), np.arange(model.num_modes)
-    overlap = all_overlaps[patterns, :, patterns]
-    others = np.where(np.eye(model.num_modes, dtype=bool)[:, None, :], 0.0, all_overlaps).max(axis=2)
-    status = stacked([run.status for run in runs])
+    overlap, occupation, fluctuation = (of_modes[name][patterns, :, patterns] for name in OF_MODES)
+    others = np.where(np.eye(model.num_modes, dtype=bool)[:, None, :], 0.0, of_modes["overlaps"]).max(axis=2)
     ended = np.asarray((status == Status.successful) | (status == Status.oscillating))
-    estimates = np.array(
-        [threshold_from_overlaps(np.asarray(values)[ended[nu]], overlap[nu][ended[nu]]) for nu in patterns]
-    )
+    couplings = np.asarray(values)
+    estimates = np.array([threshold_from_overlaps(couplings[ended[nu]], overlap[nu][ended[nu]]) for nu in patterns])
+    on_curve, eq_12, photons = ("pattern", "g0_curve"), {"long_name": "|xi| of Eq. 12"}, {"units": "photons per spin"}
+    of_mode = {"long_name": "stationary occupation of the pattern's mode", **photons}
+    in_time = {"long_name": "standard deviation of the overlap in time, 0 where converged"}
+    of_curves = {"long_name": "couplings of the theory's curves, the thresholds among them"}
     return xr.Dataset(
         {
             "overlap": (grid, overlap, {"long_name": "stationary overlap |xi|"}),
-            "overlap_theory": (grid, xi_theory, {"long_name": "|xi| of Eq. 12"}),
-            "occupation": (
-                grid,
-                all_occupations[patterns, :, patterns],
-                {"long_name": "stationary occupation of the pattern's mode", "units": "photons per spin"},
-            ),
-            "occupation_theory": (grid, photons_theory, {"units": "photons per spin"}),
-            "overlap_curve": (("pattern", "g0_curve"), xi_curve, {"long_name": "|xi| of Eq. 12"}),
-            "occupation_curve": (("pattern", "g0_curve"), photons_curve, {"units": "photons per spin"}),
-            "fluctuation": (
-                grid,
-                all_fluctuations[patterns, :, patterns],
-                {"long_name": "standard deviation of the overlap in time, 0 where converged"},
-            ),
+            "overlap_theory": (grid, xi_theory, eq_12),
+            "occupation": (grid, occupation, of_mode),
+            "occupation_theory": (grid, photons_theory, photons),
+            "overlap_curve": (on_curve, xi_curve, eq_12),
+            "occupation_curve": (on_curve, photons_curve, photons),
+            "fluctuation": (grid, fluctuation, in_time),
             "other_overlap": (grid, others, {"long_name": "largest stationary overlap with another pattern"}),
             "status": (grid, *with_flags(status)),
             "residual": (grid, residual, {"long_name": "max |dy/dt|", "units": "min kappa"}),
             "time": (grid, time, {"long_name": "when the run ended"}),
-            "num_steps": (grid, stacked([run.num_steps for run in runs])),
+            "num_steps": (grid, num_steps),
             "g_crit": ("pattern", g_crit, {"long_name": "critical coupling below Eq. 12"}),
             "g_estimate": ("pattern", estimates[:, 0], {"long_name": "threshold from the simulated points alone"}),
             "g_lower": ("pattern", estimates[:, 1], {"long_name": "largest simulated coupling without retrieval"}),
@@ -126,12 +134,8 @@ def retrieval_transition(
         },
         coords={
             "pattern": ("pattern", patterns, {"long_name": "stored pattern, from 0"}),
-            "g0": ("g0", np.asarray(values), {"long_name": "coupling strength", "units": "unit of the rates"}),
-            "g0_curve": (
-                "g0_curve",
-                curve,
-                {"long_name": "couplings of the theory's curves, the thresholds among them"},
-            ),
+            "g0": ("g0", couplings, {"long_name": "coupling strength", "units": "unit of the rates"}),
+            "g0_curve": ("g0_curve", curve, of_curves),
         },
         attrs={
             "title": "Retrieval transition, from a perfectly stored pattern",
@@ -164,6 +168,13 @@ def threshold_from_overlaps(g0: ArrayLike, overlap: ArrayLike) -> tuple[float, f
     return float(estimate), float(lower), float(upper)
 
 
+def _kept(end: SteadyState) -> dict[str, Array]:
+    return {name: getattr(end, name) for name in (*OF_MODES, "residual", "time")}
+
+
+_with_couplings = eqx.filter_jit(lambda model, values: jax.vmap(lambda g0: model.replace(g0=g0))(values))
+
+
 def _reduced(model: DickeModel, pattern: int, reduce: bool) -> SymmetryReduction:
     state = stored_pattern(model, pattern)
     if reduce:
@@ -177,51 +188,6 @@ def _account(reductions: list[SymmetryReduction]) -> str:
     texts = [repr(reduction).splitlines() for reduction in reductions]
     sizes = [f"pattern {nu + 1}: {lines[0].split(': ')[1]}" for nu, lines in enumerate(texts)]
     return "\n".join([*sizes, texts[0][2].strip()])
-
-
-def _run_rows(
-    reductions: list[SymmetryReduction],
-    values: Float[Array, " G"],
-    tol: float | None,
-    max_time: float,
-    progress: Progress | None,
-) -> list[EnsembleSolution]:
-    """All couplings for each of the patterns."""
-    number, runs = values.size, []
-    for reduction in reductions:
-        run = solve_ensemble(
-            _with_couplings(reduction.model, values),
-            reduction.state,
-            save=_kept,
-            chunk=CHUNK,
-            solver=written_out(
-                relaxing_solver(reduction.model, tol, None)
-            ),  # far above threshold a run takes 10^6 steps
-            tol=tol,
-            max_time=max_time,
-            progress=part_of(progress, number * len(runs), number * len(reductions)),
-        )
-        runs.append(run)
-    return runs
-
-
-def _all_modes(
-    reductions: list[SymmetryReduction], runs: list[EnsembleSolution], name: str
-) -> Float[np.ndarray, "M G M"]:
-    """The size of what was kept of every mode, for every run, 0 in modes that were left out."""
-    values = np.zeros((len(runs), len(runs[0].num_steps), len(runs)))
-    for nu, (reduction, run) in enumerate(zip(reductions, runs, strict=True)):
-        values[nu][:, reduction.active] = np.abs(run.reduced[name])
-    return values
-
-
-@eqx.filter_jit
-def _with_couplings(model: DickeModel, values: Float[Array, " G"]) -> DickeModel:
-    return jax.vmap(lambda g0: model.replace(g0=g0))(values)
-
-
-def _kept(end: SteadyState) -> dict[str, Array]:
-    return {name: getattr(end, name) for name in (*OF_MODES, "residual", "time")}
 
 
 @eqx.filter_jit
