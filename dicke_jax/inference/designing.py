@@ -93,7 +93,7 @@ def design(
     if not known(tol) or not tol > 0:
         refuse("tol", "positive", tol)
     optimizer = _adam(num_steps) if optimizer is None else optimizer
-    at, slope, interrupted = _start(optimizer, parameters.to_vector(model)), np.inf, False
+    at, slope, interrupted = eqx.filter_jit(start)(optimizer, parameters.to_vector(model)), np.inf, False
     values, vectors = np.full(num_steps, np.nan), np.full((num_steps, len(parameters)), np.nan)
     done = 0
     try:
@@ -129,11 +129,6 @@ def design(
 def _adam(num_steps: int) -> optax.GradientTransformation:
     """The same one for every design with as many steps, which is compiled once."""
     return optax.adam(optax.cosine_decay_schedule(0.1, num_steps))
-
-
-@eqx.filter_jit
-def _start(optimizer: optax.GradientTransformation, vector: Vector) -> Descent:
-    return start(optimizer, vector)
 
 
 @eqx.filter_jit

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .fit_parameters import FitParameters
 from .free_parameters import Vector
 from .losses import Residuals, residuals
-from .optimise import moved
+from .optimise import moved, value_and_slope
 
 JACOBIAN = {"jac": "fwd"}
 LIGHT = 0.03  # the slopes' size at which a damping of 1 is light
@@ -50,12 +50,7 @@ class FitProblem(eqx.Module):
 
     def linearized(self, vector: Vector) -> Linearized:
         """By one forward derivative for each rate."""
-
-        def both(v: Vector) -> tuple[Array, Array]:
-            r = self.residuals(v)
-            return r, r
-
-        slopes, r = jax.jacfwd(both, has_aux=True)(vector)
+        r, slopes = value_and_slope(self.residuals, vector)
         loss, pull = jax.value_and_grad(self.measure)(r)
         return Linearized(loss, r, slopes, pull @ slopes)
 

@@ -64,7 +64,7 @@ def fit(
     - `optimizer`: an optimistix solver of Gauss and Newton's family, Levenberg and Marquardt's by default for
       "chi-square"; or an optax optimiser, by default Adam for other losses.
     - `num_restarts`, `spread`, `key`: starts, the model's own and others that deviate from it by `spread` at random (in
-      the log rates). All make a few steps (8 of least squares, 50 of descent); the best eight of them go on.
+      the log rates). All make a few steps (4 of least squares, 25 of descent); the best eight of them go on.
     - `num_steps`: at most, 80 of least squares, 2000 of descent.
     - `tol`: the loss that a Gauss-Newton step may still expect to gain, 1e-6 in float64 and 1e-2 in float32: of a
       standard deviation, the rates are within its square root.
@@ -118,7 +118,8 @@ def _run(
 ) -> FitResult:
     """A few steps for every restart, batch after batch; then the best batch of them goes on until it is settled."""
     number, batch, chunk = len(vectors), min(BATCH, len(vectors)), min(chunk, num_steps)
-    vectors, losses = np.array(vectors), [np.full((chunk, number), np.nan)]
+    first = chunk if number == batch else -(-chunk // 2)  # enough to tell the poor starts
+    vectors, losses = np.array(vectors), [np.full((first, number), np.nan)]
     least, idle, interrupted = np.full(number, np.inf), 0, False
 
     def fresh(rows: np.ndarray) -> Restart:
@@ -134,11 +135,12 @@ def _run(
         batches = []
         for low in range(0, number, batch):
             rows = np.arange(low, low + batch) % number  # the last batch is filled up
-            restarts, losses[0][:, rows] = go_on(fresh(rows), rows, chunk)
+            restarts, history = go_on(fresh(rows), rows, first)
+            losses[0][:, rows] = history[:first]
             batches.append(restarts)
         rows = np.argsort(least, kind="stable")[:batch] if number > batch else np.arange(number)
         restarts = jax.tree.map(lambda *parts: np.concatenate(parts)[rows], *batches)
-        for done in range(chunk, num_steps + 1, chunk):
+        for done in range(first, num_steps + 1, chunk):
             if progress is not None:
                 progress(done, num_steps)
             settled = np.array([_look(restarts, row)[-1] < tol for row in range(batch)])

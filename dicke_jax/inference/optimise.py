@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 from .free_parameters import Vector
 
 Loss: TypeAlias = Callable[[Vector], Float[Array, ""]]
+POLYAK = optax.polyak_sgd(max_learning_rate=jnp.inf)  # steps of loss / |slope|^2, for a least loss of 0
 
 
 class Descent(eqx.Module):
@@ -48,17 +49,17 @@ def step(optimizer: optax.GradientTransformation, loss: Loss, at: Descent) -> tu
 
 def moved(
     optimizer: optax.GradientTransformation,
-    loss: Loss,
-    vector: Vector,
+    loss: Loss | None,
+    vector: Array,
     value: Float[Array, ""],
-    slope: Vector,
+    slope: Array,
     state: optax.OptState,
-) -> tuple[Vector, optax.OptState]:
+) -> tuple[Array, optax.OptState]:
     """Where an optimiser goes from `vector`, with the loss and its slope there."""
     optimizer = optax.with_extra_args_support(optimizer)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # optax mixes types
         change, state = optimizer.update(slope, state, vector, value=value, grad=slope, value_fn=loss)
-    return cast(Vector, optax.apply_updates(vector, change)), state
+    return cast(Array, optax.apply_updates(vector, change)), state
 
 
 def steps(
@@ -68,14 +69,9 @@ def steps(
     return jax.lax.scan(lambda now, _: step(optimizer, loss, now)[:2], at, None, number)
 
 
-def value_and_slope(loss: Loss, vector: Vector) -> tuple[Float[Array, ""], Vector]:
-    """The loss and its gradient, by one forward derivative for each rate."""
-
-    def both(v: Vector) -> tuple[Array, Array]:
-        value = loss(v)
-        return value, value
-
-    slope, value = jax.jacfwd(both, has_aux=True)(vector)
+def value_and_slope(function: Callable[[Vector], Array], vector: Vector) -> tuple[Array, Array]:
+    """A function's value and derivative, by one forward derivative for each rate."""
+    slope, value = jax.jacfwd(lambda v: (function(v),) * 2, has_aux=True)(vector)
     return value, slope
 
 
