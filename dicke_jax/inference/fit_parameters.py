@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -12,13 +11,13 @@ from .._checks import as_array, refuse
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.observables import overlaps
 from ..mean_field.state import MeanFieldState
-from .free_parameters import Bounds, FreeRates, RateName, Vector, free_rates
+from .free_parameters import AbstractFree, Bounds, FreeRates, RateName, Vector, free_rates
 from .measurements import Measurements, TimeTrace, as_measurements
 
 OVERLAP = "overlap"
 
 
-class FitParameters(eqx.Module):
+class FitParameters(AbstractFree):
     """A bijection between what is free, all of it positive in size, and a vector v of numbers without bounds.
 
         rates              as in `FreeRates`
@@ -63,14 +62,6 @@ class FitParameters(eqx.Module):
         model, data = self.at(vector)
         initial = [_overlap(model, self.data[i], data[i]) for i in self.traces]
         return jnp.concatenate([self.parameters.rates(vector[: len(self.parameters)]), jnp.array(initial, model.dtype)])
-
-    def log_rates(self, vector: Vector) -> Vector:
-        """Log |p_i|, in which a change is relative."""
-        return jnp.log(jnp.abs(self.rates(vector)))
-
-    def stretches(self, vector: Vector) -> Vector:
-        """D log |p_i| / dv_i."""
-        return jax.jvp(self.log_rates, (vector,), (jnp.ones_like(vector),))[1]
 
 
 def fit_parameters(

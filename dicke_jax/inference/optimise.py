@@ -19,14 +19,30 @@ POLYAK = optax.polyak_sgd(max_learning_rate=jnp.inf)  # steps of loss / |slope|^
 class Descent(eqx.Module):
     """Where a descent is: the point, the best point so far with its loss, and the state of the optimiser.
 
-    A loss or a slope that is not finite stops it: the point stays, `finite` says so.
+    A loss or a slope that is not finite stops it: the point stays, `finite` says so. `at_best` is what else was
+    computed at the best point.
     """
 
     vector: Vector
     best: Vector
     best_loss: Float[Array, ""]
     finite: Bool[Array, ""]
-    optimizer_state: optax.OptState
+    optimizer_state: Any
+    at_best: Any = None
+
+    def after(self, loss: Array, finite: Array, vector: Vector, optimizer_state: Any, here: Any = None) -> "Descent":
+        """After a step to `vector` from where the loss was this, and `here` computed."""
+        finite &= self.finite
+        better = (loss < self.best_loss) | jnp.isnan(self.best_loss)  # also where there is no slope, as at a kink
+        old = self.best, self.best_loss, self.at_best
+        best, best_loss, at_best = select(better & self.finite, (self.vector, loss, here), old)
+        new = vector, optimizer_state
+        vector, optimizer_state = select(finite, new, (self.vector, self.optimizer_state))
+        return Descent(vector, best, best_loss, finite, optimizer_state, at_best)
+
+
+def select(condition: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
 def start(optimizer: optax.GradientTransformation, vector: Vector) -> Descent:
@@ -36,15 +52,8 @@ def start(optimizer: optax.GradientTransformation, vector: Vector) -> Descent:
 def step(optimizer: optax.GradientTransformation, loss: Loss, at: Descent) -> tuple[Descent, Float[Array, ""], Vector]:
     """One step, and the loss and its slope before it. Slopes are taken in forward mode: there are few rates."""
     value, slope = value_and_slope(loss, at.vector)
-    finite = at.finite & jnp.isfinite(value) & jnp.all(jnp.isfinite(slope))
-    better = at.finite & (value < at.best_loss)  # also where there is no slope, as at a kink
-    vector, state = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old),
-        moved(optimizer, loss, at.vector, value, slope, at.optimizer_state),
-        (at.vector, at.optimizer_state),
-    )
-    best = jnp.where(better, at.vector, at.best)
-    return Descent(vector, best, jnp.where(better, value, at.best_loss), finite, state), value, slope
+    finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(slope))
+    return at.after(value, finite, *moved(optimizer, loss, at.vector, value, slope, at.optimizer_state)), value, slope
 
 
 def moved(

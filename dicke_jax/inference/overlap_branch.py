@@ -91,7 +91,7 @@ def overlap_branch(
     down = strong[top] + (jnp.max(overlaps) - strong[top]) * jnp.linspace(0, 1, POINTS, dtype=overlaps.dtype)
     down = jnp.concatenate([down, jnp.sort(overlaps)[::-1]])
 
-    _, points = jax.lax.scan(lambda v, s: (solve(v, s),) * 2, starts[top], down)
+    _, points = jax.lax.scan(lambda v, s: (further := solve(v, s), further), starts[top], down)
     log_g0 = points[:, nu]
 
     rises = jnp.diff(log_g0) > 1e2 * float(jnp.finfo(overlaps.dtype).eps)
