@@ -21,7 +21,7 @@ from .fit_steps import AbstractStepper, FitProblem, GradientSteps, LeastSquaresS
 from .free_parameters import Bounds, RateName
 from .losses import LOSSES, Residuals, chi_square, resolved
 from .measurements import Measurements
-from .optimise import Descent
+from .optimise import Descent, outcome
 from .threshold_inversion import check_reachable
 
 Optimizer = optax.GradientTransformation | optx.AbstractGaussNewton
@@ -154,8 +154,6 @@ def _run(
     slopes, gradient, rest = _look(restarts, 0)
     loss, residuals = np.asarray(restarts.best_loss)[0], np.asarray(restarts.at_best.residuals)[0]
     finite = bool(np.isfinite(slopes).all() and np.isfinite(loss))
-    status = Status.successful if rest < tol else Status.not_converged
-    status = status if finite else Status.failed
     described, data, telling, rates = _described(problem.parameters, as_array(vectors), as_array(best))
     found = information(np.where(finite & np.asarray(telling)[:, None], slopes, 0))
     return FitResult(
@@ -172,7 +170,7 @@ def _run(
         data=data,
         parameters=problem.parameters,
         vector=as_array(vectors[best]),
-        status=Status.interrupted if interrupted else status,
+        status=Status.interrupted if interrupted else outcome(rest < tol, finite),
         names=problem.parameters.names,
     )
 

@@ -10,6 +10,7 @@ import optax
 import optimistix as optx
 from jaxtyping import Array, Bool, Float
 
+from .._status import Status, where
 from .free_parameters import Vector
 
 Loss: TypeAlias = Callable[[Vector], Float[Array, ""]]
@@ -39,6 +40,13 @@ class Descent(eqx.Module):
         new = vector, optimizer_state
         vector, optimizer_state = select(finite, new, (self.vector, self.optimizer_state))
         return Descent(vector, best, best_loss, finite, optimizer_state, at_best)
+
+
+def outcome(good: Any, finite: Any) -> Status:
+    """Of a search: whether it found what it looked for, or broke down."""
+    if not isinstance(finite, jax.Array):  # nothing to compile
+        return (Status.successful if good else Status.not_converged) if finite else Status.failed
+    return where(finite, where(good, Status.successful, Status.not_converged), Status.failed)
 
 
 def select(condition: Array, new: Any, old: Any) -> Any:

@@ -55,7 +55,7 @@ def residual(v: Vector, args: tuple[DickeModel, Int[Array, ""], Float[Array, ""]
 def overlap_branch(
     model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], overlaps: Float[Array, " S"]
 ) -> OverlapBranch:
-    """From g0 = `first`, by Polyak's descent to a large overlap, and along the branch by Newton's method."""
+    """From g0 = |`first`|, by Polyak's descent to a large overlap, and along the branch by Newton's method."""
     chosen = jnp.arange(model.num_modes) == nu
 
     def solve(guess: Vector, s: Float[Array, ""]) -> Vector:
@@ -78,7 +78,7 @@ def overlap_branch(
             saturated = pull_at(alone(log_g0), s) < WEAKEST_PULL
             return jnp.where(saturated, log_g0 - STRIDE, log_g0)
 
-        log_g0 = jax.lax.fori_loop(0, MOST_STRIDES, lower, jnp.log(first)[None])
+        log_g0 = jax.lax.fori_loop(0, MOST_STRIDES, lower, jnp.log(jnp.abs(first))[None])
         at, losses = steps(POLYAK, loss, start(POLYAK, log_g0), DESCENT_STEPS)  # log P_nu is concave: no step too far
         v = solve(alone(at.best), s)
         # where jumps act, so strong a coupling that it weakens the overlap sustains one too

@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._checks import as_array, as_pattern_index, check_all, check_choice, check_count, refuse
-from .._status import Status, where
+from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
 from ..dynamics.steady_state import check_reaches_steady, steadystate
 from ..dynamics.trajectory import mfsolve
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import stored_pattern
-from .optimise import POLYAK, moved
+from .optimise import POLYAK, moved, outcome
 from .overlap_branch import OverlapBranch, overlap_branch
 from .threshold_inversion import check_reachable
 
@@ -113,17 +113,10 @@ def locate_critical_coupling(
     check_count("num_steps", num_steps)
     if route == "stationary":
         small = as_array(np.array(SMALL) * (1 if model.dtype == jnp.float64 else 4), model.dtype)
-        return _end_of_branch(model, nu, first, small, tol)
+        return _located(small, overlap_branch(model, nu, first, small), tol)
     check_reaches_steady(model)
     relaxed = as_array(RELAXED, model.dtype)
     return _located(relaxed, _branch_of_runs(model, nu, first, relaxed, num_steps, adjoint), tol)
-
-
-@eqx.filter_jit
-def _end_of_branch(
-    model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], small: Float[Array, " S"], tol: Any
-) -> LocatedCoupling:
-    return _located(small, overlap_branch(model, nu, jnp.abs(first), small), tol)
 
 
 @eqx.filter_jit
@@ -138,7 +131,6 @@ def _located(small: Float[Array, " S"], branch: OverlapBranch, tol: Any) -> Loca
     jumps, eps = jnp.isfinite(branch.turn_overlap), jnp.asarray(jnp.finfo(small.dtype).eps, small.dtype)
     at_turn = jnp.where(jnp.isfinite(branch.turn), jnp.sqrt(eps) ** 1.5, jnp.nan)
     g0, error = jnp.where(jumps, branch.turn, found), jnp.where(jumps, at_turn, error)
-    reached = where(error < tol, Status.successful, Status.not_converged)
     return LocatedCoupling(
         g0=g0,
         error=error,
@@ -146,7 +138,7 @@ def _located(small: Float[Array, " S"], branch: OverlapBranch, tol: Any) -> Loca
         overlaps=small,
         couplings=couplings,
         losses=branch.losses,
-        status=where(jnp.isfinite(g0), reached, Status.failed),
+        status=outcome(error < tol, jnp.isfinite(g0)),
     )
 
 
