@@ -16,7 +16,7 @@ from .._status import Status
 from .._summary import AbstractResult, Rows
 from ..mean_field.model import DickeModel
 from .free_parameters import FREE, Bounds, FreeRates, RateName, Vector, free_rates
-from .optimise import Descent, start, step
+from .optimise import Descent, outcome, start, step
 
 CHUNK = 10  # steps between two looks at the progress
 
@@ -93,7 +93,7 @@ def design(
     if not known(tol) or not tol > 0:
         refuse("tol", "positive", tol)
     optimizer = _adam(num_steps) if optimizer is None else optimizer
-    at, slope, interrupted = _start(optimizer, parameters.to_vector(model)), np.inf, False
+    at, slope, interrupted = eqx.filter_jit(start)(optimizer, parameters.to_vector(model)), np.inf, False
     values, vectors = np.full(num_steps, np.nan), np.full((num_steps, len(parameters)), np.nan)
     done = 0
     try:
@@ -109,10 +109,8 @@ def design(
                 break
     except KeyboardInterrupt:
         interrupted = True
-    status = Status.successful if slope < tol else Status.not_converged
-    status = status if np.isfinite(at.best_loss) else Status.failed
-    best, rates, rates_history = _described(parameters, at.best, as_array(vectors, at.best.dtype))
     dtype = at.best.dtype
+    best, rates, rates_history = _described(parameters, at.best, as_array(vectors, dtype))
     return DesignResult(
         model=best,
         rates=rates,
@@ -120,7 +118,7 @@ def design(
         history=as_array(values[:done], dtype),
         rates_history=as_array(np.asarray(rates_history)[:done]),
         gradient_norm=as_array(slope, dtype),
-        status=Status.interrupted if interrupted else status,
+        status=Status.interrupted if interrupted else outcome(slope < tol, np.isfinite(at.best_loss)),
         names=parameters.names,
     )
 
@@ -132,16 +130,8 @@ def _adam(num_steps: int) -> optax.GradientTransformation:
 
 
 @eqx.filter_jit
-def _start(optimizer: optax.GradientTransformation, vector: Vector) -> Descent:
-    return start(optimizer, vector)
-
-
-@eqx.filter_jit
 def _ascend(
-    objective: Callable[[DickeModel], Any],
-    parameters: FreeRates,
-    optimizer: optax.GradientTransformation,
-    at: Descent,
+    objective: Callable[[DickeModel], Any], parameters: FreeRates, optimizer: optax.GradientTransformation, at: Descent
 ) -> tuple[Descent, Float[Array, ""], Float[Array, ""]]:
     """One step, the loss before it, and how steep it is."""
 

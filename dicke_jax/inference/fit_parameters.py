@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -12,13 +11,13 @@ from .._checks import as_array, refuse
 from ..mean_field.model import DickeModel, check_model
 from ..mean_field.observables import overlaps
 from ..mean_field.state import MeanFieldState
-from .free_parameters import Bounds, FreeRates, RateName, Vector, free_rates
+from .free_parameters import AbstractFree, Bounds, FreeRates, RateName, Vector, free_rates
 from .measurements import Measurements, TimeTrace, as_measurements
 
 OVERLAP = "overlap"
 
 
-class FitParameters(eqx.Module):
+class FitParameters(AbstractFree):
     """A bijection between what is free, all of it positive in size, and a vector v of numbers without bounds.
 
         rates              as in `FreeRates`
@@ -53,9 +52,7 @@ class FitParameters(eqx.Module):
         """The model, and the measurements with their initial states."""
         data = list(self.data)
         for i, v in zip(self.traces, vector[len(self.parameters) :], strict=True):
-            trace = data[i]
-            assert isinstance(trace, TimeTrace)
-            data[i] = eqx.tree_at(lambda trace: trace.state, trace, tilted(trace.state, v))
+            data[i] = eqx.tree_at(_initial, data[i], tilted(_initial(data[i]), v))
         return self.parameters.to_model(vector[: len(self.parameters)]), tuple(data)
 
     def rates(self, vector: Vector) -> Vector:
@@ -64,14 +61,6 @@ class FitParameters(eqx.Module):
         initial = [_overlap(model, self.data[i], data[i]) for i in self.traces]
         return jnp.concatenate([self.parameters.rates(vector[: len(self.parameters)]), jnp.array(initial, model.dtype)])
 
-    def log_rates(self, vector: Vector) -> Vector:
-        """Log |p_i|, in which a change is relative."""
-        return jnp.log(jnp.abs(self.rates(vector)))
-
-    def stretches(self, vector: Vector) -> Vector:
-        """D log |p_i| / dv_i."""
-        return jax.jvp(self.log_rates, (vector,), (jnp.ones_like(vector),))[1]
-
 
 def fit_parameters(
     model: DickeModel, data: Measurements | Sequence[Measurements], free: Sequence[RateName], bounds: Bounds | None
@@ -79,7 +68,7 @@ def fit_parameters(
     """The `FitParameters` of a fit. Besides rates, `free` may name "overlap", or ("overlap", 0) of one trace."""
     check_model(model)
     sets = as_measurements(data, model)
-    initial = [] if isinstance(free, str) else [name for name in free if _kind(name) == OVERLAP]
+    initial = [] if isinstance(free, str) else [name for name in free if name == OVERLAP or name[:1] == (OVERLAP,)]
     rates = free if not initial else [name for name in free if name not in initial]
     if limited := [name for name in initial if name in (bounds or {})]:
         refuse("bounds", "given for rates (an overlap is from 0 to 1 anyway)", repr(limited[0]))
@@ -87,10 +76,6 @@ def fit_parameters(
     nothing = FreeRates(model, empty, empty, empty, (), ())
     parameters = nothing if initial and not rates else free_rates(model, rates, bounds)
     return FitParameters(parameters, sets, tuple(i for name in initial for i in _traces(sets, name)))
-
-
-def _kind(name: RateName) -> str:
-    return name if isinstance(name, str) else name[0]
 
 
 def tilted(state: MeanFieldState, v: Float[Array, ""]) -> MeanFieldState:
@@ -104,10 +89,14 @@ def tilted(state: MeanFieldState, v: Float[Array, ""]) -> MeanFieldState:
     return MeanFieldState(jnp.stack([shrink * x, shrink * y, stretch * z]), state.alpha)
 
 
+def _initial(trace: Measurements) -> MeanFieldState:
+    assert isinstance(trace, TimeTrace)
+    return trace.state
+
+
 def _overlap(model: DickeModel, given: Measurements, now: Measurements) -> Float[Array, ""]:
-    assert isinstance(given, TimeTrace) and isinstance(now, TimeTrace)
-    most = jnp.argmax(jnp.abs(overlaps(model, given.state.m)))
-    return jnp.abs(overlaps(model, now.state.m)[most])
+    most = jnp.argmax(jnp.abs(overlaps(model, _initial(given).m)))
+    return jnp.abs(overlaps(model, _initial(now).m)[most])
 
 
 def _traces(sets: tuple[Measurements, ...], name: RateName) -> list[int]:
@@ -116,9 +105,7 @@ def _traces(sets: tuple[Measurements, ...], name: RateName) -> list[int]:
     if not chosen or not set(chosen) <= set(runs):
         refuse("free", f"with an overlap of one of the time traces, of numbers {runs}", repr(name))
     for i in chosen:
-        trace = sets[i]
-        assert isinstance(trace, TimeTrace)
-        x, y, z = np.asarray(trace.state.m)
+        x, y, z = np.asarray(_initial(sets[i]).m)
         if not np.any((z != 0) & ((x != 0) | (y != 0))):
             refuse("state", "of spins that are tilted, where its overlap is free", "one along z or across it")
     return chosen

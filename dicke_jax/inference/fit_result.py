@@ -1,6 +1,7 @@
 """`FitResult`: rates with their uncertainties, and what the data leave open."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
@@ -90,16 +91,15 @@ class FitResult(AbstractResult):
         yield "loss", f"{float(self.loss):.6g}, {total} restart{'s' * (total > 1)}{ended}"
         reduced = float(self.reduced_chi_square)
         yield "chi-square", f"{reduced:.3g} reduced" + (": more than noise explains" if reduced > 2 else "")
-        determined, errors = np.asarray(self.information.determined), np.asarray(self.standard_errors)
-        for name, rate, error, good in zip(self.names, np.asarray(self.rates), errors, determined, strict=True):
+        rates, errors = np.asarray(self.rates), np.asarray(self.standard_errors)
+        found = jax.tree.map(np.asarray, self.information)
+        for name, rate, error, good in zip(self.names, rates, errors, found.determined, strict=True):
             yield name, f"{rate:.6g} +- {abs(rate * error):.2g}" if good else "not determined"
-        for spread, direction in zip(
-            np.asarray(self.information.spreads), np.asarray(self.information.directions), strict=True
-        ):
+        for spread, direction in zip(found.spreads, found.directions, strict=True):
             if spread > WIDE:
                 how = "at all" if np.isinf(spread) else f"(to a factor {np.exp(spread):.3g})"
                 yield "", f"not determined {how}: {product(direction, self.names)}"
-            elif not determined.all():
+            elif not found.determined.all():
                 yield "", f"determined to {100 * spread:.2g} %: {product(direction, self.names)}"
 
 

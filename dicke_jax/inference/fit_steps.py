@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
@@ -14,9 +14,10 @@ from jaxtyping import Array, Bool, Float, Int
 from .fit_parameters import FitParameters
 from .free_parameters import Vector
 from .losses import Residuals, residuals
-from .optimise import moved
+from .optimise import Descent, moved, select, value_and_slope
 
 JACOBIAN = {"jac": "fwd"}
+Step: TypeAlias = tuple[Vector, Any, Float[Array, ""], Bool[Array, ""]]
 LIGHT = 0.03  # the slopes' size at which a damping of 1 is light
 
 
@@ -27,13 +28,14 @@ class Linearized(eqx.Module):
     residuals: Residuals
     slopes: Float[Array, "D F"]
     gradient: Vector
+    stretches: Vector  # d log |p| / dv
 
     @classmethod
     def unknown(cls, vector: Vector, num_residuals: int) -> "Linearized":
         """Before any are computed."""
         none = jnp.zeros(num_residuals, vector.dtype)
         slopes = jnp.zeros((num_residuals, vector.size), vector.dtype)
-        return cls(jnp.full((), jnp.nan, vector.dtype), none, slopes, jnp.zeros_like(vector))
+        return cls(jnp.full((), jnp.nan, vector.dtype), none, slopes, jnp.zeros_like(vector), jnp.zeros_like(vector))
 
 
 class FitProblem(eqx.Module):
@@ -50,41 +52,39 @@ class FitProblem(eqx.Module):
 
     def linearized(self, vector: Vector) -> Linearized:
         """By one forward derivative for each rate."""
-
-        def both(v: Vector) -> tuple[Array, Array]:
-            r = self.residuals(v)
-            return r, r
-
-        slopes, r = jax.jacfwd(both, has_aux=True)(vector)
+        r, slopes = value_and_slope(self.residuals, vector)
         loss, pull = jax.value_and_grad(self.measure)(r)
-        return Linearized(loss, r, slopes, pull @ slopes)
+        return Linearized(loss, r, slopes, pull @ slopes, self.parameters.stretches(vector))
 
 
 class AbstractStepper(eqx.Module):
-    """An optimiser of a fit, which sees the residuals at one point after the other, and names the next one."""
+    """An optimiser of a fit, which sees the residuals at one point after the other, and names the next one.
+
+    `chunk`: steps between two looks at the progress; `most`: as many where nothing else is asked for.
+    """
+
+    chunk: ClassVar[int]
+    most: ClassVar[int]
 
     @abstractmethod
     def init(self, vector: Vector, num_residuals: int) -> Any:
         """The optimiser's state before the first step."""
 
     @abstractmethod
-    def step(
-        self, problem: FitProblem, vector: Vector, here: Linearized, state: Any
-    ) -> tuple[Vector, Any, Float[Array, ""], Bool[Array, ""]]:
+    def step(self, problem: FitProblem, vector: Vector, here: Linearized, state: Any) -> Step:
         """The next vector, the state, the loss to go down in history, and whether to go on."""
 
 
 class GradientSteps(AbstractStepper):
     """By an optax optimiser."""
 
+    chunk, most = 50, 2000
     optimizer: optax.GradientTransformation
 
     def init(self, vector: Vector, num_residuals: int) -> Any:
         return self.optimizer.init(vector)
 
-    def step(
-        self, problem: FitProblem, vector: Vector, here: Linearized, state: Any
-    ) -> tuple[Vector, Any, Float[Array, ""], Bool[Array, ""]]:
+    def step(self, problem: FitProblem, vector: Vector, here: Linearized, state: Any) -> Step:
         further, state = moved(self.optimizer, problem.loss, vector, here.loss, here.gradient, state)
         return further, state, here.loss, jnp.isfinite(here.loss) & jnp.all(jnp.isfinite(here.gradient))
 
@@ -96,15 +96,14 @@ class LeastSquaresSteps(AbstractStepper):
     differentiates what it is given, which has the slopes that are known already: no second run, and none to compile.
     """
 
+    chunk, most = 8, 80
     solver: optx.AbstractGaussNewton
 
     def init(self, vector: Vector, num_residuals: int) -> Any:
         units, y = jnp.ones_like(vector), vector.astype(float)
         return units, y, self._begin(_Known(Linearized.unknown(vector, num_residuals), units), y)[0]
 
-    def step(
-        self, problem: FitProblem, vector: Vector, here: Linearized, state: Any
-    ) -> tuple[Vector, Any, Float[Array, ""], Bool[Array, ""]]:
+    def step(self, problem: FitProblem, vector: Vector, here: Linearized, state: Any) -> Step:
         units, y, arrays = state
         sizes = jnp.linalg.norm(here.slopes, axis=0)
         alike = jnp.maximum(LIGHT * sizes, 1e-4 * LIGHT * jnp.max(sizes))
@@ -112,7 +111,7 @@ class LeastSquaresSteps(AbstractStepper):
         units = jnp.where(arrays.first_step, alike, units)
         known, start = _Known(here, units), (units * vector).astype(float)
         begin, static = self._begin(known, start)
-        y, arrays = _where(arrays.first_step, (start, begin), (y, arrays))
+        y, arrays = select(arrays.first_step, (start, begin), (y, arrays))
         y, new, loss = self.solver.step(known, y, None, JACOBIAN, eqx.combine(arrays, static), frozenset())
         finite = jnp.isfinite(new.aux) & jnp.all(jnp.isfinite(y))
         state = units, y, eqx.filter(new, eqx.is_array)
@@ -132,44 +131,17 @@ class _Known(eqx.Module):
     units: Vector
 
     def __call__(self, y: Array, _: None) -> tuple[Array, Array]:
-        r = self.here.residuals.astype(float)
-        return _with_slopes(y, r, (self.here.slopes / self.units[None, :]).astype(float)), jnp.sum(r**2) / 2
-
-
-@jax.custom_jvp
-def _with_slopes(y: Array, value: Array, slopes: Array) -> Array:
-    """`value`, whose derivative in y is `slopes`."""
-    return value
-
-
-_with_slopes.defjvps(lambda change, _, y, value, slopes: slopes @ change, None, None)
-
-
-class Restart(eqx.Module):
-    """Where one start has come to.
-
-    A loss that is not finite stops it: the vector stays, `finite` says so.
-
-    - `vector`: where residuals are computed next.
-    - `best`, `at_best`: the best vector so far, and residuals there; `stretches` as in `FitParameters`.
-    - `optimizer_state`: as the optimiser has it.
-    """
-
-    vector: Vector
-    best: Vector
-    at_best: Linearized
-    stretches: Vector
-    finite: Bool[Array, ""]
-    optimizer_state: Any
+        r, slopes = self.here.residuals.astype(float), (self.here.slopes / self.units[None, :]).astype(float)
+        return r + slopes @ (y - jax.lax.stop_gradient(y)), jnp.sum(r**2) / 2
 
 
 @eqx.filter_jit
-def begin(stepper: AbstractStepper, vectors: Float[Array, "R F"], num_residuals: int) -> Restart:
+def begin(stepper: AbstractStepper, vectors: Float[Array, "R F"], num_residuals: int) -> Descent:
     """At the starts, before any step."""
 
-    def at(vector: Vector) -> Restart:
+    def at(vector: Vector) -> Descent:
         none = Linearized.unknown(vector, num_residuals)
-        return Restart(vector, vector, none, vector, jnp.array(True), stepper.init(vector, num_residuals))
+        return Descent(vector, vector, none.loss, jnp.array(True), stepper.init(vector, num_residuals), none)
 
     # of no weak type, as after a step: one compilation of the steps serves both
     return jax.tree.map(lambda x: x.astype(x.dtype), jax.vmap(at)(vectors))
@@ -177,38 +149,26 @@ def begin(stepper: AbstractStepper, vectors: Float[Array, "R F"], num_residuals:
 
 @eqx.filter_jit
 def advance(
-    problem: FitProblem, stepper: AbstractStepper, restarts: Restart, number: Int[Array, ""], most: int
-) -> tuple[Restart, Float[Array, "most R"]]:
+    problem: FitProblem, stepper: AbstractStepper, restarts: Descent, number: Int[Array, ""], most: int
+) -> tuple[Descent, Float[Array, "most R"]]:
     """`number` steps of each restart, at most `most`, and the losses before each; NaN where none was made."""
 
-    def one(at: Restart) -> tuple[Restart, Float[Array, ""]]:
+    def one(at: Descent) -> tuple[Descent, Float[Array, ""]]:
         here = problem.linearized(at.vector)
         vector, state, loss, finite = stepper.step(problem, at.vector, here, at.optimizer_state)
-        finite &= at.finite
-        better = (here.loss < at.at_best.loss) | jnp.isnan(
-            at.at_best.loss
-        )  # also where there is no slope, as at a kink
-        best, at_best = _where(better & at.finite, (at.vector, here), (at.best, at.at_best))
-        vector, state = _where(finite, (vector, state), (at.vector, at.optimizer_state))
-        return Restart(vector, best, at_best, at.stretches, finite, state), loss
+        return at.after(here.loss, finite, vector, state, here), loss
 
-    def step(i: Array, carry: tuple[Restart, Array]) -> tuple[Restart, Array]:
+    def step(i: Array, carry: tuple[Descent, Array]) -> tuple[Descent, Array]:
         restarts, losses = carry
         restarts, loss = _for_each(one, restarts)
         return restarts, losses.at[i].set(loss)
 
     losses = jnp.full((most, len(restarts.vector)), jnp.nan, restarts.vector.dtype)
-    restarts, losses = jax.lax.fori_loop(jnp.zeros_like(number), number, step, (restarts, losses))
-    stretches = jax.vmap(problem.parameters.stretches)(restarts.best)
-    return eqx.tree_at(lambda a: a.stretches, restarts, stretches), losses
+    return jax.lax.fori_loop(jnp.zeros_like(number), number, step, (restarts, losses))
 
 
-def _for_each(function: Callable[[Restart], Any], restarts: Restart) -> Any:
+def _for_each(function: Callable[[Descent], Any], restarts: Descent) -> Any:
     """`jax.vmap`, which for a single row would only add to what is to be traced and compiled."""
     if len(restarts.vector) > 1:
         return jax.vmap(function)(restarts)
     return jax.tree.map(lambda x: x[None], function(jax.tree.map(lambda x: x[0], restarts)))
-
-
-def _where(condition: Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

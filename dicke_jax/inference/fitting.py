@@ -17,13 +17,15 @@ from ..mean_field.model import DickeModel
 from .fisher import gain, information
 from .fit_parameters import FitParameters, fit_parameters
 from .fit_result import FitResult
-from .fit_steps import AbstractStepper, FitProblem, GradientSteps, LeastSquaresSteps, Restart, advance, begin
+from .fit_steps import AbstractStepper, FitProblem, GradientSteps, LeastSquaresSteps, advance, begin
 from .free_parameters import Bounds, RateName
 from .losses import LOSSES, Residuals, chi_square, resolved
 from .measurements import Measurements
+from .optimise import Descent, outcome
 from .threshold_inversion import check_reachable
 
 Optimizer = optax.GradientTransformation | optx.AbstractGaussNewton
+Progress = Callable[[int, int], Any] | None
 ADAM = optax.adam(0.02)  # the same one for every fit, which is compiled once
 BATCH = 8  # restarts side by side: more fall out of a processor's cache
 STALLED, PATIENCE = 1e-10, 2  # of the loss, relative: so many looks at less than that end a fit
@@ -42,7 +44,7 @@ def fit(
     key: PRNGKeyArray | None = None,
     num_steps: int | None = None,
     tol: float | None = None,
-    progress: Callable[[int, int], Any] | None = None,
+    progress: Progress = None,
 ) -> FitResult:
     """The rates under which measurements are likeliest, and how well they are known.
 
@@ -64,7 +66,7 @@ def fit(
     - `optimizer`: an optimistix solver of Gauss and Newton's family, Levenberg and Marquardt's by default for
       "chi-square"; or an optax optimiser, by default Adam for other losses.
     - `num_restarts`, `spread`, `key`: starts, the model's own and others that deviate from it by `spread` at random (in
-      the log rates). All make a few steps (8 of least squares, 50 of descent); the best eight of them go on.
+      the log rates). All make a few steps (4 of least squares, 25 of descent); the best eight of them go on.
     - `num_steps`: at most, 80 of least squares, 2000 of descent.
     - `tol`: the loss that a Gauss-Newton step may still expect to gain, 1e-6 in float64 and 1e-2 in float32: of a
       standard deviation, the rates are within its square root.
@@ -86,9 +88,9 @@ def fit(
     if isinstance(optimizer, optx.AbstractGaussNewton):
         if measure is not chi_square:
             refuse("loss", "'chi-square' for least squares (an optax optimiser takes any)", repr(loss))
-        stepper, chunk, most = LeastSquaresSteps(optimizer), 8, 80  # chunk: steps between two looks at the progress
+        stepper = LeastSquaresSteps(optimizer)
     elif isinstance(optimizer, optax.GradientTransformation):
-        stepper, chunk, most = GradientSteps(optimizer), 50, 2000
+        stepper = GradientSteps(optimizer)
     else:
         refuse("optimizer", "of optax, or of optimistix's Gauss-Newton family", type(optimizer).__name__)
     check_count("num_restarts", num_restarts)
@@ -96,7 +98,7 @@ def fit(
         refuse("key", "given for restarts, which start at random", "None")
     if not known(spread) or not spread > 0:
         refuse("spread", "positive", spread)
-    num_steps = most if num_steps is None else num_steps
+    num_steps = stepper.most if num_steps is None else num_steps
     check_count("num_steps", num_steps)
     tol = check_reachable(tol, 1e-6, 1e-2, model)
 
@@ -104,29 +106,24 @@ def fit(
     if key is not None and num_restarts > 1:
         noise = jax.random.normal(key, (num_restarts, vectors.size), vectors.dtype)
         vectors = vectors + float(spread) * np.asarray(noise) * (np.arange(num_restarts) > 0)[:, None]
-    return _run(FitProblem(parameters, measure), stepper, vectors, num_steps, chunk, tol, progress)
+    return _run(FitProblem(parameters, measure), stepper, vectors, num_steps, tol, progress)
 
 
 def _run(
-    problem: FitProblem,
-    stepper: AbstractStepper,
-    vectors: np.ndarray,
-    num_steps: int,
-    chunk: int,
-    tol: float,
-    progress: Callable[[int, int], Any] | None,
+    problem: FitProblem, stepper: AbstractStepper, vectors: np.ndarray, num_steps: int, tol: float, progress: Progress
 ) -> FitResult:
     """A few steps for every restart, batch after batch; then the best batch of them goes on until it is settled."""
-    number, batch, chunk = len(vectors), min(BATCH, len(vectors)), min(chunk, num_steps)
-    vectors, losses = np.array(vectors), [np.full((chunk, number), np.nan)]
+    number, batch, chunk = len(vectors), min(BATCH, len(vectors)), min(stepper.chunk, num_steps)
+    first = chunk if number == batch else -(-chunk // 2)  # enough to tell the poor starts
+    vectors, losses = np.array(vectors), [np.full((first, number), np.nan)]
     least, idle, interrupted = np.full(number, np.inf), 0, False
 
-    def fresh(rows: np.ndarray) -> Restart:
+    def fresh(rows: np.ndarray) -> Descent:
         return begin(stepper, as_array(vectors[rows]), problem.parameters.num_values)
 
-    def go_on(restarts: Restart, rows: np.ndarray, steps: int) -> tuple[Restart, np.ndarray]:
+    def go_on(restarts: Descent, rows: np.ndarray, steps: int) -> tuple[Descent, np.ndarray]:
         restarts, history = advance(problem, stepper, restarts, as_array(steps), chunk)
-        loss = np.asarray(restarts.at_best.loss)
+        loss = np.asarray(restarts.best_loss)
         vectors[rows], least[rows] = restarts.best, np.where(np.isnan(loss), np.inf, loss)
         return restarts, np.asarray(history)
 
@@ -134,11 +131,12 @@ def _run(
         batches = []
         for low in range(0, number, batch):
             rows = np.arange(low, low + batch) % number  # the last batch is filled up
-            restarts, losses[0][:, rows] = go_on(fresh(rows), rows, chunk)
+            restarts, history = go_on(fresh(rows), rows, first)
+            losses[0][:, rows] = history[:first]
             batches.append(restarts)
         rows = np.argsort(least, kind="stable")[:batch] if number > batch else np.arange(number)
         restarts = jax.tree.map(lambda *parts: np.concatenate(parts)[rows], *batches)
-        for done in range(chunk, num_steps + 1, chunk):
+        for done in range(first, num_steps + 1, chunk):
             if progress is not None:
                 progress(done, num_steps)
             settled = np.array([_look(restarts, row)[-1] < tol for row in range(batch)])
@@ -154,10 +152,8 @@ def _run(
     best = int(np.argmin(least))
     restarts, _ = go_on(fresh(np.full(batch, best)), np.full(batch, best), 1)
     slopes, gradient, rest = _look(restarts, 0)
-    loss, residuals = np.asarray(restarts.at_best.loss)[0], np.asarray(restarts.at_best.residuals)[0]
+    loss, residuals = np.asarray(restarts.best_loss)[0], np.asarray(restarts.at_best.residuals)[0]
     finite = bool(np.isfinite(slopes).all() and np.isfinite(loss))
-    status = Status.successful if rest < tol else Status.not_converged
-    status = status if finite else Status.failed
     described, data, telling, rates = _described(problem.parameters, as_array(vectors), as_array(best))
     found = information(np.where(finite & np.asarray(telling)[:, None], slopes, 0))
     return FitResult(
@@ -174,16 +170,16 @@ def _run(
         data=data,
         parameters=problem.parameters,
         vector=as_array(vectors[best]),
-        status=Status.interrupted if interrupted else status,
+        status=Status.interrupted if interrupted else outcome(rest < tol, finite),
         names=problem.parameters.names,
     )
 
 
-def _look(restarts: Restart, row: int) -> tuple[np.ndarray, np.ndarray, float]:
+def _look(restarts: Descent, row: int) -> tuple[np.ndarray, np.ndarray, float]:
     """Slopes and gradient in the log rates at the best vector, and what is still to be gained, inf where unknown."""
-    stretches, best = np.asarray(restarts.stretches)[row], restarts.at_best
+    best = jax.tree.map(lambda x: np.asarray(x)[row], restarts.at_best)
     with np.errstate(all="ignore"):
-        slopes, gradient = np.asarray(best.slopes)[row] / stretches, np.asarray(best.gradient)[row] / stretches
+        slopes, gradient = best.slopes / best.stretches, best.gradient / best.stretches
     finite = np.isfinite(slopes).all() and np.isfinite(gradient).all()
     return slopes, gradient, gain(slopes, gradient) if finite else float("inf")
 

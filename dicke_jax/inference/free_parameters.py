@@ -1,6 +1,6 @@
 """Which rates are free, and the numbers without bounds that stand for them."""
 
-import dataclasses
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -20,7 +20,24 @@ Bounds: TypeAlias = Mapping[RateName, tuple[float, float]]
 Vector: TypeAlias = Float[Array, " F"]
 
 
-class FreeRates(eqx.Module):
+class AbstractFree(eqx.Module):
+    """Positive sizes, of either sign, that a vector of numbers without bounds stands for."""
+
+    @abstractmethod
+    def rates(self, vector: Vector) -> Vector:
+        """The free rates, with their signs."""
+
+    @eqx.filter_jit
+    def log_rates(self, vector: Vector) -> Vector:
+        """Log |p_i|, in which a change is relative."""
+        return jnp.log(jnp.abs(self.rates(vector)))
+
+    def stretches(self, vector: Vector) -> Vector:
+        """D log |p_i| / dv_i."""
+        return jax.jvp(self.log_rates, (vector,), (jnp.ones_like(vector),))[1]
+
+
+class FreeRates(AbstractFree):
     """A bijection between F free rates p_i of a model and a vector v of numbers without bounds.
 
         |p_i| = lower_i + exp(v_i)                                    by default, with lower_i = 0
@@ -43,20 +60,10 @@ class FreeRates(eqx.Module):
         return len(self.names)
 
     def rates(self, vector: Vector) -> Vector:
-        """The free rates, with their signs."""
         bounded = jnp.isfinite(self.upper)
         span = jnp.where(bounded, self.upper - self.lower, 1)
         share = jax.nn.sigmoid(jnp.where(bounded, vector, 0))
         return self.signs * (self.lower + jnp.where(bounded, span * share, jnp.exp(jnp.where(bounded, 0, vector))))
-
-    @eqx.filter_jit
-    def log_rates(self, vector: Vector) -> Vector:
-        """Log |p_i|, in which a change is relative."""
-        return jnp.log(jnp.abs(self.rates(vector)))
-
-    def stretches(self, vector: Vector) -> Vector:
-        """D log |p_i| / dv_i."""
-        return jax.jvp(self.log_rates, (vector,), (jnp.ones_like(vector),))[1]
 
     def to_model(self, vector: Vector) -> DickeModel:
         """The model with these rates in place of its own."""
@@ -66,7 +73,7 @@ class FreeRates(eqx.Module):
             entries = np.array([self.places[i][1] for i in numbers])
             old = _rate(model, name)
             new = old.ravel().at[entries].set(values[np.array(numbers)].astype(old.dtype)).reshape(old.shape)
-            model = _with_rate(model, name, new)
+            model = eqx.tree_at(lambda model, name=name: _rate(model, name), model, new)
         return model
 
     def to_vector(self, model: DickeModel) -> Vector:
@@ -127,13 +134,10 @@ def _places(model: DickeModel, name: Any) -> list[tuple[str, int]]:
     if size is None or (index is not None and not (isinstance(index, int) and 0 <= index < size)) or size == 0:
         refuse("free", must_be, repr(name))
     chosen = range(size) if index is None else (index,)
-    if kind != "jump":
-        places = [(kind, i) for i in chosen]
-    else:
-        places = [(f"jump:{j}", i) for j in chosen for i in range(_size(model, f"jump:{j}"))]
-    if any(is_schedule(_rate(model, place)) for place, _ in places):
+    rates = [f"jump:{j}" for j in chosen] if kind == "jump" else [kind]
+    if any(is_schedule(_rate(model, rate)) for rate in rates):
         refuse("free", "rates that are constant", f"{name!r}, which depends on time")
-    return places
+    return [(rate, i) for rate in rates for i in (range(_rate(model, rate).size) if kind == "jump" else chosen)]
 
 
 def _values(model: DickeModel, places: Sequence[tuple[str, int]]) -> Any:
@@ -142,24 +146,12 @@ def _values(model: DickeModel, places: Sequence[tuple[str, int]]) -> Any:
     return numpy.array([numpy.ravel(rate)[entry] for rate, (_, entry) in zip(rates, places, strict=True)], model.dtype)
 
 
-def _size(model: DickeModel, name: str) -> int:
-    rate = _rate(model, name)
-    return 1 if is_schedule(rate) else rate.size
-
-
 def _rate(model: DickeModel, name: str) -> Any:
     kind, _, index = name.partition(":")
     if kind != "jump":
         return getattr(model, name)
     assert model.dissipation is not None
     return model.dissipation.rates[int(index)]
-
-
-def _with_rate(model: DickeModel, name: str, value: Array) -> DickeModel:
-    kind, _, index = name.partition(":")
-    if kind != "jump":
-        return dataclasses.replace(model, **{name: value})
-    return eqx.tree_at(lambda m: m.dissipation.rates[int(index)], model, value)
 
 
 def _label(model: DickeModel, name: str, entry: int) -> str:

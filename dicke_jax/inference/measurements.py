@@ -1,7 +1,7 @@
 """Measurements: stationary curves and time traces, with their noise and what is missing."""
 
 from abc import abstractmethod
-from typing import Any, TypeVar
+from typing import Any
 
 import diffrax as dfx
 import equinox as eqx
@@ -20,7 +20,6 @@ from ..phases.closed_form import closed_form_obstacle, threshold_squared
 from ..phases.stationary_search import stationary_state
 
 QUANTITIES = ("overlap", "photons")
-T = TypeVar("T")
 MOST_STEPS = 1024  # of an integration; rates that ask for more are far off
 BLURRED = 10.0  # |xi|^2 in units of the noise's square, below which a point's slope tells little of what it determines
 
@@ -28,21 +27,49 @@ BLURRED = 10.0  # |xi|^2 in units of the noise's square, below which a point's s
 class Measurements(eqx.Module):
     """Values with Gaussian noise, and what a model predicts for them."""
 
-    values: eqx.AbstractVar[Array]
-    noise: eqx.AbstractVar[Array]
-    present: eqx.AbstractVar[Array]
+    values: Float[Array, "..."]
+    noise: Float[Array, "..."]
+    present: Bool[Array, "..."]
+    quantity: str = eqx.field(static=True)
+
+    def __init__(
+        self, values: ArrayLike, noise: ArrayLike, missing: ArrayLike | None, quantity: str, shape: tuple[int, ...]
+    ) -> None:
+        check_choice("quantity", quantity, QUANTITIES)
+        given = np.asarray(values, float)
+        check_shape("values", given, shape, "one for each point")
+        present = np.ones(shape, bool) if missing is None else ~np.asarray(missing, bool)
+        check_shape("missing", present, shape, "one for each point")
+        given = np.where(present, given, 0)
+        check_all("values", given, np.isfinite, "finite where not marked as missing")
+        deviation = np.asarray(noise, float)
+        if deviation.shape not in ((), shape):
+            refuse("noise", f"one number or of shape {shape}", f"shape {deviation.shape}")
+        check_all("noise", deviation, lambda s: (s > 0) & np.isfinite(s), "positive and finite")
+        self.values, self.noise = as_array(given), as_array(np.broadcast_to(deviation, shape))
+        self.present, self.quantity = as_array(present), quantity
 
     @abstractmethod
+    def _check_fits(self, model: DickeModel) -> None:
+        """Refuse a model that these are no measurements of."""
+
     def check(self, model: DickeModel) -> "Measurements":
         """Itself, in the model's precision; refused where it does not fit the model."""
+        self._check_fits(model)
+
+        def cast(x: Any) -> Any:
+            real = eqx.is_inexact_array(x) and x.dtype.kind == "f"
+            return x.astype(model.dtype) if real and x.dtype != model.dtype else x
+
+        return jax.tree.map(cast, self)
 
     @abstractmethod
     def predict(self, model: DickeModel) -> Array:
         """What a noiseless measurement would give, of the shape of `values`."""
 
-    @abstractmethod
     def resolved(self, model: DickeModel) -> Bool[Array, "..."]:
         """Whether the slope of the prediction at a point says what the point determines, of the shape of `values`."""
+        return jnp.ones(self.values.shape, bool)
 
 
 class StationaryCurve(Measurements):
@@ -69,11 +96,7 @@ class StationaryCurve(Measurements):
     """
 
     g0: Float[Array, " n"]
-    values: Float[Array, " n"]
-    noise: Float[Array, " n"]
-    present: Bool[Array, " n"]
     pattern: int = eqx.field(static=True)
-    quantity: str = eqx.field(static=True)
 
     def __init__(
         self,
@@ -89,14 +112,12 @@ class StationaryCurve(Measurements):
         if self.g0.ndim != 1 or self.g0.size < 1:
             refuse("g0", "a one-dimensional array of couplings", f"shape {self.g0.shape}")
         check_all("g0", self.g0, lambda g: (g > 0) & np.isfinite(g), "positive and finite")
-        check_choice("quantity", quantity, QUANTITIES)
-        self.values, self.noise, self.present = _measured(values, noise, missing, self.g0.shape)
-        self.pattern, self.quantity = pattern, quantity
+        super().__init__(values, noise, missing, quantity, self.g0.shape)
+        self.pattern = pattern
 
-    def check(self, model: DickeModel) -> "StationaryCurve":
+    def _check_fits(self, model: DickeModel) -> None:
         as_pattern_index(self.pattern, model.num_modes)
         check_constant_rates(model, "for a stationary curve")
-        return _in_precision(self, model)
 
     def predict(self, model: DickeModel) -> Array:
         weakness = model.omega_mode[self.pattern] ** 2 + model.kappa[self.pattern] ** 2 / 4
@@ -119,7 +140,7 @@ class StationaryCurve(Measurements):
 
     def resolved(self, model: DickeModel) -> Bool[Array, "..."]:
         if self.quantity == "photons" or closed_form_obstacle(model, self.pattern) is not None:
-            return jnp.ones(self.values.shape, bool)
+            return super().resolved(model)
         return jnp.abs(self._distance(model)) > BLURRED * self.noise**2
 
     def _distance(self, model: DickeModel) -> Float[Array, " n"]:
@@ -142,12 +163,8 @@ class TimeTrace(Measurements):
     """
 
     t: Float[Array, " T"]
-    values: Float[Array, "T M"]
-    noise: Float[Array, "T M"]
-    present: Bool[Array, "T M"]
     state: MeanFieldState
     g0: Float[Array, ""] | None
-    quantity: str = eqx.field(static=True)
     from_start: bool = eqx.field(static=True)
 
     def __init__(
@@ -166,17 +183,14 @@ class TimeTrace(Measurements):
         times = np.asarray(t, float)
         if times.ndim != 1 or times.size < 2 or not (np.all(np.diff(times) > 0) and times[0] >= 0):
             refuse("t", "at least two increasing times, none negative", f"{times.tolist()}")
-        check_choice("quantity", quantity, QUANTITIES)
         self.t, self.from_start = as_array(times), bool(times[0] == 0)
-        shape = (times.size, state.alpha.shape[-1])
-        self.values, self.noise, self.present = _measured(values, noise, missing, shape)
-        self.state, self.quantity = state, quantity
+        super().__init__(values, noise, missing, quantity, (times.size, state.alpha.shape[-1]))
+        self.state = state
         self.g0 = None if g0 is None else as_array(g0, float)
 
-    def check(self, model: DickeModel) -> "TimeTrace":
+    def _check_fits(self, model: DickeModel) -> None:
         check_model_and_state(model, self.state)
         jax.eval_shape(self.state.to_real, model)  # refuses shapes that do not fit
-        return _in_precision(self, model)
 
     def predict(self, model: DickeModel) -> Array:
         if self.g0 is not None:
@@ -188,9 +202,6 @@ class TimeTrace(Measurements):
         seen = run.overlaps if self.quantity == "overlap" else occupations(run.alpha)
         return seen if self.from_start else seen[1:]
 
-    def resolved(self, model: DickeModel) -> Bool[Array, "..."]:
-        return jnp.ones(self.values.shape, bool)
-
 
 def as_measurements(data: Any, model: DickeModel) -> tuple[Measurements, ...]:
     """One or several, each fit for the model."""
@@ -201,27 +212,3 @@ def as_measurements(data: Any, model: DickeModel) -> tuple[Measurements, ...]:
     if not sets:
         refuse("data", "at least one StationaryCurve or TimeTrace", "none")
     return tuple(measured.check(model) for measured in sets)
-
-
-def _measured(
-    values: ArrayLike, noise: ArrayLike, missing: ArrayLike | None, shape: tuple[int, ...]
-) -> tuple[Array, Array, Array]:
-    given = np.asarray(values, float)
-    check_shape("values", given, shape, "one for each point")
-    present = np.ones(shape, bool) if missing is None else ~np.asarray(missing, bool)
-    check_shape("missing", present, shape, "one for each point")
-    check_all("values", np.where(present, given, 0), np.isfinite, "finite where not marked as missing")
-    deviation = np.asarray(noise, float)
-    if deviation.shape not in ((), shape):
-        refuse("noise", f"one number or of shape {shape}", f"shape {deviation.shape}")
-    check_all("noise", deviation, lambda s: (s > 0) & np.isfinite(s), "positive and finite")
-    deviation = np.broadcast_to(deviation, shape)
-    return as_array(np.where(present, given, 0)), as_array(deviation), as_array(present)
-
-
-def _in_precision(data: T, model: DickeModel) -> T:
-    def cast(x: Any) -> Any:
-        real = eqx.is_inexact_array(x) and x.dtype.kind == "f"
-        return x.astype(model.dtype) if real and x.dtype != model.dtype else x
-
-    return jax.tree.map(cast, data)

@@ -10,22 +10,47 @@ import optax
 import optimistix as optx
 from jaxtyping import Array, Bool, Float
 
+from .._status import Status, where
 from .free_parameters import Vector
 
 Loss: TypeAlias = Callable[[Vector], Float[Array, ""]]
+POLYAK = optax.polyak_sgd(max_learning_rate=jnp.inf)  # steps of loss / |slope|^2, for a least loss of 0
 
 
 class Descent(eqx.Module):
     """Where a descent is: the point, the best point so far with its loss, and the state of the optimiser.
 
-    A loss or a slope that is not finite stops it: the point stays, `finite` says so.
+    A loss or a slope that is not finite stops it: the point stays, `finite` says so. `at_best` is what else was
+    computed at the best point.
     """
 
     vector: Vector
     best: Vector
     best_loss: Float[Array, ""]
     finite: Bool[Array, ""]
-    optimizer_state: optax.OptState
+    optimizer_state: Any
+    at_best: Any = None
+
+    def after(self, loss: Array, finite: Array, vector: Vector, optimizer_state: Any, here: Any = None) -> "Descent":
+        """After a step to `vector` from where the loss was this, and `here` computed."""
+        finite &= self.finite
+        better = (loss < self.best_loss) | jnp.isnan(self.best_loss)  # also where there is no slope, as at a kink
+        old = self.best, self.best_loss, self.at_best
+        best, best_loss, at_best = select(better & self.finite, (self.vector, loss, here), old)
+        new = vector, optimizer_state
+        vector, optimizer_state = select(finite, new, (self.vector, self.optimizer_state))
+        return Descent(vector, best, best_loss, finite, optimizer_state, at_best)
+
+
+def outcome(good: Any, finite: Any) -> Status:
+    """Of a search: whether it found what it looked for, or broke down."""
+    if not isinstance(finite, jax.Array):  # nothing to compile
+        return (Status.successful if good else Status.not_converged) if finite else Status.failed
+    return where(finite, where(good, Status.successful, Status.not_converged), Status.failed)
+
+
+def select(condition: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
 def start(optimizer: optax.GradientTransformation, vector: Vector) -> Descent:
@@ -35,30 +60,23 @@ def start(optimizer: optax.GradientTransformation, vector: Vector) -> Descent:
 def step(optimizer: optax.GradientTransformation, loss: Loss, at: Descent) -> tuple[Descent, Float[Array, ""], Vector]:
     """One step, and the loss and its slope before it. Slopes are taken in forward mode: there are few rates."""
     value, slope = value_and_slope(loss, at.vector)
-    finite = at.finite & jnp.isfinite(value) & jnp.all(jnp.isfinite(slope))
-    better = at.finite & (value < at.best_loss)  # also where there is no slope, as at a kink
-    vector, state = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old),
-        moved(optimizer, loss, at.vector, value, slope, at.optimizer_state),
-        (at.vector, at.optimizer_state),
-    )
-    best = jnp.where(better, at.vector, at.best)
-    return Descent(vector, best, jnp.where(better, value, at.best_loss), finite, state), value, slope
+    finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(slope))
+    return at.after(value, finite, *moved(optimizer, loss, at.vector, value, slope, at.optimizer_state)), value, slope
 
 
 def moved(
     optimizer: optax.GradientTransformation,
-    loss: Loss,
-    vector: Vector,
+    loss: Loss | None,
+    vector: Array,
     value: Float[Array, ""],
-    slope: Vector,
+    slope: Array,
     state: optax.OptState,
-) -> tuple[Vector, optax.OptState]:
+) -> tuple[Array, optax.OptState]:
     """Where an optimiser goes from `vector`, with the loss and its slope there."""
     optimizer = optax.with_extra_args_support(optimizer)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # optax mixes types
         change, state = optimizer.update(slope, state, vector, value=value, grad=slope, value_fn=loss)
-    return cast(Vector, optax.apply_updates(vector, change)), state
+    return cast(Array, optax.apply_updates(vector, change)), state
 
 
 def steps(
@@ -68,14 +86,9 @@ def steps(
     return jax.lax.scan(lambda now, _: step(optimizer, loss, now)[:2], at, None, number)
 
 
-def value_and_slope(loss: Loss, vector: Vector) -> tuple[Float[Array, ""], Vector]:
-    """The loss and its gradient, by one forward derivative for each rate."""
-
-    def both(v: Vector) -> tuple[Array, Array]:
-        value = loss(v)
-        return value, value
-
-    slope, value = jax.jacfwd(both, has_aux=True)(vector)
+def value_and_slope(function: Callable[[Vector], Array], vector: Vector) -> tuple[Array, Array]:
+    """A function's value and derivative, by one forward derivative for each rate."""
+    slope, value = jax.jacfwd(lambda v: (function(v),) * 2, has_aux=True)(vector)
     return value, slope
 
 

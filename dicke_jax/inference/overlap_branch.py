@@ -5,19 +5,19 @@
 Unknown are log g0 and the other overlaps in units of s, M numbers; g0 is a smooth function of s^2.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 import optimistix as optx
 from jaxtyping import Array, Float, Int
 
 from ..mean_field.model import DickeModel
 from ..mean_field.stationary_equations import resulting_overlaps
 from .free_parameters import Vector
-from .optimise import start, steps
+from .optimise import POLYAK, start, steps
 
 STRONG = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)  # overlaps to begin at: the largest that any g0 sustains
 POINTS = 64  # from there down
@@ -55,16 +55,12 @@ def residual(v: Vector, args: tuple[DickeModel, Int[Array, ""], Float[Array, ""]
 def overlap_branch(
     model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], overlaps: Float[Array, " S"]
 ) -> OverlapBranch:
-    """From g0 = `first`, by Polyak's descent to a large overlap, and along the branch by Newton's method."""
+    """From g0 = |`first`|, by Polyak's descent to a large overlap, and along the branch by Newton's method."""
     chosen = jnp.arange(model.num_modes) == nu
-    optimizer = optax.polyak_sgd(
-        max_learning_rate=jnp.inf
-    )  # loss / |slope|^2: log P_nu is concave, and no step too far
 
     def solve(guess: Vector, s: Float[Array, ""]) -> Vector:
-        fine = 10 * float(jnp.finfo(s.dtype).eps)
         args = (model, nu, s)
-        v = optx.root_find(residual, optx.Newton(rtol=fine, atol=fine), guess, args, throw=False, max_steps=30).value
+        v, fine = _root(residual, guess, args)
         near = jnp.max(jnp.abs(v - guess)) < 0.5  # else it is another branch
         return jnp.where(near & (jnp.max(jnp.abs(residual(v, args))) < 1e3 * fine / s), v, jnp.nan)
 
@@ -82,8 +78,8 @@ def overlap_branch(
             saturated = pull_at(alone(log_g0), s) < WEAKEST_PULL
             return jnp.where(saturated, log_g0 - STRIDE, log_g0)
 
-        log_g0 = jax.lax.fori_loop(0, MOST_STRIDES, lower, jnp.log(first)[None])
-        at, losses = steps(optimizer, loss, start(optimizer, log_g0), DESCENT_STEPS)
+        log_g0 = jax.lax.fori_loop(0, MOST_STRIDES, lower, jnp.log(jnp.abs(first))[None])
+        at, losses = steps(POLYAK, loss, start(POLYAK, log_g0), DESCENT_STEPS)  # log P_nu is concave: no step too far
         v = solve(alone(at.best), s)
         # where jumps act, so strong a coupling that it weakens the overlap sustains one too
         on_branch = (pull_at(v, s) > WEAKEST_PULL) & (jnp.max(jnp.abs(jnp.where(chosen, 0, v))) < 1)
@@ -95,11 +91,7 @@ def overlap_branch(
     down = strong[top] + (jnp.max(overlaps) - strong[top]) * jnp.linspace(0, 1, POINTS, dtype=overlaps.dtype)
     down = jnp.concatenate([down, jnp.sort(overlaps)[::-1]])
 
-    def go_down(v: Vector, s: Float[Array, ""]) -> tuple[Vector, Vector]:
-        further = solve(v, s)
-        return further, further
-
-    _, points = jax.lax.scan(go_down, starts[top], down)
+    _, points = jax.lax.scan(lambda v, s: (further := solve(v, s), further), starts[top], down)
     log_g0 = points[:, nu]
 
     rises = jnp.diff(log_g0) > 1e2 * float(jnp.finfo(overlaps.dtype).eps)
@@ -108,6 +100,13 @@ def overlap_branch(
     there = jnp.any(rises)
     couplings = jnp.exp(log_g0[POINTS:])[::-1][jnp.argsort(jnp.argsort(overlaps))]
     return OverlapBranch(couplings, jnp.where(there, turn, jnp.nan), jnp.where(there, turn_overlap, jnp.nan), losses.T)
+
+
+def _root(function: Callable[[Vector, Any], Vector], guess: Vector, args: Any) -> tuple[Vector, float]:
+    """By Newton's method, and to what precision."""
+    fine = 10 * float(jnp.finfo(guess.dtype).eps)
+    solver = optx.Newton(rtol=fine, atol=fine)
+    return optx.root_find(function, solver, guess, args, throw=False, max_steps=30).value, fine
 
 
 def _turn(
@@ -123,10 +122,8 @@ def _turn(
         _, change = jax.jvp(lambda log_s: at(v, log_s), (log_s,), (jnp.ones_like(log_s),))
         return jnp.append(at(v, log_s), -jnp.linalg.solve(jax.jacfwd(at)(v, log_s), change)[nu])
 
-    fine = 10 * float(jnp.finfo(s.dtype).eps)
     guess = jnp.append(point, jnp.log(s))
-    solver = optx.Newton(rtol=fine, atol=fine)
-    u = optx.root_find(slope_and_residual, solver, guess, throw=False, max_steps=30).value
+    u, fine = _root(slope_and_residual, guess, None)
     good = jnp.max(jnp.abs(slope_and_residual(u, None))) < 1e6 * fine  # g0 is least there, and feels it to second order
     good &= jnp.max(jnp.abs(u - guess)) < 0.2
     return jnp.where(good, jnp.exp(u[nu]), jnp.nan), jnp.exp(u[-1])

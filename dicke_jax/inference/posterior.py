@@ -49,12 +49,10 @@ class PosteriorSamples(eqx.Module):
         agree = "chains agree" if float(jnp.max(self.r_hat)) < MIXED else "chains do not agree: take more samples"
         middle, (low, high) = np.median(self.rates, axis=(0, 1)), np.asarray(self.intervals())
         rows = [
-            (
-                name,
-                f"{middle[i]:.6g}  95 %: {low[i]:.6g} to {high[i]:.6g}"
-                f"  (R-hat {float(self.r_hat[i]):.3f}, {float(self.effective_samples[i]):.0f} effective samples)",
+            (name, f"{mid:.6g}  95 %: {least:.6g} to {most:.6g}  (R-hat {r_hat:.3f}, {size:.0f} effective samples)")
+            for name, mid, least, most, r_hat, size in zip(
+                self.names, middle, low, high, np.asarray(self.r_hat), np.asarray(self.effective_samples), strict=True
             )
-            for i, name in enumerate(self.names)
         ]
         heading = f"PosteriorSamples: {chains} chains of {samples}, {int(self.num_divergent)} divergent, {agree}"
         return summary(heading, rows)
@@ -103,17 +101,8 @@ def sample_posterior(
     if not known(prior) or not prior > 0:
         refuse("prior", "positive", prior)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # blackjax mixes types
-        samples = _sample(
-            blackjax,
-            found.parameters,
-            found.parameters.start(),
-            found.vector,
-            key,
-            prior,
-            num_samples,
-            num_chains,
-            num_warmup,
-        )
+        vectors, numbers = (found.parameters.start(), found.vector), (num_samples, num_chains, num_warmup)
+        samples = _sample(blackjax, found.parameters, vectors, key, prior, numbers)
     return PosteriorSamples(*samples, found.names)
 
 
@@ -121,14 +110,12 @@ def sample_posterior(
 def _sample(
     blackjax: Any,
     parameters: FitParameters,
-    start: Vector,
-    best: Vector,
+    start_and_best: tuple[Vector, Vector],
     key: PRNGKeyArray,
     prior: Any,
-    num_samples: int,
-    num_chains: int,
-    num_warmup: int,
+    numbers: tuple[int, int, int],
 ) -> tuple[Float[Array, "C S F"], Int[Array, ""], Vector, Vector]:
+    (start, best), (num_samples, num_chains, num_warmup) = start_and_best, numbers
     home = parameters.log_rates(start)
     pull = 1 / jnp.asarray(prior, best.dtype)
 

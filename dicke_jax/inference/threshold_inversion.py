@@ -13,7 +13,7 @@ import optimistix as optx
 from jaxtyping import Array, Float, Int
 
 from .._checks import as_array, as_pattern_index, check_all, check_choice, check_finite, check_shape, known, refuse
-from .._status import Status, where
+from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
 from ..mean_field.model import DickeModel, check_constant_rates
@@ -21,7 +21,7 @@ from ..phases.closed_form import closed_form_obstacle
 from ..phases.critical_couplings import by_root_finding, closed_form
 from ..phases.normal_state import normal_threshold
 from .free_parameters import Bounds, FreeRates, RateName, Vector, free_rates
-from .optimise import least_squares, start, steps
+from .optimise import least_squares, outcome, start, steps
 
 DESCENT_STEPS, DESCENT_RATE = 60, 0.05  # in the logarithm of a rate
 PULL = 1e4  # of a threshold's target against the pull of the rates to where they were
@@ -215,7 +215,6 @@ def _invert(target: ThresholdTarget, first: Vector, tol: Any) -> Inversion:
 
     vector = jnp.where(target.error(vector) <= target.error(near), vector, near)
     error = target.error(vector)
-    status = where(error < tol, Status.successful, Status.not_converged)
     return Inversion(
         model=parameters.to_model(vector),
         rates=parameters.rates(vector),
@@ -223,7 +222,7 @@ def _invert(target: ThresholdTarget, first: Vector, tol: Any) -> Inversion:
         thresholds=target.thresholds(vector),
         error=error,
         losses=losses,
-        status=where(jnp.isfinite(error), status, Status.failed),
+        status=outcome(error < tol, jnp.isfinite(error)),
         names=parameters.names,
     )
 

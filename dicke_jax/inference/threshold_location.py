@@ -7,18 +7,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from .._checks import as_array, as_pattern_index, check_all, check_choice, check_count, refuse
-from .._status import Status, where
+from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
 from ..dynamics.steady_state import check_reaches_steady, steadystate
 from ..dynamics.trajectory import mfsolve
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import stored_pattern
-from .overlap_branch import overlap_branch
+from .optimise import POLYAK, moved, outcome
+from .overlap_branch import OverlapBranch, overlap_branch
 from .threshold_inversion import check_reachable
 
 SMALL = (0.02, 0.03, 0.04, 0.05)  # overlaps at which g0 is looked for, on the way to overlap 0
@@ -113,55 +113,33 @@ def locate_critical_coupling(
     check_count("num_steps", num_steps)
     if route == "stationary":
         small = as_array(np.array(SMALL) * (1 if model.dtype == jnp.float64 else 4), model.dtype)
-        return _end_of_branch(model, nu, first, small, tol)
+        return _located(small, overlap_branch(model, nu, first, small), tol)
     check_reaches_steady(model)
     relaxed = as_array(RELAXED, model.dtype)
-    couplings, losses = _couplings_of_runs(model, nu, first, relaxed, num_steps, adjoint)
-    g0, error, status = _at_zero(relaxed, couplings, tol)
+    return _located(relaxed, _branch_of_runs(model, nu, first, relaxed, num_steps, adjoint), tol)
+
+
+@eqx.filter_jit
+def _located(small: Float[Array, " S"], branch: OverlapBranch, tol: Any) -> LocatedCoupling:
+    """Where the branch turns back, or else the polynomial through all its points at overlap 0.
+
+    The error is how far that is from the polynomial through all but the last.
+    """
+    squares, couplings = small**2, branch.couplings
+    found = _extrapolated(squares, couplings)
+    error = jnp.abs(_extrapolated(squares[:-1], couplings[:-1]) / found - 1)
+    jumps, eps = jnp.isfinite(branch.turn_overlap), jnp.asarray(jnp.finfo(small.dtype).eps, small.dtype)
+    at_turn = jnp.where(jnp.isfinite(branch.turn), jnp.sqrt(eps) ** 1.5, jnp.nan)
+    g0, error = jnp.where(jumps, branch.turn, found), jnp.where(jumps, at_turn, error)
     return LocatedCoupling(
         g0=g0,
         error=error,
-        overlap=as_array(0, model.dtype),
-        overlaps=relaxed,
-        couplings=couplings,
-        losses=losses,
-        status=status,
-    )
-
-
-@eqx.filter_jit
-def _end_of_branch(
-    model: DickeModel, nu: Int[Array, ""], first: Float[Array, ""], small: Float[Array, " S"], tol: Any
-) -> LocatedCoupling:
-    """Where the branch turns back, or else where its overlap vanishes."""
-    branch = overlap_branch(model, nu, jnp.abs(first), small)
-    g0, error, status = _at_zero(small, branch.couplings, tol)
-    jumps, eps = jnp.isfinite(branch.turn_overlap), jnp.asarray(jnp.finfo(small.dtype).eps, small.dtype)
-    at_turn = jnp.where(jnp.isfinite(branch.turn), jnp.sqrt(eps) ** 1.5, jnp.nan)
-    return LocatedCoupling(
-        g0=jnp.where(jumps, branch.turn, g0),
-        error=jnp.where(jumps, at_turn, error),
         overlap=jnp.where(jumps, branch.turn_overlap, 0),
         overlaps=small,
-        couplings=branch.couplings,
+        couplings=couplings,
         losses=branch.losses,
-        status=where(jumps, _status(branch.turn, at_turn, tol), status),
+        status=outcome(error < tol, jnp.isfinite(g0)),
     )
-
-
-@eqx.filter_jit
-def _at_zero(
-    small: Float[Array, " S"], couplings: Float[Array, " S"], tol: Any
-) -> tuple[Float[Array, ""], Float[Array, ""], Status]:
-    """The polynomial through all points at overlap 0, and how far it is from that through all but the last."""
-    squares = small**2
-    found = _extrapolated(squares, couplings)
-    error = jnp.abs(_extrapolated(squares[:-1], couplings[:-1]) / found - 1)
-    return found, error, _status(found, error, tol)
-
-
-def _status(found: Array, error: Array, tol: Any) -> Status:
-    return where(jnp.isfinite(found), where(error < tol, Status.successful, Status.not_converged), Status.failed)
 
 
 def _extrapolated(x: Float[Array, " S"], y: Float[Array, " S"]) -> Float[Array, ""]:
@@ -171,14 +149,14 @@ def _extrapolated(x: Float[Array, " S"], y: Float[Array, " S"]) -> Float[Array, 
     return jnp.sum(y * jnp.prod(share, axis=1))
 
 
-def _couplings_of_runs(
+def _branch_of_runs(
     model: DickeModel,
     nu: Int[Array, ""],
     first: Array,
     overlaps: Float[Array, " S"],
     num_steps: int,
     adjoint: dfx.AbstractAdjoint | None,
-) -> tuple[Float[Array, " S"], Float[Array, "steps S"]]:
+) -> OverlapBranch:
     """g0 at overlaps seen at the end of runs from the stored pattern, all at once, until none moves; and the losses."""
     at, losses = _begin(first, overlaps), []
     for _ in range(num_steps):
@@ -187,7 +165,7 @@ def _couplings_of_runs(
         if np.all(np.asarray(at.done) | np.isnan(np.asarray(at.log_g0))):
             break
     found = np.where(at.done, np.exp(np.asarray(at.log_g0)), np.nan)
-    return as_array(found, overlaps.dtype), as_array(np.stack(losses), overlaps.dtype)
+    return OverlapBranch(*(as_array(x, overlaps.dtype) for x in (found, np.nan, np.nan, np.stack(losses))))
 
 
 def relaxed_overlap(
@@ -240,20 +218,14 @@ def _search_step(
     below = jnp.where(miss > 0, jnp.maximum(at.below, at.log_g0), at.below)
     above = jnp.where(miss <= 0, jnp.minimum(at.above, at.log_g0), at.above)
 
-    optimizer = optax.polyak_sgd(max_learning_rate=jnp.inf)  # loss / |slope|^2, for a least loss of 0
-    moved = at.log_g0 + jax.vmap(lambda v, f, g: _update(optimizer, v, f, g))(at.log_g0, loss, jnp.sign(miss) * slope)
-    inside = good & jnp.isfinite(moved) & (moved > below) & (moved < above)
-    inside &= jnp.abs(moved - at.log_g0) < 2 * STRIDE
+    new = jax.vmap(lambda v, f, g: moved(POLYAK, None, v, f, g, POLYAK.init(v))[0])(
+        at.log_g0, loss, jnp.sign(miss) * slope
+    )
+    inside = good & jnp.isfinite(new) & (new > below) & (new < above) & (jnp.abs(new - at.log_g0) < 2 * STRIDE)
     bracketed = jnp.isfinite(below) & jnp.isfinite(above)
     other = jnp.where(bracketed, (below + above) / 2, jnp.where(miss > 0, at.log_g0 + STRIDE, at.log_g0 - STRIDE))
     other = jnp.where(jnp.isfinite(miss), other, jnp.nan)
-    next_ = jnp.where(inside, moved, other)
     close = 1e-7 if model.dtype == jnp.float64 else 1e-4  # beyond it, what a run's end is uncertain by
-    done = at.done | (good & (jnp.abs(miss) < 1e-3 * overlaps**2) & (jnp.abs(moved - at.log_g0) < close))
-    return _Search(jnp.where(at.done, at.log_g0, jnp.where(done, moved, next_)), below, above, done), loss
-
-
-def _update(optimizer: optax.GradientTransformationExtraArgs, vector: Array, value: Array, slope: Array) -> Array:
-    with jax.numpy_dtype_promotion("standard"):
-        change: Any = optimizer.update(slope, optimizer.init(vector), vector, value=value)[0]
-    return change
+    done = at.done | (good & (jnp.abs(miss) < 1e-3 * overlaps**2) & (jnp.abs(new - at.log_g0) < close))
+    log_g0 = jnp.where(at.done, at.log_g0, jnp.where(done | inside, new, other))
+    return _Search(log_g0, below, above, done), loss
