@@ -74,14 +74,13 @@ __all__ = [
 # what loads when it is first asked for: in the contents, the names of a room stand after it
 _starts = [__all__.index(room) for room in ("inference", "finite_size", "studies", "plotting")]
 _LATE = {__all__[i]: __all__[i + 1 : j] for i, j in zip(_starts, [*_starts[1:], len(__all__)], strict=True)}
-_ROOM_OF = {name: room for room, names in _LATE.items() for name in names}
+_ROOM_OF = {name: room for room, names in _LATE.items() for name in (room, *names)}
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _LATE:
-        return _import_module(f".{name}", __name__)
     if name in _ROOM_OF:
-        return getattr(_import_module(f".{_ROOM_OF[name]}", __name__), name)
+        room = _import_module(f".{_ROOM_OF[name]}", __name__)
+        return room if name in _LATE else getattr(room, name)
     if name in _renamed.RENAMED:
         return _renamed.found(__name__, name)
     if name == "__version__":

@@ -67,9 +67,7 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
 
 def as_times(value: ArrayLike, dtype: Any = None, name: str = "tsave") -> Array:
     """At least two increasing times. Traced ones are checked by whoever runs with them."""
-    times = as_float(value)
-    if dtype is not None:
-        times = times.astype(dtype)
+    times = as_float(value) if dtype is None else as_float(value).astype(dtype)
     if times.ndim != 1 or times.size < 2:
         refuse(name, "a one-dimensional array of at least two increasing times", f"shape {times.shape}")
     check_finite(name, times)

@@ -36,7 +36,6 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 real = number(float, math.isfinite, "a finite number")
 positive = number(float, lambda x: 0 < x < math.inf, "positive and finite")
 not_zero = number(float, lambda x: 0 < abs(x) < math.inf, "finite and not zero")
-points = whole(1, 100_000)
 
 
 def add_model(command: argparse.ArgumentParser, num_patterns: int | None = None) -> None:

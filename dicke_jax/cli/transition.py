@@ -12,7 +12,7 @@ import argparse
 import math
 from typing import Any
 
-from .options import add_model, add_scan, model_of, points, positive, scan_of
+from .options import add_model, add_scan, model_of, positive, scan_of, whole
 from .output import add_output, print_table, watched
 
 HELP = "overlaps and photons against the coupling: the paper's Fig. 3"
@@ -36,7 +36,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     tol = "residual that counts as stationary, in kappa (default 1e-9; float32 1e-4)"
     longest = "longest run (default 1e6 / kappa; with --num-spins 1e4 / kappa)"
     reduce = "run the exact smaller model of each start: sooner, blind to instabilities"
-    scan.add_argument("--points", type=points, default=40, help="couplings for each pattern (default 40)")
+    scan.add_argument("--points", type=whole(1, 100_000), default=40, help="couplings for each pattern (default 40)")
     scan.add_argument("--tol", type=positive, help=tol)
     scan.add_argument("--max-time", type=positive, metavar="TIME", help=longest)
     scan.add_argument("--reduce", action="store_true", help=reduce)
