@@ -1,6 +1,7 @@
 """d xi_0(T) / d g0 of every trajectory, in every way there is, against the value alone."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import diffrax as dfx
@@ -11,7 +12,7 @@ import numpy as np
 import dicke_jax as dj
 from dicke_jax import examples
 
-from .peers import as_numpy, as_vectors
+from .peers import as_numpy, as_vectors, slopes
 from .sizes import Size
 from .timing import Mode, difference, in_turn, spread, start
 
@@ -93,19 +94,15 @@ def replay(model: dj.DickeModel, states: dj.MeanFieldState, end: float) -> Calla
     c = as_numpy(model)
     modes, subsets = c.G.shape
     cuts = np.cumsum([subsets, subsets, subsets, modes])
-    G, weighted = jnp.asarray(c.G), jnp.asarray(c.w * c.G)
 
     class Problem:
         name, dim, t0, t1, is_stiff = "dicke", 3 * subsets + 2 * modes, 0.0, end, False
 
         def f_jax(self, t: Any, state: jax.Array, g0: jax.Array) -> jax.Array:
-            x, y, z, re, im = jnp.split(state, cuts)
-            turn = 4 * g0[0] * (re @ G)
-            drive = g0[0] * (weighted @ z)
-            slopes = -turn * y, turn * x - c.flip * z, c.flip * y, c.omega * im - c.loss * re
-            return jnp.concatenate([*slopes, -c.omega * re - c.loss * im - drive])
+            rates = SimpleNamespace(**vars(c) | dict(g=g0[0]))
+            return jnp.concatenate(slopes(rates, *jnp.split(state, cuts)))
 
     starts, g0 = as_vectors(states), np.full((len(states.m), 1), c.g)
     ends = gradsolve.grad_closure(Problem(), starts, g0, engine="vern7_replay", fused=False, rtol=1e-10, atol=1e-10)
-    call = jax.jit(jax.grad(lambda g0: (ends(g0)[:, 2 * subsets : 3 * subsets] @ weighted[0]).sum()))
+    call = jax.jit(jax.grad(lambda g0: (ends(g0)[:, 2 * subsets : 3 * subsets] @ c.weighted[:, 0]).sum()))
     return lambda: call(jnp.asarray(g0))[:, 0]

@@ -12,10 +12,11 @@ from .timing import Mode, Outcome
 
 def as_numpy(model: dj.DickeModel) -> SimpleNamespace:
     """Couplings and rates as float64 arrays."""
-    modes = model.num_modes
+    modes, G, w = model.num_modes, np.asarray(model.spins.couplings, dtype=float), np.asarray(model.spins.weights)
     return SimpleNamespace(
-        G=np.asarray(model.spins.couplings, dtype=float),
-        w=np.asarray(model.spins.weights),
+        G=G,
+        w=w,
+        weighted=(w * G).T,
         flip=2 * float(model.omega_spin),
         omega=np.broadcast_to(np.asarray(model.omega_mode), modes),
         loss=np.broadcast_to(np.asarray(model.kappa) / 2, modes),
@@ -27,6 +28,13 @@ def as_vectors(states: dj.MeanFieldState) -> np.ndarray:
     """(B, 3 K + 2 M): x, y, z, Re alpha, Im alpha."""
     m, alpha = np.asarray(states.m), np.asarray(states.alpha)
     return np.concatenate([m.reshape(len(m), -1), alpha.real, alpha.imag], axis=1)
+
+
+def slopes(c: SimpleNamespace, x: Any, y: Any, z: Any, re: Any, im: Any) -> list[Any]:
+    """The equations of motion, for one trajectory or one a row, of any program's arrays."""
+    turn, drive = 4 * c.g * (re @ c.G), c.g * (z @ c.weighted)
+    spins = [-turn * y, turn * x - c.flip * z, c.flip * y]
+    return [*spins, c.omega * im - c.loss * re, -c.omega * re - c.loss * im - drive]
 
 
 def heyoka_equations(model: dj.DickeModel) -> list[Any]:
@@ -89,18 +97,7 @@ def scipy_loop(name: str, model: dj.DickeModel, states: dj.MeanFieldState, end: 
         cuts = np.cumsum([subsets, subsets, subsets, modes])
 
         def slope(_: float, state: np.ndarray) -> np.ndarray:
-            x, y, z, re, im = np.split(state, cuts)
-            turn = 4 * c.g * (re @ c.G)
-            drive = c.g * (c.G @ (c.w * z))
-            return np.concatenate(
-                [
-                    -turn * y,
-                    turn * x - c.flip * z,
-                    c.flip * y,
-                    c.omega * im - c.loss * re,
-                    -c.omega * re - c.loss * im - drive,
-                ]
-            )
+            return np.concatenate(slopes(c, *np.split(state, cuts)))
 
         def run() -> Outcome:
             runs = [solve_ivp(slope, (0.0, end), s, "DOP853", rtol=tol, atol=tol) for s in as_vectors(states)]
@@ -131,22 +128,16 @@ def torchdiffeq(
 
         torch.set_num_threads(1)
         c = as_numpy(model)
-        G, omega, loss = (torch.tensor(a) for a in (c.G, c.omega, c.loss))
-        weighted = torch.tensor(c.w * c.G).T
         modes, subsets = c.G.shape
+        c.G, c.weighted, c.omega, c.loss = (torch.tensor(a) for a in (c.G, c.weighted, c.omega, c.loss))
         starts, times = torch.tensor(as_vectors(states)), torch.tensor([0.0, end], dtype=torch.float64)
         calls = 0
 
         def slope(_: Any, state: Any) -> Any:
             nonlocal calls
             calls += 1
-            x, y, z, re, im = torch.split(state, [subsets, subsets, subsets, modes, modes], dim=1)
-            turn = 4 * c.g * (re @ G)
-            drive = c.g * (z @ weighted)
-            return torch.cat(
-                [-turn * y, turn * x - c.flip * z, c.flip * y, omega * im - loss * re, -omega * re - loss * im - drive],
-                dim=1,
-            )
+            parts = torch.split(state, [subsets, subsets, subsets, modes, modes], dim=1)
+            return torch.cat(slopes(c, *parts), dim=1)
 
         def run() -> Outcome:
             nonlocal calls

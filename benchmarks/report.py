@@ -34,11 +34,7 @@ BATCH: Columns = {
     **ERRORS,
     "first call s": lambda row: f"{row['first_s']:.1f}",
 }
-GRADIENTS: Columns = {
-    **_times("ms each"),
-    **ERRORS,
-    "compile s": lambda row: f"{row['compile_s']:.1f}",
-}
+GRADIENTS: Columns = {**_times("ms each"), **ERRORS, "compile s": lambda row: f"{row['compile_s']:.1f}"}
 MEMORY: Columns = {
     "batch": lambda row: str(row["batch"]),
     "MB above the start": lambda row: f"{row['mb']:.0f}",
@@ -53,11 +49,7 @@ STEPS: Columns = {
     "time / stream in cache": lambda row: f"{row['ms']['median'] / row['stream_ms']:.1f}",
     "time / stream in memory": lambda row: f"{row['ms']['median'] / row['memory_ms']:.1f}",
 }
-CALLS: Columns = {
-    "first call s": lambda row: f"{row['first_s']:.2f}",
-    **_times("later ms"),
-    **ERRORS,
-}
+CALLS: Columns = {"first call s": lambda row: f"{row['first_s']:.2f}", **_times("later ms"), **ERRORS}
 FIRST: Columns = {
     **_times("s", 1e-3),
     "rounds": lambda row: str(row["ms"]["rounds"]),

@@ -48,24 +48,6 @@ if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
     from .finite_size import OutputSpectrum, StationaryCovariance, output_spectrum, stationary_covariance
     from .finite_size import WignerSolution, commutators, gaussian_moments, product_covariance, wigner_moments
 
-_LATE = {
-    "inference": (
-        "FreeRates", "Inversion", "LocatedCoupling", "Measurements", "StationaryCurve", "TimeTrace",
-        "free_rates", "invert_critical_coupling", "locate_critical_coupling",
-        "DesignResult", "FitResult", "PosteriorSamples", "design", "fit", "sample_posterior",
-        "basin_proxy", "stability_margin",
-    ),
-    "finite_size": (
-        "MasterSolution", "Moments", "TrajectorySolution", "mcsolve", "mesolve",
-        "TheoremCheck", "TheoremConstants", "check_theorem", "theorem_constants", "initial_error", "scaled_error",
-        "OutputSpectrum", "StationaryCovariance", "output_spectrum", "stationary_covariance",
-        "WignerSolution", "commutators", "gaussian_moments", "product_covariance", "wigner_moments",
-    ),
-    "studies": (),  # these two load xarray and matplotlib
-    "plotting": (),
-}
-_ROOM_OF = {name: room for room, names in _LATE.items() for name in names}
-
 __all__ = [
     "AbstractCouplings", "DenseCouplings", "HypercubeCouplings", "LargeSpins", "SpinMapping", "flip_spins",
     "image_patterns", "map_to_large_spins", "pattern_overlaps", "random_patterns",
@@ -89,13 +71,16 @@ __all__ = [
     "studies", "plotting",
 ]
 # fmt: on
+# what loads when it is first asked for: in the contents, the names of a room stand after it
+_starts = [__all__.index(room) for room in ("inference", "finite_size", "studies", "plotting")]
+_LATE = {__all__[i]: __all__[i + 1 : j] for i, j in zip(_starts, [*_starts[1:], len(__all__)], strict=True)}
+_ROOM_OF = {name: room for room, names in _LATE.items() for name in (room, *names)}
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _LATE:
-        return _import_module(f".{name}", __name__)
     if name in _ROOM_OF:
-        return getattr(_import_module(f".{_ROOM_OF[name]}", __name__), name)
+        room = _import_module(f".{_ROOM_OF[name]}", __name__)
+        return room if name in _LATE else getattr(room, name)
     if name in _renamed.RENAMED:
         return _renamed.found(__name__, name)
     if name == "__version__":

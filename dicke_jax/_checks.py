@@ -67,9 +67,7 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
 
 def as_times(value: ArrayLike, dtype: Any = None, name: str = "tsave") -> Array:
     """At least two increasing times. Traced ones are checked by whoever runs with them."""
-    times = as_float(value)
-    if dtype is not None:
-        times = times.astype(dtype)
+    times = as_float(value) if dtype is None else as_float(value).astype(dtype)
     if times.ndim != 1 or times.size < 2:
         refuse(name, "a one-dimensional array of at least two increasing times", f"shape {times.shape}")
     check_finite(name, times)
@@ -104,21 +102,18 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 
 def as_pattern_index(pattern: ArrayLike, num_modes: int) -> Int[Array, ""]:
     """The number of a stored pattern, from 0. A traced number is checked when it is known, at run time."""
-    must_be = f"a pattern number from 0 to {num_modes - 1}"
-    index = as_array(pattern)
+    index, must_be = as_array(pattern), f"a pattern number from 0 to {num_modes - 1}"
     if not jnp.issubdtype(index.dtype, jnp.integer) or index.ndim != 0:
         refuse("pattern", must_be, repr(pattern))
-    if known(pattern):
-        if not 0 <= int(np.asarray(pattern)) < num_modes:
-            refuse("pattern", must_be, int(np.asarray(pattern)))
-        return index
-    return eqx.error_if(index, (index < 0) | (index >= num_modes), f"pattern must be {must_be}.")
+    return _checked("pattern", pattern, index, lambda i: (i >= 0) & (i < num_modes), must_be)
 
 
 def as_probability(name: str, value: ArrayLike) -> Array:
     """A number from 0 to 1. A traced one is checked when it is known, at run time."""
-    probability, must_be = as_float(value), "a probability, from 0 to 1"
-    check_all(name, probability, lambda p: (p >= 0) & (p <= 1), must_be)
-    if known(probability):
-        return probability
-    return eqx.error_if(probability, ~((probability >= 0) & (probability <= 1)), f"{name} must be {must_be}.")
+    probability = as_float(value)
+    return _checked(name, probability, probability, lambda p: (p >= 0) & (p <= 1), "a probability, from 0 to 1")
+
+
+def _checked(name: str, given: Any, array: Array, holds: Any, must_be: str) -> Array:
+    check_all(name, given, holds, must_be)
+    return array if known(given) else eqx.error_if(array, ~holds(array), f"{name} must be {must_be}.")

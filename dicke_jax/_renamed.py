@@ -32,12 +32,11 @@ class OldEnumeration:
         return self._enumeration[item]
 
 
-def found(package: str, old: str, stacklevel: int = 2) -> Any:
+def found(package: str, old: str) -> Any:
     """What is called `old` no longer, with a warning that says how it is called now."""
-    new = RENAMED[old]
-    members = RENAMED_MEMBERS.get(old, {})
+    new, members = RENAMED[old], RENAMED_MEMBERS.get(old, {})
     told = "".join(f", {old}.{was} is {new}.{now}" for was, now in members.items())
     text = f"{package}.{old} is now {package}.{new}{told}; the old name goes with the next version."
-    warnings.warn(text, DeprecationWarning, stacklevel=stacklevel + 1)
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
     thing = getattr(import_module(package), new)
     return OldEnumeration(thing, members) if members else thing

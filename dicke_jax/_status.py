@@ -6,9 +6,7 @@ It is diffrax's, with those of optimistix and lineax that are part of it, and wh
 from typing import Any
 
 import diffrax as dfx
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 
 class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
@@ -25,19 +23,6 @@ class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     moving = "moving: the state is not stationary"
 
 
-NAMES = tuple(Status._name_to_item)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def name_of(status: Any) -> str:
-    """The name of one status, as `Status.oscillating` is spelt."""
-    return next(name for name in NAMES if bool(status == getattr(Status, name)))
-
-
-def text_of(status: Any) -> str:
-    """The text of one status."""
-    return Status[status] or "successful"
-
-
 def worst_text(status: Any) -> str:
     """The text of the first status, of one or of a batch, that is not successful."""
     codes = np.ravel(status._value)
@@ -45,15 +30,11 @@ def worst_text(status: Any) -> str:
     return Status._index_to_message[int(bad[0])] if bad.size else "successful"  # pyright: ignore
 
 
-def is_successful(status: Any) -> Array:
-    """Whether all is well; one answer for each row of a batch."""
-    return jnp.asarray(status == Status.successful)
-
-
 def counts(status: Any) -> dict[str, int]:
     """How many rows of a batch ended in each way that occurs."""
-    found = {name: int(np.sum(np.asarray(status == getattr(Status, name)))) for name in NAMES}
-    return {name: number for name, number in found.items() if number}
+    names = list(Status._name_to_item)  # pyright: ignore[reportAttributeAccessIssue]
+    codes, numbers = np.unique(status._value, return_counts=True)
+    return {names[code]: int(number) for code, number in zip(codes, numbers, strict=True)}
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:

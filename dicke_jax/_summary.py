@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from ._checks import known
-from ._status import Status, counts, is_successful, text_of
+from ._status import Status, counts, worst_text
 
 Rows: TypeAlias = Iterable[tuple[str, Any]]
 
@@ -24,7 +25,7 @@ class AbstractResult(eqx.Module):
     @property
     def successful(self) -> Array:
         """Whether all is well; one answer for each row of a batch."""
-        return is_successful(self.status)  # pyright: ignore[reportAttributeAccessIssue]
+        return jnp.asarray(self.status == Status.successful)  # pyright: ignore[reportAttributeAccessIssue]
 
     @abc.abstractmethod
     def _heading(self) -> str:
@@ -53,7 +54,7 @@ def _shown(value: Any) -> str:
         return value
     if isinstance(value, Status):
         if not np.ndim(value._value):
-            return text_of(value)
+            return worst_text(value)
         found = counts(value)
         good = f"{found.pop('successful', 0)} of {np.size(value._value)} successful"
         return ", ".join([good, *(f"{number} {name}" for name, number in found.items())])

@@ -13,13 +13,12 @@ PACKAGES = ("dicke-jax", "jax", "jaxlib", "diffrax", "equinox", "optimistix", "l
 
 def show_versions() -> None:
     """Print what a bug report should hold: versions, platform, devices, precision, and the CPU kernel's switch."""
-    enabled = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
-    rows = [(name, version(name)) for name in PACKAGES]
-    rows += [
+    rows = [
+        *((name, version(name)) for name in PACKAGES),
         ("python", platform.python_version()),
         ("platform", platform.platform()),
         ("devices", ", ".join(f"{device.platform} {device.device_kind}" for device in jax.devices())),
-        ("precision", "float64" if enabled else "float32 (jax_enable_x64 is off)"),
+        ("precision", "float64" if jax.config.read("jax_enable_x64") else "float32 (jax_enable_x64 is off)"),
         ("CPU kernel", kernel_state()),
     ]
     print(summary("dicke_jax", rows))

@@ -15,17 +15,15 @@ def paper_model(g0: ArrayLike = 1.0, num_patterns: int = 4, **rates: Any) -> Dic
 
     `rates`, also `dissipation` and `spins`, take the place of the paper's.
     """
-    spins = rates.pop("spins", None)
-    spins = LargeSpins.hypercube(num_patterns) if spins is None else spins
-    own: dict[str, Any] = dict(
-        omega_spin=0.5, omega_mode=[0.5 * (mu + 3) for mu in range(spins.num_modes)], kappa=1.0, g0=g0
-    )
-    return DickeModel(spins, **(own | rates))
+    spins = rates.pop("spins", None) or LargeSpins.hypercube(num_patterns)
+    omega_mode = [0.5 * (mu + 3) for mu in range(spins.num_modes)]
+    rates = dict(omega_spin=0.5, omega_mode=omega_mode, kappa=1.0, g0=g0) | rates
+    return DickeModel(spins, **rates)
 
 
 def uneven_model(num_patterns: int = 3, spins: LargeSpins | None = None) -> DickeModel:
     """Rates that are all different and of no special value, a negative mode frequency among them."""
-    spins = LargeSpins.hypercube(num_patterns) if spins is None else spins
+    spins = spins or LargeSpins.hypercube(num_patterns)
     mu = range(spins.num_modes)
     omega_mode = [1.3 + 0.37 * nu - 3.1 * (nu == 2) for nu in mu]
     return DickeModel(spins, omega_spin=0.43, omega_mode=omega_mode, kappa=[0.6 + 0.21 * nu for nu in mu], g0=0.83)

@@ -1,34 +1,28 @@
-"""`dicke-jax critical`: the critical couplings of a model."""
-
-import argparse
-import math
-
-from .jax_setup import set_up_jax
-from .options import add_model, model_of, real
-from .output import print_table
-
-HELP = "critical couplings of every pattern, and of the normal state"
-DESCRIPTION = """\
-The critical couplings of a model.
+"""The critical couplings of a model.
 
 For every stored pattern: the coupling above which its retrieval state exists,
 and the one above which no other pattern grows on it. Existing is not being
 stable. And the coupling above which the normal state, which remembers
-nothing, is not stable any more."""
-EPILOG = None
+nothing, is not stable any more.
+"""
+
+import argparse
+import math
+
+from .. import LocalDissipation, critical_coupling
+from .options import add_model, model_of, real
+from .output import print_table
+
+HELP = "critical couplings of every pattern, and of the normal state"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add_model(command)
-    command.add_argument(
-        "--decay", type=real, default=0.0, metavar="RATE", help="of single spins, towards -x (default 0)"
-    )
+    text = "of single spins, towards -x (default 0)"
+    command.add_argument("--decay", type=real, default=0.0, metavar="RATE", help=text)
 
 
 def run(options: argparse.Namespace) -> None:
-    set_up_jax(options.precision, options.own_process)
-    from .. import LocalDissipation, critical_coupling
-
     model = model_of(options)
     if options.decay:
         model = model.replace(dissipation=LocalDissipation([("decay_x", options.decay)]))

@@ -45,10 +45,8 @@ def compilation_cache() -> Path:
 
     A home folder shared by different machines would otherwise offer each the programs of the other.
     """
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    try:
+    caches, processor = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"), platform.node()
+    with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line for line in lines if line.startswith(("flags", "Features")))
-    except (OSError, StopIteration):
-        processor = platform.node()
     return caches / "dicke-jax" / hashlib.sha256(f"{platform.machine()} {processor}".encode()).hexdigest()[:16]

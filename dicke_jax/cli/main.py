@@ -10,27 +10,21 @@ from typing import NoReturn
 
 from .. import __version__
 from . import critical, exactness, phases, transition
+from .jax_setup import set_up_jax
 from .output import Output
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="dicke-jax",
-        description="Open multimode Dicke models as associative memories.",
-        epilog="dicke-jax COMMAND --help teaches a command.",
-    )
+    text, epilog = "Open multimode Dicke models as associative memories.", "dicke-jax COMMAND --help teaches a command."
+    parser = Parser(prog="dicke-jax", description=text, epilog=epilog)
     parser.add_argument("--version", action="version", version=f"dicke-jax {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (transition, critical, phases, exactness):
-        own = commands.add_parser(
-            command.__name__.rpartition(".")[2],
-            help=command.HELP,
-            description=command.DESCRIPTION,
-            epilog=command.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        name, epilog = command.__name__.rpartition(".")[2], getattr(command, "EPILOG", None)
+        own = commands.add_parser(name, help=command.HELP, description=command.__doc__, epilog=epilog)
+        own.formatter_class = argparse.RawDescriptionHelpFormatter
         command.add_arguments(own)
-        own.set_defaults(run=command.run)
+        own.set_defaults(run=command.run, name=name)
     return parser
 
 
@@ -47,9 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     output = Output()
     try:
-        options = build_parser().parse_args(arguments)
-        options.own_process, options.output = arguments is None, output
+        options = build_parser().parse_args(arguments, argparse.Namespace(output=output))
+        if "out" in options:
+            output.prepare(options.out, options.name)
+        set_up_jax(options.precision, arguments is None)
         options.run(options)
+        if output.written:
+            print(f"wrote {' and '.join(map(str, reversed(output.written)))}")
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads the table has seen enough; files were written before
         discard_output()

@@ -1,84 +1,54 @@
-"""Arguments that several commands share, their limits, and the model that they describe."""
+"""Arguments that several commands share, their limits, and the model and the scan that they describe."""
 
 import argparse
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from .. import DickeModel
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import DickeModel, LargeSpins, map_to_large_spins, random_patterns
 
 LARGEST_SAMPLE = 4 * 10**9  # signs of patterns, a byte each
 MOST_PATTERNS = 18  # 2^17 subsets: 32 runs at a time of the hypercube then take 2 GB
-MOST_POINTS = 100_000
+Number = TypeVar("Number", int, float)
 
 
-def number(holds: Callable[[float], bool] = math.isfinite, must_be: str = "a finite number") -> Callable[[str], float]:
-    """The type of a real argument for which `holds`."""
+def number(kind: Callable[[str], Number], holds: Callable[[Number], bool], must_be: str) -> Callable[[str], Number]:
+    """The type of an argument that is a number for which `holds`."""
 
-    def convert(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and holds(value)):
-            raise argparse.ArgumentTypeError(f"must be {must_be}; got {text}.")
-        return value
+    def convert(text: str) -> Number:
+        with suppress(ValueError):
+            if holds(value := kind(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"must be {must_be}; got {text}.")
 
     return convert
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
-    """The type of a whole argument within limits."""
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}; got {text}.")
-        return value
-
-    return convert
+    return number(int, lambda n: least <= n <= most, f"a whole number from {least} to {most}")
 
 
-real = number()
-positive = number(lambda x: x > 0, "positive and finite")
-not_zero = number(lambda x: x != 0, "finite and not zero")
-points = whole(1, MOST_POINTS)
-seed = whole(0, 2**32 - 1)
+real = number(float, math.isfinite, "a finite number")
+positive = number(float, lambda x: 0 < x < math.inf, "positive and finite")
+not_zero = number(float, lambda x: 0 < abs(x) < math.inf, "finite and not zero")
 
 
 def add_model(command: argparse.ArgumentParser, num_patterns: int | None = None) -> None:
-    physics = command.add_argument_group("model")
-    physics.add_argument(
-        "--patterns",
-        type=whole(1, MOST_PATTERNS),
-        default=num_patterns,
-        metavar="M",
-        help=f"stored patterns, one mode each (default {num_patterns or 4})",
-    )
-    physics.add_argument("--omega-spin", type=not_zero, default=0.5, metavar="RATE", help="Omega (default 0.5)")
-    physics.add_argument(
-        "--omega-mode", type=real, nargs="+", metavar="RATE", help="Omega_mu, one a pattern (default Omega * (mu + 2))"
-    )
-    physics.add_argument(
-        "--kappa",
-        type=real,
-        nargs="+",
-        default=[1.0],
-        metavar="RATE",
-        help="photon loss, one or one a pattern (default 1)",
-    )
-    physics.add_argument(
-        "--num-spins",
-        type=whole(1, LARGEST_SAMPLE),
-        metavar="N",
-        help="draw random patterns of N spins (default: infinitely many spins)",
-    )
-    physics.add_argument("--seed", type=seed, default=0, help="of the random patterns (default 0)")
-    physics.add_argument("--precision", choices=("float64", "float32"), default="float64")
+    add = command.add_argument_group("model").add_argument
+    stored, spins = f"stored patterns, one mode each (default {num_patterns or 4})", "draw random patterns of N spins"
+    add("--patterns", type=whole(1, MOST_PATTERNS), default=num_patterns, metavar="M", help=stored)
+    add("--omega-spin", type=not_zero, default=0.5, metavar="RATE", help="Omega (default 0.5)")
+    frequencies, loss = "Omega_mu, one a pattern (default Omega * (mu + 2))", "photon loss, one or one a pattern"
+    add("--omega-mode", type=real, nargs="+", metavar="RATE", help=frequencies)
+    add("--kappa", type=real, nargs="+", default=[1.0], metavar="RATE", help=f"{loss} (default 1)")
+    add("--num-spins", type=whole(1, LARGEST_SAMPLE), metavar="N", help=f"{spins} (default: infinitely many spins)")
+    add("--seed", type=whole(0, 2**32 - 1), default=0, help="of the random patterns (default 0)")
+    add("--precision", choices=("float64", "float32"), default="float64")
 
 
 def add_scan(group: argparse._ArgumentGroup, name: str, low: float, high: float, what: str) -> None:
@@ -87,18 +57,15 @@ def add_scan(group: argparse._ArgumentGroup, name: str, low: float, high: float,
         group.add_argument(f"--{name}-{end}", type=real, default=default, metavar="RATE", help=text)
 
 
-def check_scan(name: str, low: float, high: float) -> None:
+def scan_of(options: argparse.Namespace, name: str) -> np.ndarray:
+    low, high = getattr(options, f"{name}_min"), getattr(options, f"{name}_max")
     if not low < high:
         raise ValueError(f"--{name}-min must be below --{name}-max; got {low} and {high}.")
+    return np.linspace(low, high, options.points)
 
 
-def model_of(options: argparse.Namespace) -> "DickeModel":
+def model_of(options: argparse.Namespace) -> DickeModel:
     """The model that the arguments describe; its coupling g0 is 1."""
-    import jax
-    import jax.numpy as jnp
-
-    from .. import DickeModel, LargeSpins, map_to_large_spins, random_patterns
-
     num_patterns, num_spins = options.patterns, options.num_spins
     if num_patterns is None:
         num_patterns = len(options.omega_mode) if options.omega_mode else 4

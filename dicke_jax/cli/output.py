@@ -4,7 +4,6 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,9 @@ if TYPE_CHECKING:
 
 
 def add_output(command: argparse.ArgumentParser) -> None:
-    output = command.add_argument_group("output")
-    output.add_argument(
-        "--out", type=Path, default=Path("."), metavar="FOLDER", help="where the files go (default here)"
-    )
-    output.add_argument("--quiet", action="store_true", help="no progress bar")
+    add, text = command.add_argument_group("output").add_argument, "where the files go (default here)"
+    add("--out", type=Path, default=Path("."), metavar="FOLDER", help=text)
+    add("--quiet", action="store_true", help="no progress bar")
 
 
 class Output:
@@ -56,33 +53,27 @@ class Output:
         plt.close("all")
         self.written.append(self.picture)
 
-    def tell(self) -> None:
-        print(f"wrote {' and '.join(str(path) for path in reversed(self.written))}")
-
 
 def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns as wide as what stands in them: no heading is cut, however narrow the terminal."""
-    lines = [list(headings), *map(list, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
-    texts = ["   ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    lines = [headings, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    texts = ["   ".join(map(str.rjust, line, widths)) for line in lines]
     print(title, "", *(f"  {text}" for text in (texts[0], "─" * len(texts[0]), *texts[1:])), "", sep="\n")
 
 
-@contextmanager
-def progress_bar(quiet: bool):
-    """A bar on stderr with the time left: what is given is called with the numbers of finished and of all runs."""
+def watched(quiet: bool, study: Callable[..., "xr.Dataset"], *arguments: Any, **options: Any) -> "xr.Dataset":
+    """What a study finds; on the way, a bar on stderr with the runs finished, all runs and the time left."""
     if quiet:
-        yield None
-        return
+        return study(*arguments, **options)
     from rich import progress
     from rich.console import Console
 
-    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn())
-    times = (progress.TimeElapsedColumn(), progress.TextColumn("left"), progress.TimeRemainingColumn())
-    with progress.Progress(*columns, *times, console=Console(stderr=True)) as bar:
+    columns = "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeElapsedColumn()
+    with progress.Progress(*columns, "left", progress.TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task("compiling", total=None)
 
         def report(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, description="runs" if done else "compiling")
 
-        yield report
+        return study(*arguments, **options, progress=report)
