@@ -38,7 +38,9 @@ class Scattering(dj.AbstractCouplings):
 
     def field(self, q):
         rows = jnp.arange(self.num_modes)
-        return jnp.zeros(self.num_subsets, q.dtype).at[jnp.zeros_like(rows)].add(0 * q) + jnp.matmul(q, self.signs, precision="highest")
+        return jnp.zeros(self.num_subsets, q.dtype).at[jnp.zeros_like(rows)].add(0 * q) + jnp.matmul(
+            q, self.signs, precision="highest"
+        )
 
     def project(self, s):
         every = self.signs * s[None]
@@ -63,7 +65,9 @@ def test_what_enters_is_known_by_its_exact_type():
     assert enters(MODEL.replace(dissipation=dj.LocalDissipation([("decay_x", 0.1)])))
     assert enters(MODEL, controller=dfx.ClipStepSizeController(PID, step_ts=[1.0]))
     outside = dict(
-        couplings=dict(model=MODEL.replace(spins=dj.LargeSpins(Scattering(MODEL.spins.couplings.astype(float)), [0.5, 0.5]))),
+        couplings=dict(
+            model=MODEL.replace(spins=dj.LargeSpins(Scattering(MODEL.spins.couplings.astype(float)), [0.5, 0.5]))
+        ),
         many_subsets=dict(model=paper(num_patterns=9)),
         function_of_time=dict(model=MODEL.replace(g0=lambda t: 1.0 + 0 * t)),
         solver=dict(model=MODEL, solver=dfx.Dopri8()),
@@ -84,7 +88,7 @@ def test_couplings_of_a_user_take_the_ordinary_loop_and_are_right():
 @only_on_cpus
 def test_the_switch_changes_no_number_and_says_so():
     on = dj.mfsolve(MODEL, STATE, TIMES)
-    assert "on" == kernel.kernel_state()
+    assert kernel.kernel_state() == "on"
     dj.use_cpu_kernel(False)
     try:
         assert not enters(MODEL) and "turned off by DICKE_JAX_CPU_KERNEL or use_cpu_kernel" in kernel.kernel_state()
