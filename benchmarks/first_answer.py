@@ -37,6 +37,7 @@ LIMITS = {  # of a row: seconds at most, or at most so many times those of anoth
     COMMAND: (9.0, None),
     f"{COMMAND}, again": (5.0, None),
     "mfsolve, T = 100, warm": (0.005, None),
+    "mfsolve, T = 100, warm, ordinary loop": (5.0, "mfsolve, T = 100, warm"),
     "solve_ensemble of 512, warm": (1.0, BEFORE),
 }
 
@@ -176,6 +177,12 @@ def warm_mfsolve() -> Callable[[], Any]:
     return lambda: dj.mfsolve(model, state, times).overlaps
 
 
+def warm_ordinary() -> Callable[[], Any]:
+    """Without the kernel, which is what a GPU, an untested version of JAX and couplings of one's own run as."""
+    dj.use_cpu_kernel(False)
+    return warm_mfsolve()
+
+
 def warm_ensemble() -> Callable[[], Any]:
     model, _ = problem()
     states = jax.vmap(lambda key: dj.random_state(key, model))(jax.random.split(jax.random.key(0), 512))
@@ -193,4 +200,8 @@ FIRST: dict[str, Callable[[], Callable[[], Any]]] = {
     "stationary_states, M = 4": first_stationary_states,
     "fit of time traces, two rates": first_fit,
 }
-WARM = {"mfsolve, T = 100, warm": warm_mfsolve, "solve_ensemble of 512, warm": warm_ensemble}
+WARM: dict[str, Callable[[], Callable[[], Any]]] = {
+    "mfsolve, T = 100, warm": warm_mfsolve,
+    "mfsolve, T = 100, warm, ordinary loop": warm_ordinary,
+    "solve_ensemble of 512, warm": warm_ensemble,
+}
