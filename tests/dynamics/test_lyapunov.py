@@ -214,6 +214,6 @@ def test_dark_spin_waves_around_a_pattern_are_a_torus():
     from problems import paper
 
     model = paper(1.5)
-    end = dj.attractor(model, dj.tilted_pattern(jax.random.key(3), model, 0, angle=0.5), transient=3000.0)
+    end = dj.attractor(model, dj.tilted_pattern(jax.random.key(3), model, 0, angle=0.5), transient=2000.0)
     assert end.kind == KIND.quasiperiodic and "quasiperiodic" in repr(end)
     assert abs(float(end.overlaps[0])) > 0.9
