@@ -20,6 +20,7 @@ from ..mean_field.observables import occupations, overlaps, spin_lengths
 from ..mean_field.state import MeanFieldState
 from ._loop import ReplayAdjoint
 from .integrate import integrate
+from .rate_resolution import functions_of_time, steps_that_see, unseen
 from .taylor_series import has_series
 from .taylor_solver import BilinearTaylor
 
@@ -172,10 +173,6 @@ def mfsolve(
     elif rtol is not None or atol is not None:
         refuse("rtol and atol", "left out where stepsize_controller is given, which has its own", f"{rtol} and {atol}")
     adaptive = isinstance(stepsize_controller, dfx.AbstractAdaptiveStepSizeController)
-    if model.kinks and adaptive:
-        # no derivatives: a kink that moves acts through the rate, and steps that move with it would add their error
-        at = jax.lax.stop_gradient(jnp.sort(jnp.concatenate([kinks.astype(model.dtype) for kinks in model.kinks])))
-        stepsize_controller = dfx.ClipStepSizeController(stepsize_controller, step_ts=at)
     stepped_over = bool(model.kinks) and not adaptive
     if stepped_over and isinstance(solver, BilinearTaylor):
         must_be = "an adaptive one, which steps onto the kinks of the rates, for BilinearTaylor"
@@ -212,6 +209,9 @@ def _integrate(
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
     # both ends as they are: only what lies between needs the interpolation
     saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
+    adaptive = isinstance(stepsize_controller, dfx.AbstractAdaptiveStepSizeController)
+    if adaptive:
+        stepsize_controller = steps_that_see(stepsize_controller, model, span[0], span[-1])
     sol = integrate(
         model,
         y0,
@@ -226,7 +226,10 @@ def _integrate(
     )
     m, quadratures = jax.tree.map(lambda saved: jnp.where(finite, saved, jnp.nan), sol.ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
-    status = with_nonfinite(sol.result, m, alpha)
+    status, stats = with_nonfinite(sol.result, m, alpha), sol.stats
+    if not adaptive and functions_of_time(model):
+        missed, at = unseen(model, stepsize_controller, span[0], span[-1], dt0)
+        status, stats = where(status == Status.successful, missed, status), stats | {"unresolved_time": at}
     return MFSolution(
         t=times,
         m=m,
@@ -234,7 +237,7 @@ def _integrate(
         overlaps=overlaps(model, m),
         occupations=occupations(alpha),
         status=status,
-        stats=sol.stats,
+        stats=stats,
     )
 
 

@@ -7,6 +7,7 @@ from .observables import occupations as occupations
 from .observables import overlaps as overlaps
 from .observables import spin_lengths as spin_lengths
 from .rates import PiecewiseLinear as PiecewiseLinear
+from .rates import RateFunction as RateFunction
 from .state import MeanFieldState as MeanFieldState
 from .state import corrupted_pattern as corrupted_pattern
 from .state import random_state as random_state
