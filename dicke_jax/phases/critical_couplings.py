@@ -14,8 +14,7 @@ from .._typing import ArrayLike
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.stationary_equations import overlaps_in_field, state_of_overlaps
 from .closed_form import as_spin_lengths, closed_form_obstacle, threshold_squared
-from .eigenvalues import eigensystem, one_sign
-from .linearisation import jacobian
+from .linearisation import eigensystem, jacobian, one_sign
 from .normal_state import normal_threshold, softness
 from .retrieval_branch import PatternStates, RetrievalBranch, follow_branch
 

@@ -13,7 +13,7 @@ from .._implicit import implicit
 from .._typing import ModeReals, SubsetReals
 from ..mean_field.model import DickeModel
 from ..mean_field.stationary_equations import overlaps_in_field, stationary_spins
-from .eigenvalues import eigensystem, largest_eigenvalue, one_sign
+from .linearisation import eigensystem, largest_eigenvalue, one_sign
 from .retrieval_branch import response
 
 FINEST, POINTS, HALVINGS = 1e-3, 64, 50  # of the search for an oscillation that grows before the static threshold

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._typing import ModeReals, SubsetReals
 from ..mean_field.model import DickeModel
 from ..mean_field.stationary_equations import field_per_overlap, overlaps_in_field
-from .newton import iterate
+from .roots import iterate
 
 STRONGEST, WEAKEST = 1e3, 1e-7  # a, in units of the spins' splitting
 LONGEST_STEP, SHORTEST_STEP = 0.7, 1e-7  # in log a

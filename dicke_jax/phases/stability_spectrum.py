@@ -13,9 +13,8 @@ from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.state import MeanFieldState
-from .eigenvalues import eigensystem
 from .krylov_spectrum import bright_spectrum
-from .linearisation import jacobian, largest_rate, residual, tangent_basis
+from .linearisation import eigensystem, jacobian, largest_rate, residual, tangent_basis
 
 DENSE = 600  # dimensions up to which all eigenvalues are computed from a matrix
 

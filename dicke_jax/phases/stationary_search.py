@@ -17,8 +17,7 @@ from ..mean_field.state import MeanFieldState
 from ..mean_field.stationary_equations import follow, self_consistency, state_of_overlaps
 from .closed_form import as_spin_lengths
 from .linearisation import residual
-from .multi_start import Roots, merge_distance, search_roots
-from .newton import newton
+from .roots import Roots, merge_distance, newton, search_roots
 from .stability_spectrum import DENSE, num_rows, stability, towards
 
 PURE = 0.1  # a state is a pattern's own if no other overlap is larger than this share of its largest
