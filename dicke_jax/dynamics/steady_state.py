@@ -12,8 +12,7 @@ from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
 from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.observables import occupations, overlaps, spin_lengths
-from ..mean_field.state import MeanFieldState
+from ..mean_field.state import MeanFieldState, occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from .integrate import integrate
 from .stationarity import IsStationary, largest_change

@@ -16,8 +16,7 @@ from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
 from ..couplings.operators import SMALL_MATRIX
 from ..mean_field.model import DickeModel, check_model
-from ..mean_field.observables import occupations, overlaps, spin_lengths
-from ..mean_field.state import MeanFieldState
+from ..mean_field.state import MeanFieldState, occupations, overlaps, spin_lengths
 from ._loop import ReplayAdjoint
 from .integrate import integrate
 from .taylor_series import has_series

@@ -29,8 +29,7 @@ from .._typing import ArrayLike, RealState, RealStates, SpinVectors, SubsetReals
 from ..dynamics import mfsolve
 from ..mean_field.equations import mean_field_equations
 from ..mean_field.model import DickeModel
-from ..mean_field.observables import overlaps
-from ..mean_field.state import MeanFieldState
+from ..mean_field.state import MeanFieldState, overlaps
 from .moments import Moments, check_spin_lengths, frames, moments_of, ravel, real_start, subset_sizes, unravel
 from .theorem import weighted_trace
 

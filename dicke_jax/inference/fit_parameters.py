@@ -9,8 +9,7 @@ from jaxtyping import Array, Float
 
 from .._checks import as_array, refuse
 from ..mean_field.model import DickeModel, check_model
-from ..mean_field.observables import overlaps
-from ..mean_field.state import MeanFieldState
+from ..mean_field.state import MeanFieldState, overlaps
 from .free_parameters import AbstractFree, Bounds, FreeRates, RateName, Vector, free_rates
 from .measurements import Measurements, TimeTrace, as_measurements
 

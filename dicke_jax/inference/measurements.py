@@ -14,9 +14,8 @@ from .._checks import as_array, as_pattern_index, check_all, check_choice, check
 from .._typing import ArrayLike
 from ..dynamics.trajectory import check_model_and_state, mfsolve
 from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.observables import occupations, overlaps
-from ..mean_field.state import MeanFieldState
-from ..phases.closed_form import closed_form_obstacle, threshold_squared
+from ..mean_field.state import MeanFieldState, occupations, overlaps
+from ..phases.retrieval_states import closed_form_obstacle, threshold_squared
 from ..phases.stationary_search import stationary_state
 
 QUANTITIES = ("overlap", "photons")

@@ -17,9 +17,8 @@ from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
 from ..mean_field.model import DickeModel, check_constant_rates
-from ..phases.closed_form import closed_form_obstacle
-from ..phases.critical_couplings import by_root_finding, closed_form
-from ..phases.normal_state import normal_threshold
+from ..phases.critical_couplings import by_root_finding, normal_threshold
+from ..phases.retrieval_states import closed_form, closed_form_obstacle
 from .free_parameters import Bounds, FreeRates, RateName, Vector, free_rates
 from .optimise import least_squares, outcome, start, steps
 

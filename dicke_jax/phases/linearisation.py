@@ -7,9 +7,7 @@ from jaxtyping import Array, Bool, Complex, Float
 
 from .._implicit import implicit, nan_unless_valid
 from .._typing import RealState
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
 
 
 def residual(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
