@@ -98,8 +98,9 @@ def attractor(
     one cannot be measured: in a time t a neutral shear shows log(t) / t. Exponents below about 5 / t, t half of the
     time of the windows, therefore do not count as chaos, and those between 2 / t and 5 / t leave the run undecided.
 
-    A limit cycle here is any periodic orbit, attracting or one of a family. A fixed point need not be stable, if the
-    run started there: its exponent tells. Periods longer than about 32 times 2 pi / (the orbit's mean angular frequency) are not found, and read as
+    A limit cycle here is any periodic orbit, attracting or one of a family: without dissipation of single spins most
+    motion that lasts is conservative. A fixed point need not be stable, if the run started there: its exponent tells.
+    Periods longer than about 32 times 2 pi / (the orbit's mean angular frequency) are not found, and read as
     quasiperiodic.
 
     **Main arguments**

@@ -126,7 +126,7 @@ def solve_ensemble(
     first = jax.process_index() * share
     each = unit * math.ceil(min(each, share) / unit)
     if total >= MANY and not options.keys() & {"solver", "adjoint", "stepsize_controller"}:
-        tol, rtol = options.get("tol"), options.get("rtol")  # the solver that they would be given, written out
+        tol, rtol = options.get("tol"), options.get("rtol")  # the rows' own solver, but written out
         own = relaxing_solver(model, tol, rtol) if times is None else default_solver(model, rtol, times.size > 2)
         options["solver"] = written_out(own)
     run = _Run(times, save, options, together, model_of is not None)
@@ -245,5 +245,5 @@ def _rows(
 
 
 def _flat(tree: Any, axes: int) -> Any:
-    """Its leading axes as one."""
+    """All leading axes as one."""
     return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[axes:]), tree)

@@ -9,6 +9,7 @@ field with x and y:
     (n+1) alpha_{n+1} = -(i Omega_mu + kappa_mu / 2) alpha_n - i g0 project(z_n)
 
 A rate r_0 + r_1 t, as within a piece of a `PiecewiseLinear`, multiplies c_n as r_0 c_n + r_1 c_{n-1}.
+
 A loop over the orders is short to compile; orders written out one by one are quick to run.
 """
 

@@ -30,8 +30,8 @@ _switch = {"on": os.environ.get(VARIABLE, "1").lower() not in ("0", "false", "of
 def use_cpu_kernel(on: bool) -> None:
     """Turn the kernel on or off in this process; what has been compiled is forgotten.
 
-    On a CPU a run of a small model is one kernel, made by marks of XLA's that are not documented. Without it results are
-    the same and runs some times slower. The environment variable DICKE_JAX_CPU_KERNEL=0 turns it off as well.
+    On a CPU a run of a small model is one kernel, made by marks of XLA's that are not documented. Without it results
+    are the same and runs some times slower. The environment variable DICKE_JAX_CPU_KERNEL=0 turns it off as well.
     """
     if not isinstance(on, bool):
         raise ValueError(f"on must be True or False; got {on!r}.")
