@@ -30,10 +30,8 @@ class MFSolution(AbstractResult):
     """A trajectory at the saved times; under `jax.vmap` every array has leading batch axes.
 
     - `t`: (T,), the times `tsave`.
-    - `m`: (T, 3, K), Bloch vectors of the subsets.
-    - `alpha`: (T, M), complex mode amplitudes <a_mu> / sqrt(N_sp).
-    - `overlaps`: (T, M), xi_mu.
-    - `occupations`: (T, M), photons per spin, |alpha_mu|^2.
+    - `m`, `alpha`: (T, 3, K) and complex (T, M), as in `MeanFieldState`.
+    - `overlaps`, `occupations`: (T, M), xi_mu and photons per spin, |alpha_mu|^2.
     - `status`: a `Status`; `Status[status]` is its text. Times that a failed run did not reach hold inf.
     - `stats`: numbers of accepted and rejected steps.
     """
@@ -82,8 +80,8 @@ def default_tolerance(dtype: jnp.dtype) -> float:
     return 1e-10 if dtype == jnp.float64 else 1e-6
 
 
-def default_solver(model: DickeModel, tolerance: Any, dense: bool = True) -> dfx.AbstractSolver:
-    """The Taylor series, of an order that suits tolerance and precision.
+def default_solver(model: DickeModel, tolerance: Any = None, dense: bool = True) -> dfx.AbstractSolver:
+    """The Taylor series, of an order that suits precision and tolerance, by default that of `default_tolerance`.
 
     Dopri8 for rates that depend on time in other ways than `PiecewiseLinear`, and for couplings so large and dense that
     matrix products cost most, where the series loses.
@@ -93,9 +91,9 @@ def default_solver(model: DickeModel, tolerance: Any, dense: bool = True) -> dfx
         return dfx.Dopri8()
     if model.dtype != jnp.float64:
         return BilinearTaylor(8, dense)
-    return BilinearTaylor(
-        next((order for least, order in ORDERS if known(tolerance) and float(tolerance) >= least), 18), dense
-    )
+    tolerance = default_tolerance(model.dtype) if tolerance is None else tolerance
+    fitting = (order for least, order in ORDERS if known(tolerance) and float(tolerance) >= least)
+    return BilinearTaylor(next(fitting, 18), dense)
 
 
 def default_adjoint(model: DickeModel, solver: dfx.AbstractSolver) -> dfx.AbstractAdjoint:
@@ -163,10 +161,8 @@ def mfsolve(
     """
     check_model_and_state(model, state)
     times = as_times(tsave, model.dtype)
-    tolerance = default_tolerance(model.dtype)
     if stepsize_controller is None:
         tolerances = check_tolerance("rtol", rtol, model.dtype), check_tolerance("atol", atol, model.dtype)
-        tolerance = tolerances[0]
         stepsize_controller = dfx.PIDController(*tolerances)
     elif rtol is not None or atol is not None:
         refuse("rtol and atol", "left out where stepsize_controller is given, which has its own", f"{rtol} and {atol}")
@@ -181,9 +177,10 @@ def mfsolve(
         refuse("stepsize_controller", must_be, type(stepsize_controller).__name__)
     if solver is None and (stepped_over or isinstance(adjoint, dfx.BacksolveAdjoint)):
         solver = dfx.Dopri8()  # the series knows no kink within a step, and no other equations than these
-    solver = default_solver(model, tolerance, times.size > 2) if solver is None else solver
+    solver = default_solver(model, rtol, times.size > 2) if solver is None else solver
     adjoint = default_adjoint(model, solver) if adjoint is None else adjoint
-    sol = _integrate(model, state, times, dt0, solver, stepsize_controller, max_steps, adjoint)
+    how = dict(stepsize_controller=stepsize_controller, max_steps=max_steps, adjoint=adjoint)
+    sol = _integrate(model, state, times, first_step=dt0, solver=solver, **how)
     if not throw:
         return sol
     if not known(sol.status._value):
@@ -195,46 +192,18 @@ def mfsolve(
 
 
 @eqx.filter_jit
-def _integrate(
-    model: DickeModel,
-    state: MeanFieldState,
-    times: Float[Array, " T"],
-    dt0: float | None,
-    solver: dfx.AbstractSolver,
-    stepsize_controller: dfx.AbstractStepSizeController,
-    max_steps: int | None,
-    adjoint: dfx.AbstractAdjoint,
-) -> MFSolution:
+def _integrate(model: DickeModel, state: MeanFieldState, times: Float[Array, " T"], **how: Any) -> MFSolution:
     finite, model, y0 = without_nan(model, state.to_real(model))
     ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
     finite &= ordered
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
     # both ends as they are: only what lies between needs the interpolation
     saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
-    sol = integrate(
-        model,
-        y0,
-        span[0],
-        span[-1],
-        saveat,
-        solver=solver,
-        stepsize_controller=stepsize_controller,
-        first_step=dt0,
-        max_steps=max_steps,
-        adjoint=adjoint,
-    )
+    sol = integrate(model, y0, span[0], span[-1], saveat, **how)
     m, quadratures = jax.tree.map(lambda saved: jnp.where(finite, saved, jnp.nan), sol.ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
     status = with_nonfinite(sol.result, m, alpha)
-    return MFSolution(
-        t=times,
-        m=m,
-        alpha=alpha,
-        overlaps=overlaps(model, m),
-        occupations=occupations(alpha),
-        status=status,
-        stats=sol.stats,
-    )
+    return MFSolution(times, m, alpha, overlaps(model, m), occupations(alpha), status, sol.stats)
 
 
 def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:
