@@ -21,7 +21,6 @@ from .measurements import Measurements
 from .optimise import Descent, outcome
 from .threshold_inversion import check_reachable
 
-Optimizer = optax.GradientTransformation | optx.AbstractGaussNewton
 Progress = Callable[[int, int], Any] | None
 ADAM = optax.adam(0.02)  # the same one for every fit, which is compiled once
 BATCH = 8  # restarts side by side: more fall out of a processor's cache
@@ -35,7 +34,7 @@ def fit(
     free: Sequence[RateName] = ("omega_spin", "omega_mode", "kappa", "g0"),
     bounds: Bounds | None = None,
     loss: str | Loss = "chi-square",
-    optimizer: Optimizer | None = None,
+    optimizer: optax.GradientTransformation | optx.AbstractGaussNewton | None = None,
     num_restarts: int = 1,
     spread: float = 0.3,
     key: PRNGKeyArray | None = None,

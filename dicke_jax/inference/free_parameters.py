@@ -15,7 +15,7 @@ from ..mean_field.model import DickeModel, check_model
 from ..mean_field.observables import overlaps
 from ..mean_field.rates import is_schedule
 from ..mean_field.state import MeanFieldState
-from .measurements import Measurements, TimeTrace, as_measurements
+from .measurements import Measurements, TimeTrace
 
 FREE = ("omega_spin", "omega_mode", "kappa", "g0")
 OVERLAP = "overlap"
@@ -50,7 +50,6 @@ class FreeRates(AbstractFree):
     Every rate keeps its sign, that of Omega_mu included, and nothing is clipped.
 
     - `names`: of each number, "omega_mode[1]".
-    - `rates(vector)`, `to_model(vector)`, `to_vector(model)`: from one to the other.
     """
 
     model: DickeModel
@@ -212,7 +211,12 @@ def fit_parameters(
 ) -> FitParameters:
     """The `FitParameters` of a fit. Besides rates, `free` may name "overlap", or ("overlap", 0) of one trace."""
     check_model(model)
-    sets = as_measurements(data, model)
+    sets: Any = data if isinstance(data, list | tuple) else (data,)
+    if not sets:
+        refuse("data", "at least one StationaryCurve or TimeTrace", "none")
+    if strangers := [measured for measured in sets if not isinstance(measured, Measurements)]:
+        refuse("data", "StationaryCurve or TimeTrace, or a list of them", type(strangers[0]).__name__)
+    sets = tuple(measured.check(model) for measured in sets)
     initial = [] if isinstance(free, str) else [name for name in free if name == OVERLAP or name[:1] == (OVERLAP,)]
     rates = free if not initial else [name for name in free if name not in initial]
     if limited := [name for name in initial if name in (bounds or {})]:

@@ -199,13 +199,3 @@ class TimeTrace(Measurements):
         run = mfsolve(model, self.state, times, rtol=tol, atol=tol, **options)
         seen = run.overlaps if self.quantity == "overlap" else occupations(run.alpha)
         return seen if self.from_start else seen[1:]
-
-
-def as_measurements(data: Any, model: DickeModel) -> tuple[Measurements, ...]:
-    """One or several, each fit for the model."""
-    sets = data if isinstance(data, list | tuple) else (data,)
-    if not sets:
-        refuse("data", "at least one StationaryCurve or TimeTrace", "none")
-    if strangers := [measured for measured in sets if not isinstance(measured, Measurements)]:
-        refuse("data", "StationaryCurve or TimeTrace, or a list of them", type(strangers[0]).__name__)
-    return tuple(measured.check(model) for measured in sets)

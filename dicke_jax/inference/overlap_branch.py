@@ -94,9 +94,10 @@ def overlap_branch(
     log_g0 = points[:, nu]
     rises = jnp.diff(log_g0) > 1e2 * float(jnp.finfo(overlaps.dtype).eps)
     lowest = jnp.argmax(rises)
-    turn = (jnp.where(jnp.any(rises), x, jnp.nan) for x in _turn(model, nu, points[lowest], down[lowest]))
+    there, at_turn = jnp.any(rises), _turn(model, nu, points[lowest], down[lowest])
+    turn, turn_overlap = (jnp.where(there, x, jnp.nan) for x in at_turn)
     couplings = jnp.exp(log_g0[POINTS:])[::-1][jnp.argsort(jnp.argsort(overlaps))]
-    return OverlapBranch(couplings, *turn, losses.T)
+    return OverlapBranch(couplings, turn, turn_overlap, losses.T)
 
 
 def _root(function: Callable[[Vector, Any], Vector], guess: Vector, args: Any) -> tuple[Vector, float]:

@@ -118,9 +118,8 @@ def invert_critical_coupling(
         normal_threshold(model, jnp.ones(model.num_subsets, model.dtype))  # refuses a model without a normal state
     first = parameters.to_vector(model)
     weights, home, step = _weights(parameters, stay), parameters.log_rates(first), as_array(np.log1p(gap), model.dtype)
-    return _invert(
-        ThresholdTarget(parameters, as_array(patterns), numbers, weights, home, step, kind, rule), first, tol
-    )
+    wanted = ThresholdTarget(parameters, as_array(patterns), numbers, weights, home, step, kind, rule)
+    return _invert(wanted, first, tol)
 
 
 def check_reachable(tol: float | None, double: float, single: float, model: DickeModel) -> float:

@@ -148,7 +148,9 @@ def _branch_of_runs(
     model: DickeModel, nu: Int[Array, ""], first: Array, overlaps: Float[Array, " S"], num_steps: int, adjoint: Adjoint
 ) -> OverlapBranch:
     """g0 at overlaps seen at the end of runs from the stored pattern, all at once, until none moves; and the losses."""
-    at, losses = _begin(first, overlaps), []
+    far, log_g0 = np.full(overlaps.size, np.inf), np.full(overlaps.size, np.log(np.abs(first)))
+    log_g0, below, above = (as_array(x, overlaps.dtype) for x in (log_g0, -far, far))
+    at, losses = _Search(log_g0, below, above, as_array(far < 0)), []
     for _ in range(num_steps):
         at, loss = _search_step(model, nu, overlaps, at, adjoint)
         losses.append(loss)
@@ -179,12 +181,6 @@ class _Search(eqx.Module):
     below: Float[Array, " S"]  # the largest log g0 whose overlap was too small, and the smallest one of the others
     above: Float[Array, " S"]
     done: Bool[Array, " S"]
-
-
-@eqx.filter_jit
-def _begin(first: Float[Array, ""], overlaps: Float[Array, " S"]) -> _Search:
-    far = jnp.full_like(overlaps, jnp.inf)
-    return _Search(jnp.full_like(overlaps, jnp.log(jnp.abs(first))), -far, far, overlaps > far)
 
 
 @eqx.filter_jit
