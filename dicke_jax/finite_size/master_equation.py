@@ -5,7 +5,7 @@ Each subset is one spin N_k / 2, each mode is cut off in a frame displaced by it
     a_mu = sqrt(N_sp) alpha_mu(t) + b_mu
     alpha_mu' = -(i Omega_mu + kappa_mu / 2) alpha_mu - i g0 sum_k w_k G <S_z,k> / N_k
 
-so that <b_mu> stays 0 and the cut-off has to hold fluctuations only. H_b (of `displaced_frame`) and b are real: with
+so that <b_mu> stays 0 and the cut-off has to hold fluctuations only. H_b (of `spin_space`) and b are real: with
 rho = A + i B, A symmetric and B antisymmetric, the real matrix R = A + B is all of rho, Hermitian by construction, and
 
     R' = R^T H - H R^T + sum_mu kappa_mu (b R b^T - {b^T b, R} / 2).
@@ -30,11 +30,21 @@ from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, Quadratures, SpinVectors
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
-from .displaced_frame import hamiltonian, loss, multiply
 from .moments import Moments, check_spin_lengths, moments_of, real_start, steps_onto, subset_sizes, unravel
 from .photon_cutoff import MOST_GIGABYTES, Memory, cutoff_status, run_with_levels
-from .single_spins import dissipate, product_of_spins, single_spin_space
-from .spin_space import LargeSpinSpace, large_spin_space, product_state, reduced, site_operators
+from .spin_space import (
+    LargeSpinSpace,
+    dissipate,
+    hamiltonian,
+    large_spin_space,
+    loss,
+    multiply,
+    product_of_spins,
+    product_state,
+    reduced,
+    single_spin_space,
+    site_operators,
+)
 
 COPIES = 18  # density matrices that a solver holds at a time
 PURE = 1e-6  # deviation of |m_k| from 1
