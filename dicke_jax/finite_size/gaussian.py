@@ -46,14 +46,11 @@ def gaussian_moments(
 
     `scaled_error` of the result is lim N E_N(t): the 1/N law of the theorem with its coefficient.
 
-    **Main arguments**
+    **Arguments**
 
     - `model`: a `DickeModel`, also with single-spin dissipation and with rates that depend on time.
     - `state`: the `MeanFieldState` at `tsave[0]`.
     - `tsave`: increasing times, at least two.
-
-    **Other arguments**
-
     - `covariance`: N_sp times the covariance at `tsave[0]`, (D, D) in the order of `Moments`. By default that of
       independent spins, alike within a subset, and of modes in vacuum or coherent states.
     - `rtol`, `atol`: local error tolerances, 1e-9 in float64 and 1e-6 in float32 by default.

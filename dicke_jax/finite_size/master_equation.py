@@ -92,7 +92,7 @@ def mesolve(
     and single-spin dissipation, if the model has it. Without, in the space of K large spins and M modes, of dimension
     prod_k (N_k + 1) prod_mu levels_mu; with it in that of all spins, of dimension 2^N_sp prod_mu levels_mu.
 
-    **Main arguments**
+    **Arguments**
 
     - `model`: a `DickeModel`. Rates may depend on time. Single-spin dissipation is for about 6 spins at most.
     - `state`: the product state to start from: every spin of subset k points along m_k, |m_k| = 1; mode mu is in the
@@ -100,9 +100,6 @@ def mesolve(
       of this mean.
     - `tsave`: increasing times, at least two.
     - `subset_size`: N, spins per subset, where the model's spins are infinitely many.
-
-    **Other arguments**
-
     - `levels`: photon levels kept in the displaced frame, one number or one for each mode; by default as many as
       `cutoff_tol` asks for and fit, found by running again with more.
     - `cutoff_tol`: the population of a highest level from which the status is `cut_off`.

@@ -83,13 +83,10 @@ def mcsolve(
     in the space of K large spins and M modes, of dimension prod_k (N_k + 1) prod_mu levels_mu. Needs dynamiqs, which
     `pip install 'dicke-jax[quantum]'` brings.
 
-    **Main arguments**
+    **Arguments**
 
     - `key`: decides everything; the trajectories do not depend on `chunk`.
     - `model`, `state`, `tsave`, `subset_size`: as in `mesolve`, without single-spin dissipation.
-
-    **Other arguments**
-
     - `num_trajectories`: S; errors fall like 1 / sqrt(S).
     - `levels`, `cutoff_tol`: as in `mesolve`, in the frame displaced by the mean field. Many levels, where trajectories
       leave the mean field, for instance for the pattern of opposite sign.

@@ -87,7 +87,7 @@ def wigner_moments(
 ) -> WignerSolution:
     """Sample `num_samples` trajectories of the truncated Wigner equations from a product state.
 
-    **Main arguments**
+    **Arguments**
 
     - `key`: decides everything; the samples do not depend on `chunk`.
     - `model`: a `DickeModel` without single-spin dissipation. Rates may depend on time.
@@ -95,9 +95,6 @@ def wigner_moments(
       `corrupted_pattern` of the limit. Modes are coherent.
     - `tsave`: increasing times, at least two, known.
     - `subset_size`: N, spins per subset, where the model's spins are infinitely many.
-
-    **Other arguments**
-
     - `num_samples`: S; errors fall like 1 / sqrt(S).
     - `chunk`: samples that run side by side, to bound memory.
     - `dt`: the step, by default a twentieth of a radian of the fastest rate at the start.
