@@ -30,21 +30,10 @@ from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, Quadratures, SpinVectors
 from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
+from . import spin_space
 from .moments import Moments, check_spin_lengths, moments_of, real_start, steps_onto, subset_sizes, unravel
-from .photon_cutoff import MOST_GIGABYTES, Memory, cutoff_status, run_with_levels
-from .spin_space import (
-    LargeSpinSpace,
-    dissipate,
-    hamiltonian,
-    large_spin_space,
-    loss,
-    multiply,
-    product_of_spins,
-    product_state,
-    reduced,
-    single_spin_space,
-    site_operators,
-)
+from .photon_cutoff import MOST_GIGABYTES, cutoff_status, run_with_levels
+from .spin_space import LargeSpinSpace, hamiltonian, loss, multiply, reduced
 
 COPIES = 18  # density matrices that a solver holds at a time
 PURE = 1e-6  # deviation of |m_k| from 1
@@ -111,13 +100,13 @@ def mesolve(
     m, frame = real_start(model, state)
     sizes = subset_sizes(model, subset_size)
     if model.dissipation is None:
-        spaces, fit = large_spin_space, "fit"
+        spaces, fit = spin_space.large_spin_space, "fit"
         check_spin_lengths(m, lambda length: np.abs(length - 1) < PURE, "1: spins of a subset alike, pure")
     else:
-        spaces, fit = single_spin_space, "of single spins, which dissipate, fit"
+        spaces, fit = spin_space.single_spin_space, "of single spins, which dissipate, fit"
         check_spin_lengths(m, lambda length: length < 1 + PURE, "at most 1")
     must_be = f"so small that {COPIES} density matrices {fit} into {MOST_GIGABYTES} GB"
-    memory = Memory(COPIES * jnp.dtype(model.dtype).itemsize, 2, must_be)
+    memory = COPIES * jnp.dtype(model.dtype).itemsize, 2
     times = as_times(tsave, model.dtype)
     if tol is None:
         tol = 1e-9 if model.dtype == jnp.float64 else 1e-5
@@ -126,7 +115,7 @@ def mesolve(
     def run(space: LargeSpinSpace) -> MasterSolution:
         return _integrate(model, m, frame, times, space, *tolerances, solver or dfx.Dopri8(), max_steps)
 
-    return run_with_levels(run, partial(spaces, sizes), memory, levels, model, state, cutoff_tol)
+    return run_with_levels(run, partial(spaces, sizes), memory, must_be, levels, model, state, cutoff_tol)
 
 
 @eqx.filter_jit
@@ -141,7 +130,7 @@ def _integrate(
     solver: dfx.AbstractSolver,
     max_steps: int,
 ) -> MasterSolution:
-    start = product_state(space, m) if model.dissipation is None else product_of_spins(space, m)
+    start = spin_space.product_state(space, m) if model.dissipation is None else spin_space.product_of_spins(space, m)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(_master_equation),
         solver,
@@ -177,7 +166,7 @@ def _master_equation(t: ArrayLike, y: ExactState, args: tuple[DickeModel, LargeS
         change += multiply(b, multiply(b, R).T).T - half[:, None] * R - half[None, :] * R
     if model.dissipation is not None:
         tensor = R.reshape(*space.sites, *space.sites)
-        change += dissipate(tensor, space, model.dissipation).reshape(R.shape)
+        change += spin_space.dissipate(tensor, space, model.dissipation).reshape(R.shape)
     return change, frame_dot
 
 
@@ -186,7 +175,7 @@ def _observe(t: Array, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -
     (R, frame), (model, space) = y, args
     S, M = len(space.sites), len(space.levels)
     rho = jax.lax.complex((R + R.T) / 2, (R - R.T) / 2).reshape(*space.sites, *space.sites)
-    operators = [site_operators(space, site, rho.dtype) for site in range(S)]
+    operators = [spin_space.site_operators(space, site, rho.dtype) for site in range(S)]
     mean, blocks = [], {}
     for s in range(S):
         one = reduced(rho, S, (s,))

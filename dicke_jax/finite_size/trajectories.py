@@ -26,7 +26,7 @@ from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState
 from .master_equation import PURE
 from .moments import Moments, check_spin_lengths, moments_of, ravel, real_start, subset_sizes, unravel
-from .photon_cutoff import MOST_GIGABYTES, Memory, cutoff_status, run_with_levels
+from .photon_cutoff import MOST_GIGABYTES, cutoff_status, run_with_levels
 from .spin_space import LargeSpinSpace, hamiltonian, large_spin_space, loss, product_ket, site_operators
 
 COPIES = 12  # state vectors that a solver holds at a time for each trajectory
@@ -119,8 +119,8 @@ def mcsolve(
         with precise("highest"), mixed("standard"), ranks("allow"):  # what dynamiqs is written for
             return _sample(dynamiqs, model, (m, frame), key, times, space, numbers, as_float(cutoff_tol), tol)
 
-    memory = Memory(16 * chunk * copies, 1, must_be)
-    return run_with_levels(run, partial(large_spin_space, sizes), memory, levels, model, state, cutoff_tol)
+    memory = 16 * chunk * copies, 1
+    return run_with_levels(run, partial(large_spin_space, sizes), memory, must_be, levels, model, state, cutoff_tol)
 
 
 def _import_dynamiqs() -> ModuleType:

@@ -8,8 +8,7 @@ symmetrised covariance (delta_ab - m_a m_b) / N_k; every quadrature of a_mu has 
 size. N E_N(t) has the exact limit, and beyond Gaussian fluctuations the motion stays non-linear. What is truncated
 changes N E_N by a share of order 1/N and means by order 1/N^2.
 
-This is not `solve_ensemble`, which integrates without noise and hands out every row: here a chunk of samples walks in
-lock step and is added to sums of moments, so that memory does not grow with the number of samples.
+Unlike the rows of `solve_ensemble` samples are added to sums of moments, so memory does not grow with their number.
 """
 
 from dataclasses import replace

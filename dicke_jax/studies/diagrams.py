@@ -121,10 +121,8 @@ def _diagram(model: DickeModel, name: str, branches: list[Branch], complete: boo
         return filled
 
     special = [(i, point) for i, branch in enumerate(branches) for point in branch.special]
-    kinds = {
-        "flag_values": np.arange(len(KINDS), dtype=np.int8),
-        "flag_meanings": " ".join(k.replace(" ", "_") for k in KINDS),
-    }
+    kind_names = " ".join(kind.replace(" ", "_") for kind in KINDS)
+    kinds = {"flag_values": np.arange(len(KINDS), dtype=np.int8), "flag_meanings": kind_names}
     along, overlaps = ("branch", "point"), np.array([point.overlaps for _, point in special])
     return xr.Dataset(
         {
