@@ -93,9 +93,7 @@ def least_quadrature(modes: Inexact[Array, "*batch 2 M 2 M"]) -> Float[Array, "*
     return 4 * jnp.linalg.eigvalsh(single)[..., 0]
 
 
-def moments_of(
-    times: Float[Array, " T"], means: RealStates, covariance: Float[Array, "T D D"], num_spins: int | None
-) -> Moments:
+def moments_of(times: Float[Array, " T"], means: RealStates, covariance: Array, num_spins: int | None) -> Moments:
     m, quadratures = means
     return Moments(times, m, jax.lax.complex(quadratures[:, 0], quadratures[:, 1]), covariance, num_spins)
 

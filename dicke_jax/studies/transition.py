@@ -18,8 +18,7 @@ from ..mean_field.model import DickeModel, check_model
 from ..mean_field.state import stored_pattern
 from ..mean_field.symmetry import SymmetryReduction, reduce_symmetry
 from ..phases import critical_coupling, retrieval_overlap
-from .progress import Progress, part_of
-from .results import provenance, stacked, with_flags
+from .results import Progress, part_of, provenance, stacked, with_flags
 
 RETRIEVED = 0.05  # |xi| from which on a simulated point counts as retrieved
 CURVE_POINTS = 400  # of the theory's lines between the simulated couplings
