@@ -157,7 +157,7 @@ def sample(seed: int, number: int) -> None:
 def test_a_sample_of_public_usage_aborts_nothing():
     """Three runs that all become kernels and compile fast, of which two have ramps, two are float32, one has jumps.
 
-    They are reverse mode by replay, a batch of forward derivatives in reverse, and forward mode.
+    They are reverse mode by replay, alone and in a batch, and forward mode.
     """
     sample(seed=40, number=3)
 
