@@ -8,10 +8,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Int8
 
 from .._checks import check_all, check_finite, check_shape, known, refuse
-from .._typing import ArrayLike, SignOfSpin, SpinVectors, SubsetOfSpin
+from .._typing import ArrayLike, SpinVectors
 from .large_spins import LargeSpins
 from .operators import DenseCouplings, HypercubeCouplings
 
@@ -25,8 +25,8 @@ class SpinMapping(eqx.Module):
     """
 
     spins: LargeSpins
-    subset: SubsetOfSpin = eqx.field(converter=jnp.asarray)
-    gauge: SignOfSpin = eqx.field(converter=jnp.asarray)
+    subset: Int[Array, " N"] = eqx.field(converter=jnp.asarray)
+    gauge: Int8[Array, " N"] = eqx.field(converter=jnp.asarray)
 
     @property
     def order(self) -> Int[Array, " N"]:

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._typing import RealState
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
+from ..mean_field import DickeModel, mean_field_equations
 
 
 class FirstStep(dfx.AbstractAdaptiveStepSizeController):

@@ -13,8 +13,7 @@ from jaxtyping import Array, Float, Int
 from .._checks import as_float, check_choice, check_count, check_finite, known, refuse
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, check_model
 from .steady_state import relaxing_solver, steadystate
 from .taylor_solver import written_out
 from .trajectory import default_solver, mfsolve

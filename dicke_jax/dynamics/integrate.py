@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
+from ..mean_field import DickeModel, mean_field_equations
 from ..mean_field.rates import value_at
 from ._loop import as_fast_as_known, without_times
 from .begin_and_end import FirstStep, innermost

@@ -13,9 +13,7 @@ from .._checks import check_all, check_count, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
 from .integrate import integrate
 from .steady_state import check_reaches_steady
 from .trajectory import check_model_and_state, check_tolerance, without_nan

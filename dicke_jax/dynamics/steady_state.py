@@ -13,8 +13,7 @@ from .._checks import check_all, check_count, known, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
-from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.state import MeanFieldState, occupations, overlaps, spin_lengths
+from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from .begin_and_end import IsStationary, largest_change
 from .integrate import integrate

@@ -9,8 +9,7 @@ from jaxtyping import Array
 
 from .._checks import check_count, refuse
 from .._typing import RealState
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
+from ..mean_field import DickeModel, mean_field_equations
 from .taylor_series import Series, has_series, taylor_step
 
 FEW = 2  # orders written out before the loop, where nothing else is asked for: their sums are short

@@ -15,8 +15,7 @@ from .._status import Status, where, worst_text
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
 from ..couplings.operators import SMALL_MATRIX
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.state import MeanFieldState, occupations, overlaps, spin_lengths
+from ..mean_field import DickeModel, MeanFieldState, check_model, occupations, overlaps, spin_lengths
 from ._loop import ReplayAdjoint
 from .integrate import integrate
 from .taylor_series import has_series

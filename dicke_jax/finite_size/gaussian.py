@@ -29,14 +29,11 @@ from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState, SpinVectors
 from ..dynamics.integrate import integrate
 from ..dynamics.trajectory import check_tolerance, without_nan
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
 from ..phases.linearisation import jacobian, tangent_basis
 from . import moments
 from .moments import Moments, ravel, unravel
 
-PURE = 1e-6  # deviation of |m_k| from 1
 AT_REST = 1e-6  # max |dy/dt| in units of the smallest kappa up to which a state counts as stationary
 NEUTRAL = 1e-8  # a rate of growth or decay below this share of the largest eigenvalue is none
 
@@ -279,5 +276,5 @@ def _start(model: DickeModel, state: MeanFieldState) -> RealState:
     check_constant_rates(model, "for a stationary state")
     if model.dissipation is None:
         must_be = "1 for a stationary covariance without single-spin dissipation"
-        moments.check_spin_lengths(y[0], lambda length: np.abs(length - 1) <= PURE, must_be)
+        moments.check_spin_lengths(y[0], lambda length: np.abs(length - 1) <= moments.PURE, must_be)
     return y

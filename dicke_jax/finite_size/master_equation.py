@@ -28,15 +28,13 @@ from .._checks import as_times
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, Quadratures, SpinVectors
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState
 from . import spin_space
-from .moments import Moments, check_spin_lengths, moments_of, real_start, steps_onto, subset_sizes, unravel
+from .moments import PURE, Moments, check_spin_lengths, moments_of, real_start, steps_onto, subset_sizes, unravel
 from .photon_cutoff import MOST_GIGABYTES, cutoff_status, run_with_levels
 from .spin_space import LargeSpinSpace, hamiltonian, loss, multiply, reduced
 
 COPIES = 18  # density matrices that a solver holds at a time
-PURE = 1e-6  # deviation of |m_k| from 1
 ExactState = tuple[Float[Array, "D D"], Quadratures]  # R, and the frame (Re alpha, Im alpha)
 
 

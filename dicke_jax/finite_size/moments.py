@@ -15,8 +15,9 @@ from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState, RealStates, SpinVectors
 from ..dynamics.trajectory import check_model_and_state
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState
+
+PURE = 1e-6  # deviation of |m_k| from 1
 
 
 class Moments(AbstractResult):

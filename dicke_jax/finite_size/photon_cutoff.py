@@ -11,8 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._checks import check_count, known, refuse
 from .._status import Status, where
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState
 from .spin_space import LargeSpinSpace
 
 FIRST_LEVELS = 10  # of each mode, where none are asked for

@@ -26,9 +26,7 @@ from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState, RealStates, SpinVectors, SubsetReals
 from ..dynamics import mfsolve
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState, overlaps
+from ..mean_field import DickeModel, MeanFieldState, mean_field_equations, overlaps
 from .moments import Moments, check_spin_lengths, frames, moments_of, ravel, real_start, subset_sizes, unravel
 from .theorem import weighted_trace
 

@@ -16,8 +16,7 @@ from .._checks import as_array, as_pattern_index, check_all, check_count, known,
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from ..dynamics.trajectory import mfsolve
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, check_model
 from .free_parameters import FREE, Bounds, FreeRates, RateName, Vector, free_rates
 from .optimise import Descent, outcome, start, step
 from .threshold_inversion import thresholds_of

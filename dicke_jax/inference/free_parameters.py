@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import as_array, check_all, known, refuse
-from ..mean_field.model import DickeModel, check_model
+from ..mean_field import DickeModel, MeanFieldState, check_model, overlaps
 from ..mean_field.rates import is_schedule
-from ..mean_field.state import MeanFieldState, overlaps
 from .measurements import Measurements, TimeTrace
 
 FREE = ("omega_spin", "omega_mode", "kappa", "g0")

@@ -13,8 +13,7 @@ from jaxtyping import Array, Bool, Float
 from .._checks import as_array, as_pattern_index, check_all, check_choice, check_shape, refuse
 from .._typing import ArrayLike
 from ..dynamics.trajectory import check_model_and_state, mfsolve
-from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.state import MeanFieldState, occupations, overlaps
+from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occupations, overlaps
 from ..phases.retrieval_states import closed_form_obstacle, threshold_squared
 from ..phases.stationary_search import stationary_state
 

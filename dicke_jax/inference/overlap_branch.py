@@ -88,7 +88,7 @@ def overlap_branch(
     starts, losses = jax.vmap(descend)(strong)
     top = jnp.argmax(jnp.all(jnp.isfinite(starts), axis=1))
     down = strong[top] + (jnp.max(overlaps) - strong[top]) * jnp.linspace(0, 1, POINTS, dtype=overlaps.dtype)
-    down = jnp.concatenate([down, jnp.sort(overlaps)[::-1]])
+    down = jnp.concatenate([down, overlaps[::-1]])  # they increase
 
     _, points = jax.lax.scan(lambda v, s: (further := solve(v, s), further), starts[top], down)
     log_g0 = points[:, nu]
@@ -96,7 +96,7 @@ def overlap_branch(
     lowest = jnp.argmax(rises)
     there, at_turn = jnp.any(rises), _turn(model, nu, points[lowest], down[lowest])
     turn, turn_overlap = (jnp.where(there, x, jnp.nan) for x in at_turn)
-    couplings = jnp.exp(log_g0[POINTS:])[::-1][jnp.argsort(jnp.argsort(overlaps))]
+    couplings = jnp.exp(log_g0[POINTS:])[::-1]
     return OverlapBranch(couplings, turn, turn_overlap, losses.T)
 
 

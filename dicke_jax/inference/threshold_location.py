@@ -13,10 +13,8 @@ from .._checks import as_array, as_pattern_index, check_all, check_choice, check
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..dynamics.steady_state import check_reaches_steady, steadystate
-from ..dynamics.trajectory import mfsolve
-from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.state import stored_pattern
+from ..dynamics import check_reaches_steady, mfsolve, steadystate
+from ..mean_field import DickeModel, check_constant_rates, stored_pattern
 from .optimise import POLYAK, moved, outcome
 from .overlap_branch import OverlapBranch, overlap_branch
 from .threshold_inversion import check_reachable

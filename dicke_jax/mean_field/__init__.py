@@ -4,6 +4,7 @@ from .dissipation import LocalDissipation as LocalDissipation
 from .equations import mean_field_equations as mean_field_equations
 from .model import DickeModel as DickeModel
 from .model import check_constant_rates as check_constant_rates
+from .model import check_model as check_model
 from .rates import PiecewiseLinear as PiecewiseLinear
 from .state import MeanFieldState as MeanFieldState
 from .state import corrupted_pattern as corrupted_pattern

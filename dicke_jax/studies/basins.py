@@ -17,9 +17,7 @@ from .._checks import check_all, check_count, key_first, refuse
 from .._typing import ArrayLike
 from ..couplings import LargeSpins, random_patterns
 from ..dynamics import check_reaches_steady
-from ..mean_field.dissipation import LocalDissipation
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, LocalDissipation, MeanFieldState, check_model
 from ..phases import CueOutcomes, retrieval_probability
 from ..phases.basins import StoredCues, as_strength, draw_cues, run_cues
 from ..phases.cue_outcome import OUTCOMES

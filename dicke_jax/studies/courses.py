@@ -12,9 +12,7 @@ from .._checks import as_pattern_index, check_all, check_count, refuse
 from .._typing import ArrayLike
 from ..couplings import flip_spins, map_to_large_spins
 from ..dynamics import mfsolve
-from ..mean_field.dissipation import LocalDissipation
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.rates import PiecewiseLinear
+from ..mean_field import DickeModel, LocalDissipation, PiecewiseLinear, check_model
 from ..mean_field.state import MeanFieldState, pattern_signs
 from ..phases import critical_coupling, retrieval_overlap, retrieval_state
 from .results import provenance

@@ -12,8 +12,7 @@ from .._checks import check_count, refuse
 from .._typing import ArrayLike
 from ..dynamics import mfsolve
 from ..finite_size import check_theorem, gaussian_moments, mesolve, scaled_error, theorem_constants, wigner_moments
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, check_model
 from .results import Progress, counted, provenance, stacked, with_flags
 
 
