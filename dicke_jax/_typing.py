@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import jaxtyping
-from jaxtyping import Array, Float, Int, Int8
+from jaxtyping import Array, Float
 
 ArrayLike: TypeAlias = jaxtyping.ArrayLike | Sequence[Any]  # at the door: arrays, numbers, lists of them
 ModeReals: TypeAlias = Float[Array, " M"]
@@ -20,5 +20,3 @@ SpinVectors: TypeAlias = Float[Array, "3 K"]
 Quadratures: TypeAlias = Float[Array, "2 M"]
 RealState: TypeAlias = tuple[SpinVectors, Quadratures]
 RealStates: TypeAlias = tuple[Float[Array, "T 3 K"], Float[Array, "T 2 M"]]
-SubsetOfSpin: TypeAlias = Int[Array, " N"]
-SignOfSpin: TypeAlias = Int8[Array, " N"]

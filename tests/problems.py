@@ -51,14 +51,10 @@ def spin_by_spin(G, rates, bloch, alpha, times, tol=1e-12):
     def right_hand_side(t, flat):
         sigma = flat[: 3 * num_spins].reshape(3, num_spins)
         a = flat[3 * num_spins : 3 * num_spins + num_modes] + 1j * flat[3 * num_spins + num_modes :]
-        rates_of_spins = np.empty_like(sigma)
-        for i in range(num_spins):
-            # a Pauli spin in H = b . sigma turns as d<sigma>/dt = 2 b x <sigma>
-            b = np.array([omega, 0.0, g0 * np.sum(G[:, i] * 2 * a.real)])
-            rates_of_spins[:, i] = 2 * np.cross(b, sigma[:, i])
-        da = -(1j * omega_mode + kappa / 2) * a
-        for mu in range(num_modes):
-            da[mu] -= 1j * g0 * np.mean(G[mu] * sigma[2])
+        # a Pauli spin in H = b . sigma turns as d<sigma>/dt = 2 b x <sigma>
+        b = np.stack([np.full(num_spins, omega), np.zeros(num_spins), g0 * (2 * a.real) @ G])
+        rates_of_spins = 2 * np.cross(b, sigma, axis=0)
+        da = -(1j * omega_mode + kappa / 2) * a - 1j * g0 * (G @ sigma[2]) / num_spins
         return np.concatenate([rates_of_spins.ravel(), da.real, da.imag])
 
     start = np.concatenate([np.asarray(bloch).ravel(), np.real(alpha), np.imag(alpha)])

@@ -18,8 +18,7 @@ HELP = "critical couplings of every pattern, and of the normal state"
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add_model(command)
-    text = "of single spins, towards -x (default 0)"
-    command.add_argument("--decay", type=real, default=0.0, metavar="RATE", help=text)
+    command.add_argument("--decay", type=real, default=0.0, metavar="RATE", help="of spins towards -x (default 0)")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -18,8 +18,7 @@ MOST_GIGABYTES = 4  # of couplings and weights that are made from a number of pa
 
 
 def _check_fits(formula: str, num_subsets: int, numbers_each: int) -> None:
-    gigabytes = num_subsets * numbers_each * 8 / 1e9
-    if gigabytes > MOST_GIGABYTES:
+    if (gigabytes := num_subsets * numbers_each * 8 / 1e9) > MOST_GIGABYTES:
         must_be = f"so small that the subsets fit into {MOST_GIGABYTES} GB"
         refuse("num_patterns", must_be, f"{formula} = {num_subsets} subsets, {gigabytes:.3g} GB")
 
@@ -34,11 +33,10 @@ def _check_shares(name: str, shares: Any, number: int, meaning: str, tol: float)
 def _orthogonal(operator: AbstractCouplings, weights: ArrayLike) -> tuple[bool, ...]:
     """For every pattern whether it consists of +-1 and is orthogonal to all others, as far as is known."""
     nothing_known = (False,) * operator.num_modes
-    if not all(known(leaf) for leaf in jax.tree.leaves((eqx.filter(operator, eqx.is_array), weights))):
+    numbers = jax.tree.leaves((eqx.filter(operator, eqx.is_array), weights))
+    if not all(map(known, numbers)) or np.shape(weights) != (operator.num_subsets,):
         return nothing_known
     w = np.asarray(weights, dtype=float)
-    if w.shape != (operator.num_subsets,):
-        return nothing_known
     if isinstance(operator, HypercubeCouplings) and np.all(w == w[0]):
         return (True,) * operator.num_modes
     if operator.num_modes * operator.num_subsets > MOST_ENTRIES:
@@ -66,13 +64,10 @@ class LargeSpins(eqx.Module):
         overlap   xi_mu = sum_k w_k G[mu, k] z_k
         field     h_k   = sum_mu G[mu, k] q_mu
 
-    **Main arguments**
+    **Arguments**
 
     - `operator`: the couplings, an `AbstractCouplings` of M modes and K subsets.
     - `weights`: shares of shape (K,), not negative, of sum 1.
-
-    **Other arguments**
-
     - `num_spins`: N_sp, or None in the thermodynamic limit, where fluctuations of order 1/sqrt(N_sp) vanish.
     - `gauged`: whether spins were rotated by pi about x to make the first pattern uniform.
     - `orthogonal`: for every pattern whether it consists of +-1 and sum_k w_k G[nu, k] G[mu, k] = 0 for all others,

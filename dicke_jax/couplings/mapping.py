@@ -8,10 +8,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Int8
 
 from .._checks import check_all, check_finite, check_shape, known, refuse
-from .._typing import ArrayLike, SignOfSpin, SpinVectors, SubsetOfSpin
+from .._typing import ArrayLike, SpinVectors
 from .large_spins import LargeSpins
 from .operators import DenseCouplings, HypercubeCouplings
 
@@ -25,8 +25,8 @@ class SpinMapping(eqx.Module):
     """
 
     spins: LargeSpins
-    subset: SubsetOfSpin = eqx.field(converter=jnp.asarray)
-    gauge: SignOfSpin = eqx.field(converter=jnp.asarray)
+    subset: Int[Array, " N"] = eqx.field(converter=jnp.asarray)
+    gauge: Int8[Array, " N"] = eqx.field(converter=jnp.asarray)
 
     @property
     def order(self) -> Int[Array, " N"]:
@@ -61,8 +61,7 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayL
 
         G[mu, k] -> gauge_k G[mu, k],   gauge_k = G[0, k],   so that the first row becomes +1
 
-    Needs one pass over G for each pattern and memory of a few numbers for each spin. The number of subsets depends on
-    the data, so that this function cannot be called inside `jax.jit`.
+    The number of subsets depends on the data, so that this function cannot be called inside `jax.jit`.
 
     **Arguments**
 
@@ -99,7 +98,11 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayL
     columns = columns[:num_modes]
 
     sizes = np.bincount(subset, minlength=columns.shape[1])
-    operator = _couplings(columns, num_modes, gauge) if bloch is None else DenseCouplings(columns)
+    signs = bloch is None and bool(np.all(np.abs(columns) == 1))
+    if signs and columns.shape[1] == 2 ** (num_modes - gauge):  # every column occurs; this costs less than the matrix
+        operator = HypercubeCouplings(num_modes, gauge)
+    else:
+        operator = DenseCouplings(columns.astype(np.int8) if signs else columns)
     spins = LargeSpins(operator, sizes / num_spins, num_spins, gauge)
     return SpinMapping(spins, subset, sign)
 
@@ -128,11 +131,3 @@ def _split(
         renumbered = inverse.astype(np.int32)
     split_columns = np.vstack([columns[:, found // values.size], values[found % values.size]])
     return renumbered, split_columns
-
-
-def _couplings(columns: np.ndarray, num_modes: int, gauge: bool) -> DenseCouplings | HypercubeCouplings:
-    """The hypercube where every sign column occurs, which costs less than its matrix; else the matrix."""
-    signs = bool(np.all(np.abs(columns) == 1))
-    if signs and columns.shape[1] == 2 ** (num_modes - gauge):
-        return HypercubeCouplings(num_modes, gauge)
-    return DenseCouplings(columns.astype(np.int8) if signs else columns)

@@ -13,9 +13,7 @@ from .._checks import check_all
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState, RealStates
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
 from .integrate import integrate
 from .lyapunov import lyapunov_exponent
 from .steady_state import check_reaches_steady, steadystate
@@ -41,17 +39,13 @@ class AttractorKind(eqx.Enumeration):
     failed = "failed: the integration broke down or met numbers that are not finite"
 
 
-KINDS = ("fixed_point", "limit_cycle", "quasiperiodic", "chaotic", "undecided", "failed")
-
-
 class Attractor(AbstractResult):
     """What a run ended in; under `jax.vmap` every array has leading batch axes.
 
     - `kind`: an `AttractorKind`; `AttractorKind[kind]` is its text.
-    - `exponent`, `error`: the largest Lyapunov exponent and its standard error, as in `LyapunovExponent`.
+    - `exponent`, `error`, `state`: as in `LyapunovExponent`, the last its `final_state`.
     - `period`: of a limit cycle, else NaN.
-    - `overlaps`, `fluctuations`: (M,), averages of xi_mu and their standard deviations, as in `SteadyState`.
-    - `state`: the `MeanFieldState` at the end.
+    - `overlaps`, `fluctuations`: (M,), as in `SteadyState`.
     - `status`: a `Status`: successful, not_converged where the kind is undecided, failed.
     """
 
@@ -69,9 +63,8 @@ class Attractor(AbstractResult):
 
     def _rows(self) -> Rows:
         if self.exponent.ndim:
-            for name in KINDS:
-                number = int(np.sum(np.asarray(self.kind == getattr(AttractorKind, name))))
-                yield name, f"{number} of {self.exponent.size}"
+            for name, code in AttractorKind._name_to_item.items():  # pyright: ignore[reportAttributeAccessIssue]
+                yield name, f"{np.sum(self.kind == code)} of {self.exponent.size}"
             return
         yield "kind", AttractorKind[self.kind]
         yield "exponent", f"{float(self.exponent):.4g} +- {float(self.error):.2g}"
@@ -133,16 +126,7 @@ def attractor(
     period = jnp.where(kind == AttractorKind.limit_cycle, period, jnp.nan)
     status = where(kind == AttractorKind.undecided, Status.not_converged, Status.successful)
     status = where(failed, Status.failed, status)
-    return Attractor(
-        kind=kind,
-        exponent=run.exponent,
-        error=run.error,
-        period=period,
-        overlaps=end.overlaps,
-        fluctuations=end.fluctuations,
-        state=run.final_state,
-        status=status,
-    )
+    return Attractor(kind, run.exponent, run.error, period, end.overlaps, end.fluctuations, run.final_state, status)
 
 
 def name_kind(
@@ -161,9 +145,8 @@ def name_kind(
     grows = (first > CHAOS) & (second > CHAOS) & (exponent > ERRORS * error)
     scatter = error * jnp.sqrt(2.0).astype(error.dtype) * duration / 2  # of the growth in half of the run
     neutral = (jnp.abs(second) < NEUTRAL) & (jnp.abs(first) < CHAOS) & (scatter < NEUTRAL)
-    kind = AttractorKind.where(
-        neutral & (status == Status.oscillating), AttractorKind.quasiperiodic, AttractorKind.undecided
-    )
+    on_torus = neutral & (status == Status.oscillating)
+    kind = AttractorKind.where(on_torus, AttractorKind.quasiperiodic, AttractorKind.undecided)
     kind = AttractorKind.where(returns & ~grows, AttractorKind.limit_cycle, kind)
     kind = AttractorKind.where(grows, AttractorKind.chaotic, kind)
     kind = AttractorKind.where(decays | (status == Status.successful), AttractorKind.fixed_point, kind)
@@ -229,9 +212,8 @@ def _follow(model: DickeModel, y: RealState, times: Float[Array, " T"]) -> RealS
     tolerance = default_tolerance(model.dtype)
     controller = dfx.PIDController(tolerance, tolerance, dtmin=1e-3 * jnp.finfo(model.dtype).eps * times[-1])
     saveat = dfx.SaveAt(t0=True, ts=times[1:-1], t1=True)
-    solver = default_solver(model, tolerance)
-    sol = integrate(model, y, times[0], times[-1], saveat, solver=solver, stepsize_controller=controller)
-    assert sol.ys is not None
+    solver = default_solver(model)
+    sol: Any = integrate(model, y, times[0], times[-1], saveat, solver=solver, stepsize_controller=controller)
     return sol.ys
 
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import diffrax as dfx
 import equinox as eqx
 import jax
 import numpy as np
@@ -12,12 +11,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from .._checks import as_float, check_choice, check_count, check_finite, known, refuse
+from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, check_model
 from .steady_state import relaxing_solver, steadystate
 from .taylor_solver import written_out
-from .trajectory import default_solver, default_tolerance, mfsolve
+from .trajectory import default_solver, mfsolve
 
 CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
 CHUNK_ELSEWHERE = 65_536
@@ -26,7 +25,7 @@ MANY = 256  # rows from which on orders of the series are written out: longer to
 KEPT = ("m", "alpha", "overlaps", "occupations", "reduced")
 
 
-class EnsembleSolution(eqx.Module):
+class EnsembleSolution(AbstractResult):
     """What was asked for of every trajectory, as NumPy arrays with the leading axes of the ensemble.
 
     - `t`: (T,), the times `tsave`; None for runs until nothing moves.
@@ -46,19 +45,19 @@ class EnsembleSolution(eqx.Module):
     occupations: Any
     reduced: Any
     status: Any
-    successful: np.ndarray
     num_steps: np.ndarray
 
-    def __repr__(self) -> str:
-        good, total = int(np.sum(self.successful)), self.successful.size
-        steps = np.asarray(self.num_steps)
-        kept = [
-            name for name in ("m", "alpha", "overlaps", "occupations", "reduced") if getattr(self, name) is not None
-        ]
-        rows = [f"EnsembleSolution: {self.successful.shape}, {good} of {total} successful"]
-        rows.append(f"  kept   {', '.join(kept)}")
-        rows.append(f"  steps  {steps.min()} to {steps.max()}")
-        return "\n".join(rows)
+    @property
+    def successful(self) -> Any:
+        """Whether all is well; a NumPy array, of one answer for each row."""
+        return np.asarray(super().successful)
+
+    def _heading(self) -> str:
+        return f"EnsembleSolution: {self.successful.shape}"
+
+    def _rows(self) -> Rows:
+        yield "kept", ", ".join(name for name in KEPT if getattr(self, name) is not None)
+        yield "steps", f"{np.min(self.num_steps)} to {np.max(self.num_steps)}"
 
 
 def solve_ensemble(
@@ -74,8 +73,8 @@ def solve_ensemble(
 ) -> EnsembleSolution:
     """Integrate every state, with every model, and keep what is asked for.
 
-    Rows are independent: a row's numbers do not depend on its neighbours, on `chunk` or on the number of devices. What
-    is kept leaves the device chunk by chunk, so that a million trajectories need not fit there.
+    A row's numbers do not depend on its neighbours, on `chunk` or on the number of devices. What is kept leaves the
+    device chunk by chunk, so that a million trajectories need not fit there.
 
     **Main arguments**
 
@@ -126,7 +125,9 @@ def solve_ensemble(
     first = jax.process_index() * share
     each = unit * math.ceil(min(each, share) / unit)
     if total >= MANY and not options.keys() & {"solver", "adjoint", "stepsize_controller"}:
-        options["solver"] = _solver(model, times, options)
+        tol, rtol = options.get("tol"), options.get("rtol")  # the rows' own solver, but written out
+        own = relaxing_solver(model, tol, rtol) if times is None else default_solver(model, rtol, times.size > 2)
+        options["solver"] = written_out(own)
     run = _Run(times, save, options, together, model_of is not None)
     mesh = Mesh(np.array(devices), ("row",)) if len(devices) > 1 else None
     # rows are picked on the host: on a device each shape of an array would be compiled for
@@ -141,8 +142,8 @@ def solve_ensemble(
         which = rows if model_of is None else model_of[rows]
         own = model if model_of is None else jax.tree.map(lambda x: x[which], flat_model)
         starts = jax.tree.map(lambda x: x[state_of[rows]], flat_states)
-        # past the last row NaN, which is put to rest
-        starts = jax.tree.map(lambda x: np.where(_beside(numbers < total, x), x, np.nan).astype(x.dtype), starts)
+        for x in jax.tree.leaves(starts):
+            x[numbers >= total] = np.nan  # past the last row, and put to rest
         place = devices[0] if mesh is None else NamedSharding(mesh, PartitionSpec("row"))
         starts = jax.device_put(starts, place)
         if mesh is None or run.own_models:
@@ -162,15 +163,6 @@ def solve_ensemble(
             progress(min(done + each, share), share)
     fields = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), _from_all_hosts(kept, total))
     return EnsembleSolution(t=None if times is None else np.asarray(times), **fields)
-
-
-def _solver(model: DickeModel, times: Array | None, options: dict[str, Any]) -> dfx.AbstractSolver:
-    """The one that `mfsolve` or `steadystate` would take for these options, its orders written out."""
-    rtol = options.get("rtol")
-    if times is None:
-        return written_out(relaxing_solver(model, options.get("tol"), rtol))
-    tolerance = default_tolerance(model.dtype) if rtol is None else rtol
-    return written_out(default_solver(model, tolerance, times.size > 2))
 
 
 def _from_all_hosts(kept: Any, total: int) -> Any:
@@ -193,25 +185,22 @@ class _Run(eqx.Module):
     own_models: bool = eqx.field(static=True)
 
     def __call__(self, model: DickeModel, state: MeanFieldState) -> dict[str, Any]:
-        kept: dict[str, Any] = dict.fromkeys(KEPT)
         if self.times is None:
             end = steadystate(model, state, **self.options)
-            if callable(self.save):
-                kept["reduced"] = self.save(end)
-            else:
-                kept.update(overlaps=end.overlaps, occupations=end.occupations)
-                if self.save != "overlaps":
-                    kept.update(m=end.state.m, alpha=end.state.alpha)
-            return kept | {"status": end.status, "successful": end.converged, "num_steps": end.num_steps}
-        sol = mfsolve(model, state, self.times, throw=False, **self.options)
-        at = (lambda x: x[-1]) if self.save == "final" else (lambda x: x)
-        if callable(self.save):
-            kept["reduced"] = self.save(sol)
+            run, spins_and_modes, num_steps = end, end.state, end.num_steps
         else:
-            kept.update(overlaps=at(sol.overlaps), occupations=at(sol.occupations))
+            sol = mfsolve(model, state, self.times, throw=False, **self.options)
+            run, spins_and_modes, num_steps = sol, sol, sol.stats["num_steps"]
+        kept: dict[str, Any] = dict.fromkeys(KEPT)
+        if callable(self.save):
+            kept["reduced"] = self.save(run)
+        else:
+            kept.update(overlaps=run.overlaps, occupations=run.occupations)
             if self.save != "overlaps":
-                kept.update(m=at(sol.m), alpha=at(sol.alpha))
-        return kept | {"status": sol.status, "successful": sol.successful, "num_steps": sol.stats["num_steps"]}
+                kept.update(m=spins_and_modes.m, alpha=spins_and_modes.alpha)
+            if self.save == "final" and self.times is not None:
+                kept = jax.tree.map(lambda x: x[-1], kept)
+        return kept | {"status": run.status, "num_steps": num_steps}
 
 
 @eqx.filter_jit
@@ -252,11 +241,6 @@ def _rows(
         return np.broadcast_to(np.arange(math.prod(own)).reshape(own), shape).ravel()
 
     return shape, math.prod(shape), index(of_model) if of_model else None, index(of_states)
-
-
-def _beside(which: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """`which` rows, of as many axes as x."""
-    return which.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def _flat(tree: Any, axes: int) -> Any:

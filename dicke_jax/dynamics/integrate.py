@@ -1,8 +1,7 @@
 """The one door to an integration: nothing else hands the mean-field equations to diffrax.
 
-What a run costs before it begins is decided here. A first step is given, since a search for one takes as long to
-compile as the rest of the loop. Saved times are checked by the caller and not again inside of the program, so that
-programs can be kept. On a CPU a run of a small model becomes one kernel, where it is known to fit into one.
+A first step is given, since a search for one takes as long to compile as the rest of the loop. Saved times are checked
+by the caller and not again within the program, which can then be kept. On a CPU a small run becomes one kernel.
 """
 
 from typing import Any
@@ -12,11 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
+from ..mean_field import DickeModel, mean_field_equations
 from ..mean_field.rates import value_at
 from ._loop import as_fast_as_known, without_times
-from .first_step import FirstStep, innermost
+from .begin_and_end import FirstStep, innermost
 
 TERM = dfx.ODETerm(mean_field_equations)
 FIRST_STEP = 0.1  # of the time in which the fastest of the rates turns by one radian; the controller takes over
@@ -32,9 +30,9 @@ def integrate(
     solver: dfx.AbstractSolver,
     stepsize_controller: dfx.AbstractStepSizeController,
     first_step: Any = None,
-    max_steps: int | None = None,
     adjoint: dfx.AbstractAdjoint | None = None,
     event: dfx.Event | None = None,
+    max_steps: int | None = None,
     term: dfx.ODETerm = TERM,
 ) -> dfx.Solution:
     """`diffrax.diffeqsolve` of the mean-field equations from y0 at t0 < t1. Failures are in `result`, never raised.
@@ -57,21 +55,8 @@ def integrate(
     if term is TERM:
         adjoint = as_fast_as_known(adjoint, model, solver, stepsize_controller, event)
     saveat, adjoint = without_times(saveat, adjoint)
-    return dfx.diffeqsolve(
-        term,
-        solver,
-        t0,
-        t1,
-        first_step,
-        y0,
-        args=model,
-        saveat=saveat,
-        stepsize_controller=stepsize_controller,
-        event=event,
-        max_steps=max_steps,
-        adjoint=adjoint,
-        throw=False,
-    )
+    how: dict[str, Any] = dict(saveat=saveat, adjoint=adjoint, event=event, max_steps=max_steps, throw=False)
+    return dfx.diffeqsolve(term, solver, t0, t1, first_step, y0, model, stepsize_controller=stepsize_controller, **how)
 
 
 def fastest_rate(model: DickeModel, y0: Any, t0: Array) -> Array:

@@ -13,9 +13,7 @@ from .._checks import check_all, check_count, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
 from .integrate import integrate
 from .steady_state import check_reaches_steady
 from .trajectory import check_model_and_state, check_tolerance, without_nan
@@ -73,9 +71,7 @@ def lyapunov_exponent(
         lambda = (1 / t) log(|v(t)| / |v(0)|),   v' = (df/dy) v,   y' = f(y)
 
     The run and its tangent v are integrated together, v is set back to length 1 after every window, and the first
-    windows are left out. Without single-spin dissipation |m_k| is conserved, and v is taken orthogonal to every m_k:
-    deviations between pure states, and not to states of another spin length.
-
+    windows are left out. Without single-spin dissipation |m_k| is conserved, and v is taken orthogonal to every m_k.
     0 on a periodic orbit or a torus, negative only where the run ends in a fixed point that attracts from all sides.
 
     **Main arguments**
@@ -90,8 +86,7 @@ def lyapunov_exponent(
     - `num_windows`, `num_transient`: how many windows count, a multiple of 10, and how many are left out before.
     - `rtol`, `atol`: as in `mfsolve`, for y and v alike.
 
-    **Returns** a `LyapunovExponent`. **Raises** ValueError for arguments that do not fit. A run that fails is told by
-    its status, so that the good rows of a batch live.
+    **Returns** a `LyapunovExponent`. **Raises** ValueError for arguments that do not fit; not for a run that fails.
 
     G. Benettin, L. Galgani, A. Giorgilli and J.-M. Strelcyn, Meccanica 15, 9 (1980); equations: Eq. 7 of the paper.
     """
@@ -104,15 +99,8 @@ def lyapunov_exponent(
     length = 2.5 / jnp.min(model.kappa) if window is None else jnp.asarray(window, model.dtype)
     check_all("window", length, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     tolerances = check_tolerance("rtol", rtol, model.dtype), check_tolerance("atol", atol, model.dtype)
-    return _tangent_run(
-        model,
-        state.to_real(model),
-        jax.random.key(0) if key is None else key,
-        length,
-        num_windows,
-        num_transient,
-        *tolerances,
-    )
+    key = jax.random.key(0) if key is None else key
+    return _tangent_run(model, state.to_real(model), key, length, num_windows, num_transient, *tolerances)
 
 
 @eqx.filter_jit
@@ -130,21 +118,11 @@ def _tangent_run(
     valid &= jnp.isfinite(window) & (window > 0)
     window = jnp.where(valid, window, jnp.ones_like(window))
 
-    def advance(
-        carry: tuple[RealState, RealState, Status], _: None
-    ) -> tuple[tuple[RealState, RealState, Status], Array]:
+    def advance(carry: Any, _: None) -> tuple[Any, Array]:
         y, v, status = carry
-        sol = integrate(
-            model,
-            (y, v),
-            jnp.zeros_like(window),
-            window,
-            dfx.SaveAt(t1=True),
-            solver=dfx.Dopri8(),
-            stepsize_controller=dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * window),
-            term=TANGENT,
-        )
-        assert sol.ys is not None
+        controller = dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * window)
+        how: dict[str, Any] = dict(solver=dfx.Dopri8(), stepsize_controller=controller, term=TANGENT)
+        sol = integrate(model, (y, v), jnp.zeros_like(window), window, dfx.SaveAt(t1=True), **how)
         end, moved = jax.tree.map(lambda saved: saved[0], sol.ys)
         size = _norm(moved)
         result: Any = Status.promote(sol.result)
@@ -164,14 +142,7 @@ def _tangent_run(
     blocks = jnp.mean(growth.reshape(NUM_BLOCKS, -1), axis=1) / window
     error = jnp.std(blocks, ddof=1) / NUM_BLOCKS**0.5
     final = MeanFieldState.from_real(jax.tree.map(lambda leaf: jnp.where(good, leaf, jnp.nan), y))
-    return LyapunovExponent(
-        exponent=jnp.mean(blocks),
-        error=error,
-        growth=growth,
-        time=num_windows * window,
-        status=status,
-        final_state=final,
-    )
+    return LyapunovExponent(jnp.mean(blocks), error, growth, num_windows * window, status, final)
 
 
 def _with_tangent(t: Any, pair: tuple[RealState, RealState], model: DickeModel) -> tuple[RealState, RealState]:

@@ -68,9 +68,13 @@ class ExaminedSteps(dfx.AbstractAdaptiveStepSizeController):
         self, t0: Any, t1: Any, y0: Any, y1: Any, args: Any, y_error: Any, error_order: Any, state: Any
     ) -> Any:
         unseen = jax.lax.stop_gradient(WEIGHT * missed(self.rates, self.direction * t0, self.direction * t1))
+        seen = jnp.isfinite(unseen)  # no step gets past a rate that is not finite
         y_error = jax.tree.map(lambda error: jnp.abs(error) + unseen.astype(error.dtype), y_error)
-        keep, t0, t1, *rest = self.controller.adapt_step_size(t0, t1, y0, y1, args, y_error, error_order, state)
-        return keep, t0, jnp.minimum(t1, t0 + self.longest), *rest
+        keep, t0, t1, jump, state, result = self.controller.adapt_step_size(
+            t0, t1, y0, y1, args, y_error, error_order, state
+        )
+        result = dfx.RESULTS.where(seen, result, dfx.RESULTS.nonfinite)
+        return keep, t0, jnp.minimum(t1, t0 + self.longest), jump, state, result
 
 
 def missed(rates: tuple[Any, ...], begin: Array, end: Array, places: Any = AT_PLACES) -> Float[Array, ""]:

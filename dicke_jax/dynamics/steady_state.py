@@ -1,5 +1,7 @@
 """`steadystate`: where a state goes, and what kind of end that is."""
 
+from typing import Any
+
 import diffrax as dfx
 import equinox as eqx
 import jax
@@ -11,12 +13,10 @@ from .._checks import check_all, check_count, known, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
-from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.observables import occupations, overlaps, spin_lengths
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
+from .begin_and_end import IsStationary, largest_change
 from .integrate import integrate
-from .stationarity import IsStationary, largest_change
 from .trajectory import check_model_and_state, check_tolerance, default_solver, without_nan
 
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
@@ -30,8 +30,8 @@ class SteadyState(AbstractResult):
     """The end of a run, classified; under `jax.vmap` every array has leading batch axes.
 
     - `state`: the last `MeanFieldState`.
-    - `overlaps`: (M,), xi_mu. Of the last state where converged, else the average over the last half of the run.
-    - `occupations`: (M,), photons per spin |alpha_mu|^2, likewise.
+    - `overlaps`, `occupations`: (M,), xi_mu and photons per spin |alpha_mu|^2. Of the last state where converged, else
+      the average over the last half of the run.
     - `fluctuations`: (M,), the standard deviation of xi_mu over the last half; 0 where converged. These three are NaN
       where the run failed.
     - `status`: a `Status`: successful where the last state is stationary, oscillating, not_converged where it still
@@ -56,9 +56,8 @@ class SteadyState(AbstractResult):
         return self.successful
 
     def _heading(self) -> str:
-        return (
-            f"SteadyState: {self.overlaps.shape[-1]} patterns, {self.state.m.shape[-1]} subsets, {self.state.m.dtype}"
-        )
+        m = self.state.m
+        return f"SteadyState: {self.overlaps.shape[-1]} patterns, {m.shape[-1]} subsets, {m.dtype}"
 
     def _rows(self) -> Rows:
         if self.residual.ndim:
@@ -86,8 +85,7 @@ def steadystate(
     Relaxation can be slow: from a stored pattern the slowest rate falls like g0^-8 far above threshold. And it need
     not end: spin waves that no mode sees never decay, and with mixed signs of Omega_mu no state may be stable. Such
     runs are told apart by the trend of residual and overlaps over the last half of the run, eight block means each.
-
-    A state that is stationary need not be stable: that is another question.
+    A state that is stationary need not be stable.
 
     **Main arguments**
 
@@ -108,8 +106,7 @@ def steadystate(
     the M self-consistent equations, not through the integration. The derivatives of a run that has not converged are
     NaN. The other attributes have none.
 
-    **Raises** ValueError for arguments that do not fit. A run that fails is told by its status, not raised, so that
-    the good rows of a batch live.
+    **Raises** ValueError for arguments that do not fit. A run that fails is told by its status.
     """
     check_model_and_state(model, state)
     check_reaches_steady(model)
@@ -125,15 +122,10 @@ def steadystate(
     end = 5000 / rate if max_time is None else jax.lax.stop_gradient(jnp.asarray(max_time, model.dtype))
     check_all("max_time", end, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
 
-    return _relax(
-        model,
-        state,
-        end,
-        jnp.asarray(tol, model.dtype) * rate,
-        relaxing_solver(model, tol, rtol) if solver is None else solver,
-        dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end),
-        max_steps,
-    )
+    solver = relaxing_solver(model, tol, rtol) if solver is None else solver
+    controller = dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
+    threshold = jnp.asarray(tol, model.dtype) * rate
+    return _relax(model, state, end, threshold, solver=solver, stepsize_controller=controller, max_steps=max_steps)
 
 
 def default_residual(model: DickeModel) -> float:
@@ -159,13 +151,7 @@ def check_reaches_steady(model: DickeModel) -> None:
 
 @eqx.filter_jit
 def _relax(
-    model: DickeModel,
-    state: MeanFieldState,
-    end: Float[Array, ""],
-    threshold: Float[Array, ""],
-    solver: dfx.AbstractSolver,
-    stepsize_controller: dfx.AbstractStepSizeController,
-    max_steps: int | None,
+    model: DickeModel, state: MeanFieldState, end: Float[Array, ""], threshold: Float[Array, ""], **how: Any
 ) -> SteadyState:
     given, start = model, state.to_real(model)
     model, y0 = jax.lax.stop_gradient((model, start))
@@ -175,17 +161,8 @@ def _relax(
     end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
     window = end * jnp.linspace(0.5, 1.0, NUM_BLOCKS * SAMPLES_PER_BLOCK, dtype=model.dtype)
     window_of = dfx.SubSaveAt(ts=window[:-1], t1=True, fn=_observe)
-    sol = integrate(
-        model,
-        y0,
-        jnp.zeros_like(end),
-        end,
-        dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), window_of]),
-        solver=solver,
-        stepsize_controller=stepsize_controller,
-        max_steps=max_steps,
-        event=dfx.Event(IsStationary(threshold)),
-    )
+    saveat, event = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), window_of]), dfx.Event(IsStationary(threshold))
+    sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=event, **how)
     assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
     last, (residuals, xi, photons) = sol.ys
     y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
@@ -217,8 +194,7 @@ def _relax(
 
 
 def _observe(t: Array, y: RealState, args: DickeModel) -> tuple[Array, ModeReals, ModeReals]:
-    m, quadratures = y
-    return largest_change(y, args), overlaps(args, m), jnp.sum(quadratures**2, axis=0)
+    return largest_change(y, args), overlaps(args, y[0]), jnp.sum(y[1] ** 2, axis=0)
 
 
 def _classify(

@@ -10,11 +10,9 @@ field with x and y:
 
 A rate r_0 + r_1 t, as within a piece of a `PiecewiseLinear`, multiplies c_n as r_0 c_n + r_1 c_{n-1}.
 
-How many orders are written out one by one, and how many run through a loop, is a number: a loop is short to compile,
-orders written out are quick to run.
+A loop over the orders is short to compile; orders written out one by one are quick to run.
 """
 
-import abc
 import functools
 import operator
 from collections.abc import Callable
@@ -40,27 +38,20 @@ def has_series(model: DickeModel) -> bool:
     return all(isinstance(r, PiecewiseLinear) or not is_schedule(r) for r in (*model.rates.values(), *jumps))
 
 
-class AbstractSeries(eqx.Module):
-    """The coefficients of one step, from order 0 on."""
-
-    @abc.abstractmethod
-    def at(self, h: Array) -> RealState:
-        """sum_n c_n h^n, the value at a time h after the expansion point."""
-
-
-class WrittenOut(AbstractSeries):
+class WrittenOut(eqx.Module):
     """Every order by itself: to stack them as arrays would cost a third of a step whose orders are written out."""
 
     orders: list[Coefficient]
 
     def at(self, h: Array) -> RealState:
+        """sum_n c_n h^n, the value at a time h after the expansion point."""
         total = self.orders[-1]
         for coefficient in self.orders[-2::-1]:
             total = tuple(t * h + c for t, c in zip(total, coefficient, strict=True))
         return as_state(total)
 
 
-class Stacked(AbstractSeries):
+class Stacked(eqx.Module):
     """All orders as arrays, the order in front."""
 
     m: Float[Array, "P 3 K"]
@@ -72,6 +63,10 @@ class Stacked(AbstractSeries):
         return jnp.sum(powers * self.m, axis=0), jnp.sum(powers * self.quadratures, axis=0)
 
 
+Series: TypeAlias = WrittenOut | Stacked
+Step: TypeAlias = tuple[RealState, RealState, Series | None]  # its end, its error, and its dense output
+
+
 def taylor_step(
     t: Array,
     h: Array,
@@ -81,7 +76,7 @@ def taylor_step(
     unrolled: int,
     dense: bool,
     stage: Stage = lambda part: part,
-) -> tuple[RealState, RealState, AbstractSeries | None]:
+) -> Step:
     """y(t + h), the size of the last term of its series, and the series itself if it is to be kept.
 
     `stage` is how each order that is written out is called: a compiler may need to be kept from mixing them.
@@ -104,22 +99,14 @@ def _written_out(
     n: int, rates: "Rates", orders: list[Coefficient], fields: list[SubsetReals], drive: ModeReals
 ) -> Coefficient:
     """c_{n+1} from all lower orders."""
-    turned_x = functools.reduce(operator.add, (h * orders[n - j][0] for j, h in enumerate(fields)))
-    turned_y = functools.reduce(operator.add, (h * orders[n - j][1] for j, h in enumerate(fields)))
+    turned = [functools.reduce(operator.add, (h * orders[n - j][i] for j, h in enumerate(fields))) for i in (0, 1)]
     constant = [jumps[1] for jumps in rates.jumps[n : n + 1]]
-    before = orders[n - 1] if n else None
-    return _following(1 / (n + 1), rates, orders[n], before, turned_x, turned_y, drive, constant)
+    return _following(1 / (n + 1), rates, orders[n], orders[n - 1] if n else None, turned, drive, constant)
 
 
 def _loop_over_orders(
-    orders: list[Coefficient],
-    fields: list[SubsetReals],
-    h: Array,
-    rates: "Rates",
-    model: DickeModel,
-    order: int,
-    dense: bool,
-) -> tuple[RealState, RealState, AbstractSeries | None]:
+    orders: list[Coefficient], fields: list[Array], h: Array, rates: "Rates", model: DickeModel, order: int, dense: bool
+) -> Step:
     """The same recurrence from the orders that are there up to the last, as a loop.
 
     The field's orders lie backwards in a buffer twice as long, h_j at order - 1 - j, so that h_{n-j} for all j is one
@@ -140,10 +127,10 @@ def _loop_over_orders(
         backwards = jax.lax.dynamic_update_index_in_dim(backwards, field, order - 1 - n, 0)
         spins = jax.lax.dynamic_update_index_in_dim(spins, m[:2], n, 0)
         product = jax.lax.dynamic_slice_in_dim(backwards, order - 1 - n, order)[:, None] * spins
-        turned_x, turned_y = jnp.sum(product, axis=0)
+        turned = list(jnp.sum(product, axis=0))
         constant = [jnp.where(n == j, jumps[1], 0) for j, jumps in enumerate(rates.jumps)]
         drive = _drive(rates, model, now, previous)
-        following = _following(1 / (n + 1).astype(h.dtype), rates, now, previous, turned_x, turned_y, drive, constant)
+        following = _following(1 / (n + 1).astype(h.dtype), rates, now, previous, turned, drive, constant)
         stacked = as_state(following)
         power = power * h
         total = jax.tree.map(lambda t, c: t + power * c, total, stacked)
@@ -177,10 +164,8 @@ class Rates(eqx.Module):
     @classmethod
     def around(cls, t: Array | None, model: DickeModel) -> "Rates":
         def series(rate: Any, scale: float) -> list[Array]:
-            if t is not None and isinstance(rate, PiecewiseLinear):
-                parts = rate.value_and_slope(t)
-            else:
-                parts = (jnp.asarray(rate),)
+            moves = isinstance(rate, PiecewiseLinear)
+            parts = rate.value_and_slope(t) if moves and t is not None else (jnp.asarray(rate),)
             return [scale * part.astype(model.dtype) for part in parts]
 
         jumps = []
@@ -189,14 +174,8 @@ class Rates(eqx.Module):
             for n in range(max(len(rate) for rate in rates)):
                 now = tuple(rate[n] if n < len(rate) else jnp.zeros_like(rate[0]) for rate in rates)
                 jumps.append(eqx.tree_at(lambda d: d.rates, model.dissipation, now).terms(model.dtype))
-        return cls(
-            series(model.omega_spin, 2),
-            series(model.g0, 4),
-            series(model.g0, 1),
-            series(model.omega_mode, 1),
-            series(model.kappa, 0.5),
-            jumps,
-        )
+        scaled = (model.omega_spin, 2), (model.g0, 4), (model.g0, 1), (model.omega_mode, 1), (model.kappa, 0.5)
+        return cls(*(series(rate, scale) for rate, scale in scaled), jumps=jumps)
 
     @property
     def length(self) -> int:
@@ -220,20 +199,14 @@ def _drive(rates: Rates, model: DickeModel, now: Coefficient, before: Coefficien
 
 
 def _following(
-    share: Any,
-    rates: Rates,
-    now: Coefficient,
-    before: Coefficient | None,
-    turned_x: SubsetReals,
-    turned_y: SubsetReals,
-    drive: ModeReals,
-    constant: list[Array],
+    share: Any, rates: Rates, now: Coefficient, before: Any, turned: Any, drive: ModeReals, constant: list[Array]
 ) -> Coefficient:
-    """c_{n+1}, share = 1 / (n + 1), from c_n, c_{n-1} and the Cauchy products."""
+    """c_{n+1}, share = 1 / (n + 1), from c_n, c_{n-1} or None, and the field's Cauchy products with x and y."""
 
     def times(rate: list[Array], i: int) -> Array:
         return _times(rate, now[i], None if before is None else before[i])
 
+    turned_x, turned_y = turned
     m_dot = [-turned_y, turned_x - times(rates.flip, 2), times(rates.flip, 1)]
     for (linear, _), c in zip(rates.jumps, (now, before), strict=False):
         if c is not None:

@@ -1,8 +1,4 @@
-"""`BilinearTaylor`: the Taylor series of the mean-field equations, as a diffrax solver.
-
-A high order costs little, steps are several times longer than those of a Runge-Kutta pair at a tighter error, and the
-coefficients are the dense output.
-"""
+"""`BilinearTaylor`: the Taylor series of the mean-field equations, as a diffrax solver."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -13,9 +9,8 @@ from jaxtyping import Array
 
 from .._checks import check_count, refuse
 from .._typing import RealState
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
-from .taylor_series import AbstractSeries, has_series, taylor_step
+from ..mean_field import DickeModel, mean_field_equations
+from .taylor_series import Series, has_series, taylor_step
 
 FEW = 2  # orders written out before the loop, where nothing else is asked for: their sums are short
 
@@ -25,7 +20,7 @@ class TaylorPolynomial(dfx.AbstractLocalInterpolation):
 
     t0: Array  # pyright: ignore[reportIncompatibleVariableOverride]
     t1: Array  # pyright: ignore[reportIncompatibleVariableOverride]
-    series: AbstractSeries | None  # None where the solver is not `dense`
+    series: Series | None  # None where the solver is not `dense`
 
     def evaluate(self, t0: Any, t1: Any = None, left: bool = True) -> RealState:
         if t1 is not None:

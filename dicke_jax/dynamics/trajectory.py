@@ -15,9 +15,7 @@ from .._status import Status, where, worst_text
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
 from ..couplings.operators import SMALL_MATRIX
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.observables import occupations, overlaps, spin_lengths
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, check_model, occupations, overlaps, spin_lengths
 from ._loop import ReplayAdjoint
 from .integrate import integrate
 from .rate_resolution import functions_of_time, steps_that_see, unseen
@@ -25,6 +23,7 @@ from .taylor_series import has_series
 from .taylor_solver import BilinearTaylor
 
 LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
+LEAST_STEP = 1e-20  # of the run
 ORDERS = (1e-5, 8), (1e-8, 13)  # of the series, and the tolerance down to which each is the fastest
 
 
@@ -32,10 +31,8 @@ class MFSolution(AbstractResult):
     """A trajectory at the saved times; under `jax.vmap` every array has leading batch axes.
 
     - `t`: (T,), the times `tsave`.
-    - `m`: (T, 3, K), Bloch vectors of the subsets.
-    - `alpha`: (T, M), complex mode amplitudes <a_mu> / sqrt(N_sp).
-    - `overlaps`: (T, M), xi_mu.
-    - `occupations`: (T, M), photons per spin, |alpha_mu|^2.
+    - `m`, `alpha`: (T, 3, K) and complex (T, M), as in `MeanFieldState`.
+    - `overlaps`, `occupations`: (T, M), xi_mu and photons per spin, |alpha_mu|^2.
     - `status`: a `Status`; `Status[status]` is its text. Times that a failed run did not reach hold inf.
     - `stats`: numbers of accepted and rejected steps.
     """
@@ -84,8 +81,8 @@ def default_tolerance(dtype: jnp.dtype) -> float:
     return 1e-10 if dtype == jnp.float64 else 1e-6
 
 
-def default_solver(model: DickeModel, tolerance: Any, dense: bool = True) -> dfx.AbstractSolver:
-    """The Taylor series, of an order that suits tolerance and precision.
+def default_solver(model: DickeModel, tolerance: Any = None, dense: bool = True) -> dfx.AbstractSolver:
+    """The Taylor series, of an order that suits precision and tolerance, by default that of `default_tolerance`.
 
     Dopri8 for rates that depend on time in other ways than `PiecewiseLinear`, and for couplings so large and dense that
     matrix products cost most, where the series loses.
@@ -95,9 +92,9 @@ def default_solver(model: DickeModel, tolerance: Any, dense: bool = True) -> dfx
         return dfx.Dopri8()
     if model.dtype != jnp.float64:
         return BilinearTaylor(8, dense)
-    return BilinearTaylor(
-        next((order for least, order in ORDERS if known(tolerance) and float(tolerance) >= least), 18), dense
-    )
+    tolerance = default_tolerance(model.dtype) if tolerance is None else tolerance
+    fitting = (order for least, order in ORDERS if known(tolerance) and float(tolerance) >= least)
+    return BilinearTaylor(next(fitting, 18), dense)
 
 
 def default_adjoint(model: DickeModel, solver: dfx.AbstractSolver) -> dfx.AbstractAdjoint:
@@ -165,10 +162,8 @@ def mfsolve(
     """
     check_model_and_state(model, state)
     times = as_times(tsave, model.dtype)
-    tolerance = default_tolerance(model.dtype)
     if stepsize_controller is None:
         tolerances = check_tolerance("rtol", rtol, model.dtype), check_tolerance("atol", atol, model.dtype)
-        tolerance = tolerances[0]
         stepsize_controller = dfx.PIDController(*tolerances)
     elif rtol is not None or atol is not None:
         refuse("rtol and atol", "left out where stepsize_controller is given, which has its own", f"{rtol} and {atol}")
@@ -179,9 +174,10 @@ def mfsolve(
         refuse("stepsize_controller", must_be, type(stepsize_controller).__name__)
     if solver is None and (stepped_over or isinstance(adjoint, dfx.BacksolveAdjoint)):
         solver = dfx.Dopri8()  # the series knows no kink within a step, and no other equations than these
-    solver = default_solver(model, tolerance, times.size > 2) if solver is None else solver
+    solver = default_solver(model, rtol, times.size > 2) if solver is None else solver
     adjoint = default_adjoint(model, solver) if adjoint is None else adjoint
-    sol = _integrate(model, state, times, dt0, solver, stepsize_controller, max_steps, adjoint)
+    how = dict(stepsize_controller=stepsize_controller, max_steps=max_steps, adjoint=adjoint)
+    sol = _integrate(model, state, times, first_step=dt0, solver=solver, **how)
     if not throw:
         return sol
     if not known(sol.status._value):
@@ -193,52 +189,27 @@ def mfsolve(
 
 
 @eqx.filter_jit
-def _integrate(
-    model: DickeModel,
-    state: MeanFieldState,
-    times: Float[Array, " T"],
-    dt0: float | None,
-    solver: dfx.AbstractSolver,
-    stepsize_controller: dfx.AbstractStepSizeController,
-    max_steps: int | None,
-    adjoint: dfx.AbstractAdjoint,
-) -> MFSolution:
+def _integrate(model: DickeModel, state: MeanFieldState, times: Float[Array, " T"], **how: Any) -> MFSolution:
     finite, model, y0 = without_nan(model, state.to_real(model))
     ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
     finite &= ordered
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
     # both ends as they are: only what lies between needs the interpolation
     saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
-    adaptive = isinstance(stepsize_controller, dfx.AbstractAdaptiveStepSizeController)
+    controller = how.pop("stepsize_controller")
+    adaptive = isinstance(controller, dfx.AbstractAdaptiveStepSizeController)
+    if type(controller) is dfx.PIDController and controller.dtmin is None:  # NaN and what overflows is given up
+        controller = dataclasses.replace(controller, dtmin=LEAST_STEP * (span[-1] - span[0]), force_dtmin=False)
     if adaptive:
-        stepsize_controller = steps_that_see(stepsize_controller, model, span[0], span[-1])
-    sol = integrate(
-        model,
-        y0,
-        span[0],
-        span[-1],
-        saveat,
-        solver=solver,
-        stepsize_controller=stepsize_controller,
-        first_step=dt0,
-        max_steps=max_steps,
-        adjoint=adjoint,
-    )
+        controller = steps_that_see(controller, model, span[0], span[-1])
+    sol = integrate(model, y0, span[0], span[-1], saveat, stepsize_controller=controller, **how)
     m, quadratures = jax.tree.map(lambda saved: jnp.where(finite, saved, jnp.nan), sol.ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
     status, stats = with_nonfinite(sol.result, m, alpha), sol.stats
     if not adaptive and functions_of_time(model):
-        missed, at = unseen(model, stepsize_controller, span[0], span[-1], dt0)
+        missed, at = unseen(model, controller, span[0], span[-1], how["first_step"])
         status, stats = where(status == Status.successful, missed, status), stats | {"unresolved_time": at}
-    return MFSolution(
-        t=times,
-        m=m,
-        alpha=alpha,
-        overlaps=overlaps(model, m),
-        occupations=occupations(alpha),
-        status=status,
-        stats=stats,
-    )
+    return MFSolution(times, m, alpha, overlaps(model, m), occupations(alpha), status, stats)
 
 
 def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:
@@ -253,13 +224,17 @@ def without_nan(model: DickeModel, y0: RealState) -> tuple[Array, DickeModel, Re
     A traced NaN cannot be refused at the door, and an adaptive solver never gets past it: without this one bad row
     would keep its batch from ever ending.
     """
-    numbers = jax.tree.leaves(eqx.filter((model, y0), eqx.is_inexact_array))
-    finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in numbers]))
 
-    def at_rest(x: Any) -> Any:
-        return jnp.where(finite, x, jnp.zeros_like(x)) if eqx.is_inexact_array(x) else x
+    def finite(tree: Any) -> Array:
+        leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
+        return jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in leaves]))
 
-    return finite, *jax.tree.map(at_rest, (model, y0))
+    def at_rest(tree: Any, good: Array) -> Any:
+        return jax.tree.map(lambda x: jnp.where(good, x, jnp.zeros_like(x)) if eqx.is_inexact_array(x) else x, tree)
+
+    of_model = finite(model)
+    good = of_model & finite(y0)
+    return good, at_rest(model, of_model), at_rest(y0, good)
 
 
 def with_nonfinite(result: dfx.RESULTS, *values: Array) -> Status:

@@ -1,15 +1,15 @@
 """Where finite N differs: theorem, exact master equation, quantum trajectories, Gaussian and sampled fluctuations."""
 
+from .gaussian import OutputSpectrum as OutputSpectrum
+from .gaussian import StationaryCovariance as StationaryCovariance
 from .gaussian import gaussian_moments as gaussian_moments
+from .gaussian import output_spectrum as output_spectrum
+from .gaussian import stationary_covariance as stationary_covariance
 from .master_equation import MasterSolution as MasterSolution
 from .master_equation import mesolve as mesolve
 from .moments import Moments as Moments
 from .moments import commutators as commutators
 from .moments import product_covariance as product_covariance
-from .output_light import OutputSpectrum as OutputSpectrum
-from .output_light import output_spectrum as output_spectrum
-from .stationary_gaussian import StationaryCovariance as StationaryCovariance
-from .stationary_gaussian import stationary_covariance as stationary_covariance
 from .theorem import TheoremCheck as TheoremCheck
 from .theorem import TheoremConstants as TheoremConstants
 from .theorem import check_theorem as check_theorem

@@ -5,7 +5,7 @@ Each subset is one spin N_k / 2, each mode is cut off in a frame displaced by it
     a_mu = sqrt(N_sp) alpha_mu(t) + b_mu
     alpha_mu' = -(i Omega_mu + kappa_mu / 2) alpha_mu - i g0 sum_k w_k G <S_z,k> / N_k
 
-so that <b_mu> stays 0 and the cut-off has to hold fluctuations only. H_b (of `displaced_frame`) and b are real: with
+so that <b_mu> stays 0 and the cut-off has to hold fluctuations only. H_b (of `spin_space`) and b are real: with
 rho = A + i B, A symmetric and B antisymmetric, the real matrix R = A + B is all of rho, Hermitian by construction, and
 
     R' = R^T H - H R^T + sum_mu kappa_mu (b R b^T - {b^T b, R} / 2).
@@ -28,16 +28,13 @@ from .._checks import as_times
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, Quadratures, SpinVectors
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
-from .displaced_frame import hamiltonian, loss, multiply
-from .moments import Moments, check_spin_lengths, moments_of, real_start, steps_onto, subset_sizes, unravel
-from .photon_cutoff import MOST_GIGABYTES, Memory, cutoff_status, run_with_levels
-from .single_spins import dissipate, product_of_spins, single_spin_space
-from .spin_space import LargeSpinSpace, large_spin_space, product_state, reduced, site_operators
+from ..mean_field import DickeModel, MeanFieldState
+from . import spin_space
+from .moments import PURE, Moments, check_spin_lengths, moments_of, real_start, steps_onto, subset_sizes, unravel
+from .photon_cutoff import MOST_GIGABYTES, cutoff_status, run_with_levels
+from .spin_space import LargeSpinSpace, hamiltonian, loss, multiply, reduced
 
 COPIES = 18  # density matrices that a solver holds at a time
-PURE = 1e-6  # deviation of |m_k| from 1
 ExactState = tuple[Float[Array, "D D"], Quadratures]  # R, and the frame (Re alpha, Im alpha)
 
 
@@ -82,7 +79,7 @@ def mesolve(
     and single-spin dissipation, if the model has it. Without, in the space of K large spins and M modes, of dimension
     prod_k (N_k + 1) prod_mu levels_mu; with it in that of all spins, of dimension 2^N_sp prod_mu levels_mu.
 
-    **Main arguments**
+    **Arguments**
 
     - `model`: a `DickeModel`. Rates may depend on time. Single-spin dissipation is for about 6 spins at most.
     - `state`: the product state to start from: every spin of subset k points along m_k, |m_k| = 1; mode mu is in the
@@ -90,9 +87,6 @@ def mesolve(
       of this mean.
     - `tsave`: increasing times, at least two.
     - `subset_size`: N, spins per subset, where the model's spins are infinitely many.
-
-    **Other arguments**
-
     - `levels`: photon levels kept in the displaced frame, one number or one for each mode; by default as many as
       `cutoff_tol` asks for and fit, found by running again with more.
     - `cutoff_tol`: the population of a highest level from which the status is `cut_off`.
@@ -104,13 +98,13 @@ def mesolve(
     m, frame = real_start(model, state)
     sizes = subset_sizes(model, subset_size)
     if model.dissipation is None:
-        spaces, fit = large_spin_space, "fit"
+        spaces, fit = spin_space.large_spin_space, "fit"
         check_spin_lengths(m, lambda length: np.abs(length - 1) < PURE, "1: spins of a subset alike, pure")
     else:
-        spaces, fit = single_spin_space, "of single spins, which dissipate, fit"
+        spaces, fit = spin_space.single_spin_space, "of single spins, which dissipate, fit"
         check_spin_lengths(m, lambda length: length < 1 + PURE, "at most 1")
     must_be = f"so small that {COPIES} density matrices {fit} into {MOST_GIGABYTES} GB"
-    memory = Memory(COPIES * jnp.dtype(model.dtype).itemsize, 2, must_be)
+    memory = COPIES * jnp.dtype(model.dtype).itemsize, 2
     times = as_times(tsave, model.dtype)
     if tol is None:
         tol = 1e-9 if model.dtype == jnp.float64 else 1e-5
@@ -119,7 +113,7 @@ def mesolve(
     def run(space: LargeSpinSpace) -> MasterSolution:
         return _integrate(model, m, frame, times, space, *tolerances, solver or dfx.Dopri8(), max_steps)
 
-    return run_with_levels(run, partial(spaces, sizes), memory, levels, model, state, cutoff_tol)
+    return run_with_levels(run, partial(spaces, sizes), memory, must_be, levels, model, state, cutoff_tol)
 
 
 @eqx.filter_jit
@@ -134,7 +128,7 @@ def _integrate(
     solver: dfx.AbstractSolver,
     max_steps: int,
 ) -> MasterSolution:
-    start = product_state(space, m) if model.dissipation is None else product_of_spins(space, m)
+    start = spin_space.product_state(space, m) if model.dissipation is None else spin_space.product_of_spins(space, m)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(_master_equation),
         solver,
@@ -170,7 +164,7 @@ def _master_equation(t: ArrayLike, y: ExactState, args: tuple[DickeModel, LargeS
         change += multiply(b, multiply(b, R).T).T - half[:, None] * R - half[None, :] * R
     if model.dissipation is not None:
         tensor = R.reshape(*space.sites, *space.sites)
-        change += dissipate(tensor, space, model.dissipation).reshape(R.shape)
+        change += spin_space.dissipate(tensor, space, model.dissipation).reshape(R.shape)
     return change, frame_dot
 
 
@@ -179,7 +173,7 @@ def _observe(t: Array, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -
     (R, frame), (model, space) = y, args
     S, M = len(space.sites), len(space.levels)
     rho = jax.lax.complex((R + R.T) / 2, (R - R.T) / 2).reshape(*space.sites, *space.sites)
-    operators = [site_operators(space, site, rho.dtype) for site in range(S)]
+    operators = [spin_space.site_operators(space, site, rho.dtype) for site in range(S)]
     mean, blocks = [], {}
     for s in range(S):
         one = reduced(rho, S, (s,))

@@ -16,8 +16,9 @@ from .._summary import AbstractResult, Rows
 from .._typing import RealState, RealStates, SpinVectors
 from ..dynamics.rate_resolution import steps_that_see
 from ..dynamics.trajectory import check_model_and_state
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState
+
+PURE = 1e-6  # deviation of |m_k| from 1
 
 
 class Moments(AbstractResult):
@@ -94,9 +95,7 @@ def least_quadrature(modes: Inexact[Array, "*batch 2 M 2 M"]) -> Float[Array, "*
     return 4 * jnp.linalg.eigvalsh(single)[..., 0]
 
 
-def moments_of(
-    times: Float[Array, " T"], means: RealStates, covariance: Float[Array, "T D D"], num_spins: int | None
-) -> Moments:
+def moments_of(times: Float[Array, " T"], means: RealStates, covariance: Array, num_spins: int | None) -> Moments:
     m, quadratures = means
     return Moments(times, m, jax.lax.complex(quadratures[:, 0], quadratures[:, 1]), covariance, num_spins)
 

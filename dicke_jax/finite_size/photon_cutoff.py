@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._checks import check_count, known, refuse
 from .._status import Status, where
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState
 from .spin_space import LargeSpinSpace
 
 FIRST_LEVELS = 10  # of each mode, where none are asked for
@@ -63,43 +62,33 @@ def _more(n: int, population: float, tol: float) -> int:
     return math.ceil(n * min(max(1.1 * share, 1.25), 2.0))
 
 
-class Memory(NamedTuple):
-    """What a run needs, bytes_each dimension^power, and in words what its space must be to fit."""
-
-    bytes_each: float
-    power: int
-    must_be: str
-
-    def log_gigabytes(self, space: LargeSpinSpace) -> float:
-        """To base 10, for the number itself may be enormous."""
-        return math.log10(self.bytes_each / 1e9) + self.power * math.log10(math.prod(space.sites))
-
-    def holds(self, space: LargeSpinSpace) -> bool:
-        return self.log_gigabytes(space) <= math.log10(MOST_GIGABYTES)
-
-    def check(self, space: LargeSpinSpace) -> None:
-        if not self.holds(space):
-            dimension, magnitude = math.prod(space.sites), self.log_gigabytes(space)
-            size = f"{dimension}" if dimension < 10**15 else f"about 10^{math.log10(dimension):.0f}"
-            needed = f"{10**magnitude:.3g}" if magnitude < 300 else f"10^{magnitude:.0f}"
-            refuse("subset_size and levels", self.must_be, f"dimension {size}, {needed} GB")
+def too_large(space: LargeSpinSpace, bytes_each: float, power: int) -> str:
+    """Nothing where bytes_each dimension^power fit into memory; else how much they are, which may be enormous."""
+    dimension = math.prod(space.sites)
+    magnitude = math.log10(bytes_each / 1e9) + power * math.log10(dimension)
+    if magnitude <= math.log10(MOST_GIGABYTES):
+        return ""
+    size = f"{dimension}" if dimension < 10**15 else f"about 10^{math.log10(dimension):.0f}"
+    return f"dimension {size}, {f'{10**magnitude:.3g}' if magnitude < 300 else f'10^{magnitude:.0f}'} GB"
 
 
 def run_with_levels(
     run: Callable[[LargeSpinSpace], Any],
     space: Callable[[tuple[int, ...]], LargeSpinSpace],
-    memory: Memory,
+    memory: tuple[float, int],
+    must_be: str,
     levels: int | Sequence[int] | None,
     model: DickeModel,
     state: MeanFieldState,
     cutoff_tol: float,
 ) -> Any:
-    """A run with the levels that are asked for, or with enough. A space too large is refused."""
+    """A run with the levels that are asked for, or with enough. A space that is `too_large` for `memory` is refused."""
 
     def attempt(numbers: tuple[int, ...]) -> Any:
-        memory.check(space(numbers))
+        if large := too_large(space(numbers), *memory):
+            refuse("subset_size and levels", must_be, large)
         return run(space(numbers))
 
     if levels is not None:
         return attempt(as_levels(levels, model.num_modes))
-    return with_enough_levels(attempt, lambda n: memory.holds(space(n)), model, state, cutoff_tol)
+    return with_enough_levels(attempt, lambda n: not too_large(space(n), *memory), model, state, cutoff_tol)

@@ -11,8 +11,7 @@ from .._checks import check_all, check_choice, known, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from ..dynamics import MFSolution
-from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, check_constant_rates
 from .moments import Moments, product_covariance, real_start
 
 EQUAL = 1e-6  # relative difference up to which weights count as equal

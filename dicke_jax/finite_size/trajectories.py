@@ -1,6 +1,7 @@
 """`mcsolve`: quantum trajectories in large-spin space, where a density matrix no longer fits. By dynamiqs.
 
-In the frame of `displaced_frame`: the jumps are photons detected after a local oscillator has removed the mean field.
+In the displaced frame of `spin_space`: the jumps are photons detected after a local oscillator has removed the mean
+field.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -19,15 +21,14 @@ from .._checks import as_float, as_times, check_all, check_count, refuse
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
-from .displaced_frame import hamiltonian, loss, mean_field_path
-from .master_equation import PURE
-from .moments import Moments, check_spin_lengths, moments_of, ravel, real_start, subset_sizes, unravel
-from .photon_cutoff import MOST_GIGABYTES, Memory, cutoff_status, run_with_levels
-from .spin_space import LargeSpinSpace, large_spin_space, product_ket, site_operators
+from ..dynamics.integrate import integrate
+from ..mean_field import DickeModel, MeanFieldState
+from .moments import PURE, Moments, check_spin_lengths, moments_of, ravel, real_start, subset_sizes, unravel
+from .photon_cutoff import MOST_GIGABYTES, cutoff_status, run_with_levels
+from .spin_space import LargeSpinSpace, hamiltonian, large_spin_space, loss, product_ket, site_operators
 
 COPIES = 12  # state vectors that a solver holds at a time for each trajectory
+PATH_STEPS = 2**14  # of the mean field that displaces the frame
 MOST_JUMPS = 10_000  # of one trajectory
 UNSEEN = 2**0.5  # jumps more than were seen, of those expected, that standard errors allow for
 
@@ -80,13 +81,10 @@ def mcsolve(
     in the space of K large spins and M modes, of dimension prod_k (N_k + 1) prod_mu levels_mu. Needs dynamiqs, which
     `pip install 'dicke-jax[quantum]'` brings.
 
-    **Main arguments**
+    **Arguments**
 
     - `key`: decides everything; the trajectories do not depend on `chunk`.
     - `model`, `state`, `tsave`, `subset_size`: as in `mesolve`, without single-spin dissipation.
-
-    **Other arguments**
-
     - `num_trajectories`: S; errors fall like 1 / sqrt(S).
     - `levels`, `cutoff_tol`: as in `mesolve`, in the frame displaced by the mean field. Many levels, where trajectories
       leave the mean field, for instance for the pattern of opposite sign.
@@ -119,8 +117,8 @@ def mcsolve(
         with precise("highest"), mixed("standard"), ranks("allow"):  # what dynamiqs is written for
             return _sample(dynamiqs, model, (m, frame), key, times, space, numbers, as_float(cutoff_tol), tol)
 
-    memory = Memory(16 * chunk * copies, 1, must_be)
-    return run_with_levels(run, partial(large_spin_space, sizes), memory, levels, model, state, cutoff_tol)
+    memory = 16 * chunk * copies, 1
+    return run_with_levels(run, partial(large_spin_space, sizes), memory, must_be, levels, model, state, cutoff_tol)
 
 
 def _import_dynamiqs() -> ModuleType:
@@ -150,12 +148,14 @@ def _sample(
     num_trajectories, chunk = numbers
     keys = jax.random.split(key, num_trajectories)
     keys = jnp.concatenate([keys, keys[: -num_trajectories % chunk]]).reshape(-1, chunk)
-    kinks = None
+    controller, kinks = dfx.PIDController(rtol=1e-6, atol=1e-6), None
     if model.kinks:  # a solver that jumps at the last time never reaches it; one more stop inside does no harm
         kinks = jnp.concatenate([jnp.asarray(k, float) for k in model.kinks])
         inside = (kinks > times[0]) & (kinks < times[-1])
         kinks = jnp.sort(jnp.where(inside, kinks, (times[0] + times[-1]) / 2))
-    path = mean_field_path(model, y0, times, kinks)
+        controller = dfx.ClipStepSizeController(controller, step_ts=kinks)
+    how = {"solver": dfx.Tsit5(), "stepsize_controller": controller, "max_steps": PATH_STEPS}
+    path = integrate(model, y0, times[0], times[-1], dfx.SaveAt(t1=True, dense=True), **how)
 
     def operator(diagonals: Callable[[Array], dict[int, Array]]) -> Any:
         as_sparse = partial(dynamiqs.sparsedia_from_dict, dims=space.sites, dtype=complex)

@@ -8,8 +8,7 @@ symmetrised covariance (delta_ab - m_a m_b) / N_k; every quadrature of a_mu has 
 size. N E_N(t) has the exact limit, and beyond Gaussian fluctuations the motion stays non-linear. What is truncated
 changes N E_N by a share of order 1/N and means by order 1/N^2.
 
-This is not `solve_ensemble`, which integrates without noise and hands out every row: here a chunk of samples walks in
-lock step and is added to sums of moments, so that memory does not grow with the number of samples.
+Unlike the rows of `solve_ensemble` samples are added to sums of moments, so memory does not grow with their number.
 """
 
 from dataclasses import replace
@@ -27,10 +26,7 @@ from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState, RealStates, SpinVectors, SubsetReals
 from ..dynamics import mfsolve
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
-from ..mean_field.observables import overlaps
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, mean_field_equations, overlaps
 from .moments import Moments, check_spin_lengths, frames, moments_of, ravel, real_start, subset_sizes, unravel
 from .theorem import weighted_trace
 
@@ -87,7 +83,7 @@ def wigner_moments(
 ) -> WignerSolution:
     """Sample `num_samples` trajectories of the truncated Wigner equations from a product state.
 
-    **Main arguments**
+    **Arguments**
 
     - `key`: decides everything; the samples do not depend on `chunk`.
     - `model`: a `DickeModel` without single-spin dissipation. Rates may depend on time.
@@ -95,9 +91,6 @@ def wigner_moments(
       `corrupted_pattern` of the limit. Modes are coherent.
     - `tsave`: increasing times, at least two, known.
     - `subset_size`: N, spins per subset, where the model's spins are infinitely many.
-
-    **Other arguments**
-
     - `num_samples`: S; errors fall like 1 / sqrt(S).
     - `chunk`: samples that run side by side, to bound memory.
     - `dt`: the step, by default a twentieth of a radian of the fastest rate at the start.

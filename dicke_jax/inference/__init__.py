@@ -1,14 +1,14 @@
 """What can be inferred: gradients put to work on thresholds and on measurements."""
 
-from .design_objectives import basin_proxy as basin_proxy
-from .design_objectives import stability_margin as stability_margin
 from .designing import DesignResult as DesignResult
+from .designing import basin_proxy as basin_proxy
 from .designing import design as design
-from .fisher import Information as Information
-from .fit_parameters import FitParameters as FitParameters
+from .designing import stability_margin as stability_margin
 from .fit_result import FitResult as FitResult
+from .fit_result import Information as Information
 from .fitting import fit as fit
 from .free_parameters import FREE as FREE
+from .free_parameters import FitParameters as FitParameters
 from .free_parameters import FreeRates as FreeRates
 from .free_parameters import free_rates as free_rates
 from .measurements import Measurements as Measurements

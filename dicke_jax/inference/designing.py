@@ -1,9 +1,10 @@
-"""`design`: the rates under which a function of the model is largest."""
+"""`design`: the rates under which a function of the model is largest; and two such functions."""
 
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,12 +12,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from .._checks import as_array, check_count, known, refuse
+from .._checks import as_array, as_pattern_index, check_all, check_count, known, refuse
 from .._status import Status
 from .._summary import AbstractResult, Rows
-from ..mean_field.model import DickeModel
+from ..dynamics.trajectory import mfsolve
+from ..mean_field import DickeModel, MeanFieldState, check_model
 from .free_parameters import FREE, Bounds, FreeRates, RateName, Vector, free_rates
 from .optimise import Descent, outcome, start, step
+from .threshold_inversion import thresholds_of
 
 CHUNK = 10  # steps between two looks at the progress
 
@@ -67,9 +70,9 @@ def design(
 
     **Main arguments**
 
-    - `objective`: of a `DickeModel`, one number, differentiable in forward mode: all functions of this package are. It
-      is compiled, the model traced. Rates without bounds can run away with an objective that has none.
-      `stability_margin` is one, `basin_proxy` with cues another.
+    - `objective`: of a `DickeModel`, one number, differentiable in forward mode, as all functions of this package are:
+      `stability_margin`, or `basin_proxy` with cues. It is compiled, the model traced. Rates without bounds can run
+      away with an objective that has none.
     - `model`: the `DickeModel` to start from.
 
     **Other arguments**
@@ -93,20 +96,16 @@ def design(
     if not known(tol) or not tol > 0:
         refuse("tol", "positive", tol)
     optimizer = _adam(num_steps) if optimizer is None else optimizer
-    at, slope, interrupted = eqx.filter_jit(start)(optimizer, parameters.to_vector(model)), np.inf, False
+    at = eqx.filter_jit(start)(optimizer, parameters.to_vector(model))
     values, vectors = np.full(num_steps, np.nan), np.full((num_steps, len(parameters)), np.nan)
-    done = 0
+    done, slope, interrupted = 0, np.inf, False
     try:
-        while done < num_steps:
+        while done < num_steps and at.finite and not slope < tol:
             vectors[done] = at.vector
-            at, value, slope = _ascend(objective, parameters, optimizer, at)
-            values[done] = -np.asarray(value)
-            done += 1
+            at, value, steepness = _ascend(objective, parameters, optimizer, at)
+            values[done], slope, done = -np.asarray(value), float(steepness), done + 1
             if progress is not None and done % CHUNK == 1:
                 progress(done, num_steps)
-            slope = float(slope)
-            if not at.finite or slope < tol:
-                break
     except KeyboardInterrupt:
         interrupted = True
     dtype = at.best.dtype
@@ -146,7 +145,44 @@ def _ascend(
 
 
 @eqx.filter_jit
-def _described(
-    parameters: FreeRates, best: Vector, vectors: Float[Array, "steps F"]
-) -> tuple[DickeModel, Vector, Float[Array, "steps F"]]:
+def _described(parameters: FreeRates, best: Vector, vectors: Float[Array, "steps F"]) -> tuple[Any, ...]:
     return parameters.to_model(best), parameters.rates(best), jax.vmap(parameters.rates)(vectors)
+
+
+def stability_margin(model: DickeModel) -> Float[Array, ""]:
+    """The smallest g0 / g_stab,nu over all patterns nu: above 1 every one is retrieved stably.
+
+    A minimum: where the best model has several patterns with the same margin, no slope vanishes there.
+    """
+    check_model(model)
+    return jnp.min(jnp.abs(model.g0) / thresholds_of(model, jnp.arange(model.num_modes), "stability"))
+
+
+def basin_proxy(model: DickeModel, cues: MeanFieldState, pattern: int = 0, *, time: Any = 20.0) -> Float[Array, ""]:
+    """The share of pattern nu in what cues recall, a smooth stand-in for the probability that they end there.
+
+        < xi_nu(t)^2 / sum_mu xi_mu(t)^2 >   over all cues, and over t from time / 2 to time
+
+    A probability has no slope: a cue ends at the pattern or not. Differentiable in forward mode.
+
+    **Arguments**
+
+    - `model`: a `DickeModel`.
+    - `cues`: a `MeanFieldState` with a leading axis, as `jax.vmap(lambda k: tilted_pattern(k, model, nu, 0.8))(keys)`.
+    - `pattern`: nu, from 0.
+    - `time`: in the inverse unit of the rates; long enough that a cue that is going to be lost loses its share, and
+      short enough that the slopes of runs that go astray are still small numbers.
+    """
+    check_model(model)
+    nu = as_pattern_index(pattern, model.num_modes)
+    end = jnp.asarray(time, model.dtype)
+    check_all("time", end, lambda t: t > 0, "positive")
+    times = end * jnp.concatenate([jnp.zeros(1, model.dtype), jnp.linspace(0.5, 1, 16, dtype=model.dtype)])
+    tol = 1e-7 if model.dtype == jnp.float64 else None
+
+    def share(cue: MeanFieldState) -> Float[Array, ""]:
+        run = mfsolve(model, cue, times, rtol=tol, atol=tol, adjoint=dfx.ForwardMode(), throw=False)
+        squares = run.overlaps[1:] ** 2
+        return jnp.mean(squares[:, nu] / jnp.maximum(jnp.sum(squares, axis=1), jnp.finfo(model.dtype).tiny))
+
+    return jnp.mean(eqx.filter_vmap(share)(cues))

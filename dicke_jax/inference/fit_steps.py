@@ -1,8 +1,7 @@
-"""Steps of a fit: residuals and their slopes, computed once, and what an optimiser makes of them."""
+"""Steps of a fit: residuals, losses and their slopes, computed once, and what an optimiser makes of them."""
 
-from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -11,14 +10,34 @@ import optax
 import optimistix as optx
 from jaxtyping import Array, Bool, Float, Int
 
-from .fit_parameters import FitParameters
-from .free_parameters import Vector
-from .losses import Residuals, residuals
+from ..mean_field.model import DickeModel
+from .free_parameters import FitParameters, Vector
+from .measurements import Measurements
 from .optimise import Descent, moved, select, value_and_slope
 
+Residuals: TypeAlias = Float[Array, " D"]
+Loss: TypeAlias = Callable[[Residuals], Float[Array, ""]]
 JACOBIAN = {"jac": "fwd"}
 Step: TypeAlias = tuple[Vector, Any, Float[Array, ""], Bool[Array, ""]]
 LIGHT = 0.03  # the slopes' size at which a damping of 1 is light
+
+
+def residuals(model: DickeModel, data: tuple[Measurements, ...]) -> Residuals:
+    """(predicted - measured) / noise of all points, 0 where one is missing."""
+    return jnp.concatenate([jnp.where(d.present, (d.predict(model) - d.values) / d.noise, 0).ravel() for d in data])
+
+
+def chi_square(r: Residuals) -> Float[Array, ""]:
+    """sum_i r_i^2 / 2, the negative log-likelihood of Gaussian noise."""
+    return jnp.sum(r**2) / 2
+
+
+def huber(r: Residuals) -> Float[Array, ""]:
+    """Quadratic up to two standard deviations, linear beyond: outliers pull less."""
+    return jnp.sum(optax.huber_loss(r, jnp.zeros_like(r), delta=2.0))
+
+
+LOSSES: dict[str, Loss] = {"chi-square": chi_square, "huber": huber}
 
 
 class Linearized(eqx.Module):
@@ -33,8 +52,7 @@ class Linearized(eqx.Module):
     @classmethod
     def unknown(cls, vector: Vector, num_residuals: int) -> "Linearized":
         """Before any are computed."""
-        none = jnp.zeros(num_residuals, vector.dtype)
-        slopes = jnp.zeros((num_residuals, vector.size), vector.dtype)
+        none, slopes = (jnp.zeros((num_residuals, *rest), vector.dtype) for rest in ((), vector.shape))
         return cls(jnp.full((), jnp.nan, vector.dtype), none, slopes, jnp.zeros_like(vector), jnp.zeros_like(vector))
 
 
@@ -42,7 +60,7 @@ class FitProblem(eqx.Module):
     """What a fit makes small: a loss of the residuals."""
 
     parameters: FitParameters
-    measure: Callable[[Residuals], Float[Array, ""]]
+    measure: Loss
 
     def residuals(self, vector: Vector) -> Residuals:
         return residuals(*self.parameters.at(vector))
@@ -57,28 +75,14 @@ class FitProblem(eqx.Module):
         return Linearized(loss, r, slopes, pull @ slopes, self.parameters.stretches(vector))
 
 
-class AbstractStepper(eqx.Module):
-    """An optimiser of a fit, which sees the residuals at one point after the other, and names the next one.
+class GradientSteps(eqx.Module):
+    """By an optax optimiser.
 
-    `chunk`: steps between two looks at the progress; `most`: as many where nothing else is asked for.
+    It sees the residuals at one point after the other; `step` gives the next vector, the optimiser's state, the loss to
+    go down in history, and whether to go on.
     """
 
-    chunk: ClassVar[int]
-    most: ClassVar[int]
-
-    @abstractmethod
-    def init(self, vector: Vector, num_residuals: int) -> Any:
-        """The optimiser's state before the first step."""
-
-    @abstractmethod
-    def step(self, problem: FitProblem, vector: Vector, here: Linearized, state: Any) -> Step:
-        """The next vector, the state, the loss to go down in history, and whether to go on."""
-
-
-class GradientSteps(AbstractStepper):
-    """By an optax optimiser."""
-
-    chunk, most = 50, 2000
+    chunk, most = 50, 2000  # steps between two looks at the progress; as many where nothing else is asked for
     optimizer: optax.GradientTransformation
 
     def init(self, vector: Vector, num_residuals: int) -> Any:
@@ -89,7 +93,7 @@ class GradientSteps(AbstractStepper):
         return further, state, here.loss, jnp.isfinite(here.loss) & jnp.all(jnp.isfinite(here.gradient))
 
 
-class LeastSquaresSteps(AbstractStepper):
+class LeastSquaresSteps(eqx.Module):
     """By an optimistix solver: in its precision, and in units in which the first slopes are all alike.
 
     Levenberg's damping begins at 1: in these units it is light, and soon heavy where steps are rejected. The solver
@@ -135,8 +139,11 @@ class _Known(eqx.Module):
         return r + slopes @ (y - jax.lax.stop_gradient(y)), jnp.sum(r**2) / 2
 
 
+Stepper: TypeAlias = GradientSteps | LeastSquaresSteps
+
+
 @eqx.filter_jit
-def begin(stepper: AbstractStepper, vectors: Float[Array, "R F"], num_residuals: int) -> Descent:
+def begin(stepper: Stepper, vectors: Float[Array, "R F"], num_residuals: int) -> Descent:
     """At the starts, before any step."""
 
     def at(vector: Vector) -> Descent:
@@ -149,7 +156,7 @@ def begin(stepper: AbstractStepper, vectors: Float[Array, "R F"], num_residuals:
 
 @eqx.filter_jit
 def advance(
-    problem: FitProblem, stepper: AbstractStepper, restarts: Descent, number: Int[Array, ""], most: int
+    problem: FitProblem, stepper: Stepper, restarts: Descent, number: Int[Array, ""], most: int
 ) -> tuple[Descent, Float[Array, "most R"]]:
     """`number` steps of each restart, at most `most`, and the losses before each; NaN where none was made."""
 
@@ -160,15 +167,12 @@ def advance(
 
     def step(i: Array, carry: tuple[Descent, Array]) -> tuple[Descent, Array]:
         restarts, losses = carry
-        restarts, loss = _for_each(one, restarts)
+        if len(restarts.vector) > 1:
+            restarts, loss = jax.vmap(one)(restarts)
+        else:  # `jax.vmap` would only add to what is to be traced and compiled
+            alone = one(jax.tree.map(lambda x: x[0], restarts))
+            restarts, loss = jax.tree.map(lambda x: x[None], alone)
         return restarts, losses.at[i].set(loss)
 
     losses = jnp.full((most, len(restarts.vector)), jnp.nan, restarts.vector.dtype)
     return jax.lax.fori_loop(jnp.zeros_like(number), number, step, (restarts, losses))
-
-
-def _for_each(function: Callable[[Descent], Any], restarts: Descent) -> Any:
-    """`jax.vmap`, which for a single row would only add to what is to be traced and compiled."""
-    if len(restarts.vector) > 1:
-        return jax.vmap(function)(restarts)
-    return jax.tree.map(lambda x: x[None], function(jax.tree.map(lambda x: x[0], restarts)))

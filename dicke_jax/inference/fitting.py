@@ -9,22 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import optimistix as optx
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import as_array, check_choice, check_count, known, refuse
 from .._status import Status
 from ..mean_field.model import DickeModel
-from .fisher import gain, information
-from .fit_parameters import FitParameters, fit_parameters
-from .fit_result import FitResult
-from .fit_steps import AbstractStepper, FitProblem, GradientSteps, LeastSquaresSteps, advance, begin
-from .free_parameters import Bounds, RateName
-from .losses import LOSSES, Residuals, chi_square, resolved
+from .fit_result import FitResult, gain, information
+from .fit_steps import LOSSES, FitProblem, GradientSteps, LeastSquaresSteps, Loss, Stepper, advance, begin, chi_square
+from .free_parameters import Bounds, FitParameters, RateName, fit_parameters
 from .measurements import Measurements
 from .optimise import Descent, outcome
 from .threshold_inversion import check_reachable
 
-Optimizer = optax.GradientTransformation | optx.AbstractGaussNewton
 Progress = Callable[[int, int], Any] | None
 ADAM = optax.adam(0.02)  # the same one for every fit, which is compiled once
 BATCH = 8  # restarts side by side: more fall out of a processor's cache
@@ -37,8 +33,8 @@ def fit(
     *,
     free: Sequence[RateName] = ("omega_spin", "omega_mode", "kappa", "g0"),
     bounds: Bounds | None = None,
-    loss: str | Callable[[Residuals], Float[Array, ""]] = "chi-square",
-    optimizer: Optimizer | None = None,
+    loss: str | Loss = "chi-square",
+    optimizer: optax.GradientTransformation | optx.AbstractGaussNewton | None = None,
     num_restarts: int = 1,
     spread: float = 0.3,
     key: PRNGKeyArray | None = None,
@@ -94,8 +90,6 @@ def fit(
     else:
         refuse("optimizer", "of optax, or of optimistix's Gauss-Newton family", type(optimizer).__name__)
     check_count("num_restarts", num_restarts)
-    if num_restarts > 1 and key is None:
-        refuse("key", "given for restarts, which start at random", "None")
     if not known(spread) or not spread > 0:
         refuse("spread", "positive", spread)
     num_steps = stepper.most if num_steps is None else num_steps
@@ -103,14 +97,16 @@ def fit(
     tol = check_reachable(tol, 1e-6, 1e-2, model)
 
     vectors = np.asarray(parameters.start())[None, :]
-    if key is not None and num_restarts > 1:
+    if num_restarts > 1:
+        if key is None:
+            refuse("key", "given for restarts, which start at random", "None")
         noise = jax.random.normal(key, (num_restarts, vectors.size), vectors.dtype)
         vectors = vectors + float(spread) * np.asarray(noise) * (np.arange(num_restarts) > 0)[:, None]
     return _run(FitProblem(parameters, measure), stepper, vectors, num_steps, tol, progress)
 
 
 def _run(
-    problem: FitProblem, stepper: AbstractStepper, vectors: np.ndarray, num_steps: int, tol: float, progress: Progress
+    problem: FitProblem, stepper: Stepper, vectors: np.ndarray, num_steps: int, tol: float, progress: Progress
 ) -> FitResult:
     """A few steps for every restart, batch after batch; then the best batch of them goes on until it is settled."""
     number, batch, chunk = len(vectors), min(BATCH, len(vectors)), min(stepper.chunk, num_steps)
@@ -118,10 +114,9 @@ def _run(
     vectors, losses = np.array(vectors), [np.full((first, number), np.nan)]
     least, idle, interrupted = np.full(number, np.inf), 0, False
 
-    def fresh(rows: np.ndarray) -> Descent:
-        return begin(stepper, as_array(vectors[rows]), problem.parameters.num_values)
-
-    def go_on(restarts: Descent, rows: np.ndarray, steps: int) -> tuple[Descent, np.ndarray]:
+    def go_on(rows: np.ndarray, steps: int, restarts: Descent | None = None) -> tuple[Descent, np.ndarray]:
+        if restarts is None:
+            restarts = begin(stepper, as_array(vectors[rows]), problem.parameters.num_values)
         restarts, history = advance(problem, stepper, restarts, as_array(steps), chunk)
         loss = np.asarray(restarts.best_loss)
         vectors[rows], least[rows] = restarts.best, np.where(np.isnan(loss), np.inf, loss)
@@ -131,7 +126,7 @@ def _run(
         batches = []
         for low in range(0, number, batch):
             rows = np.arange(low, low + batch) % number  # the last batch is filled up
-            restarts, history = go_on(fresh(rows), rows, first)
+            restarts, history = go_on(rows, first)
             losses[0][:, rows] = history[:first]
             batches.append(restarts)
         rows = np.argsort(least, kind="stable")[:batch] if number > batch else np.arange(number)
@@ -143,14 +138,14 @@ def _run(
             if done == num_steps or np.all(settled | ~np.asarray(restarts.finite)):
                 break
             before, losses = least[rows], [*losses, np.full((chunk, number), np.nan)]
-            restarts, losses[-1][:, rows] = go_on(restarts, rows, min(chunk, num_steps - done))
+            restarts, losses[-1][:, rows] = go_on(rows, min(chunk, num_steps - done), restarts)
             idle = 0 if np.any(before - least[rows] >= STALLED * np.abs(before)) else idle + 1
             if idle == PATIENCE:
                 break
     except KeyboardInterrupt:
         interrupted = True
     best = int(np.argmin(least))
-    restarts, _ = go_on(fresh(np.full(batch, best)), np.full(batch, best), 1)
+    restarts, _ = go_on(np.full(batch, best), 1)
     slopes, gradient, rest = _look(restarts, 0)
     loss, residuals = np.asarray(restarts.best_loss)[0], np.asarray(restarts.at_best.residuals)[0]
     finite = bool(np.isfinite(slopes).all() and np.isfinite(loss))
@@ -185,9 +180,8 @@ def _look(restarts: Descent, row: int) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 @eqx.filter_jit
-def _described(
-    parameters: FitParameters, vectors: Float[Array, "R F"], best: Array
-) -> tuple[DickeModel, tuple[Measurements, ...], Bool[Array, " D"], Float[Array, "R F"]]:
+def _described(parameters: FitParameters, vectors: Float[Array, "R F"], best: Array) -> tuple[Any, ...]:
     """The best model, the measurements with its initial states, which points tell its rates, and all rates."""
     model, data = parameters.at(vectors[best])
-    return model, data, resolved(model, data), jax.vmap(parameters.rates)(vectors)
+    resolved = jnp.concatenate([measured.resolved(model).ravel() for measured in data])
+    return model, data, resolved, jax.vmap(parameters.rates)(vectors)

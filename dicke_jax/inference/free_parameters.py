@@ -1,4 +1,4 @@
-"""Which rates are free, and the numbers without bounds that stand for them."""
+"""What is free, rates of a model or initial overlaps of traces, and the numbers without bounds that stand for it."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import as_array, check_all, known, refuse
-from ..mean_field.model import DickeModel, check_model
+from ..mean_field import DickeModel, MeanFieldState, check_model, overlaps
 from ..mean_field.rates import is_schedule
+from .measurements import Measurements, TimeTrace
 
 FREE = ("omega_spin", "omega_mode", "kappa", "g0")
+OVERLAP = "overlap"
 RateName: TypeAlias = str | tuple[str, int]  # "kappa", ("kappa", 1), ("jump", 0)
 Bounds: TypeAlias = Mapping[RateName, tuple[float, float]]
 Vector: TypeAlias = Float[Array, " F"]
@@ -25,7 +27,7 @@ class AbstractFree(eqx.Module):
 
     @abstractmethod
     def rates(self, vector: Vector) -> Vector:
-        """The free rates, with their signs."""
+        """The free rates, with their signs, and then the free overlaps."""
 
     @eqx.filter_jit
     def log_rates(self, vector: Vector) -> Vector:
@@ -46,7 +48,6 @@ class FreeRates(AbstractFree):
     Every rate keeps its sign, that of Omega_mu included, and nothing is clipped.
 
     - `names`: of each number, "omega_mode[1]".
-    - `rates(vector)`, `to_model(vector)`, `to_vector(model)`: from one to the other.
     """
 
     model: DickeModel
@@ -69,20 +70,17 @@ class FreeRates(AbstractFree):
         """The model with these rates in place of its own."""
         values, model = self.rates(vector), self.model
         for name in dict.fromkeys(name for name, _ in self.places):
-            numbers = [i for i, place in enumerate(self.places) if place[0] == name]
-            entries = np.array([self.places[i][1] for i in numbers])
+            numbers, entries = np.array([(i, at) for i, (rate, at) in enumerate(self.places) if rate == name]).T
             old = _rate(model, name)
-            new = old.ravel().at[entries].set(values[np.array(numbers)].astype(old.dtype)).reshape(old.shape)
+            new = old.ravel().at[entries].set(values[numbers].astype(old.dtype)).reshape(old.shape)
             model = eqx.tree_at(lambda model, name=name: _rate(model, name), model, new)
         return model
 
     def to_vector(self, model: DickeModel) -> Vector:
         """The numbers that stand for a model's rates, which must lie within the bounds."""
         numbers = [_values(model, self.places), self.signs, self.lower, self.upper]
-        numpy = jnp
-        if all(known(number) for number in numbers):  # nothing to compile then
-            numpy, numbers = np, [np.asarray(number) for number in numbers]
-        values, signs, lower, upper = numbers
+        numpy = np if all(known(number) for number in numbers) else jnp  # nothing to compile where numbers are known
+        values, signs, lower, upper = (numpy.asarray(number) for number in numbers)
         sizes, bounded = signs * values, numpy.isfinite(upper)
         for name, size, low, high in zip(self.names, sizes, lower, upper, strict=True) if numpy is np else ():
             must_be = f"of its sign, and in size between {low:g} and {high:g}"
@@ -104,8 +102,7 @@ def free_rates(model: DickeModel, free: Sequence[RateName] = FREE, bounds: Bound
     check_model(model)
     if isinstance(free, str) or not len(free):
         refuse("free", "a sequence of names of rates, at least one", repr(free))
-    places, limits = [], []
-    bounds = dict(bounds or {})
+    places, limits, bounds = [], [], dict(bounds or {})
     if unknown := [name for name in bounds if name not in free]:
         refuse("bounds", "given for names that are free", repr(unknown[0]))
     for name in free:
@@ -119,9 +116,9 @@ def free_rates(model: DickeModel, free: Sequence[RateName] = FREE, bounds: Bound
         refuse("free", "rates that are named once", repr(tuple(free)))
     values = _values(model, places)
     check_all("a free rate", values, lambda p: p != 0, "other than 0, whose sign it keeps")
-    lower, upper = (as_array(limit, model.dtype) for limit in zip(*limits, strict=True))
+    signs = (np if known(values) else jnp).sign(values)
     names = tuple(_label(model, *place) for place in places)
-    signs = as_array((np if known(values) else jnp).sign(values))
+    signs, lower, upper = (as_array(each, model.dtype) for each in (signs, *zip(*limits, strict=True)))
     return FreeRates(model, signs, lower, upper, names, tuple(places))
 
 
@@ -129,9 +126,9 @@ def _places(model: DickeModel, name: Any) -> list[tuple[str, int]]:
     """The numbers that a name stands for: "jump:0" is the rate of the first jump."""
     kind, index = name if isinstance(name, tuple) else (name, None)
     jumps = 0 if model.dissipation is None else len(model.dissipation.rates)
-    must_be = "names out of 'omega_spin', 'omega_mode', 'kappa', 'g0', 'jump', or pairs as ('omega_mode', 1)"
     size = {"omega_spin": 1, "omega_mode": model.num_modes, "kappa": model.num_modes, "g0": 1, "jump": jumps}.get(kind)
-    if size is None or (index is not None and not (isinstance(index, int) and 0 <= index < size)) or size == 0:
+    if not size or not (index is None or (isinstance(index, int) and 0 <= index < size)):
+        must_be = "names out of 'omega_spin', 'omega_mode', 'kappa', 'g0', 'jump', or pairs as ('omega_mode', 1)"
         refuse("free", must_be, repr(name))
     chosen = range(size) if index is None else (index,)
     rates = [f"jump:{j}" for j in chosen] if kind == "jump" else [kind]
@@ -142,7 +139,7 @@ def _places(model: DickeModel, name: Any) -> list[tuple[str, int]]:
 
 def _values(model: DickeModel, places: Sequence[tuple[str, int]]) -> Any:
     rates = [_rate(model, name) for name, _ in places]
-    numpy = np if all(known(rate) for rate in rates) else jnp  # nothing to compile where numbers are known
+    numpy = np if all(known(rate) for rate in rates) else jnp
     return numpy.array([numpy.ravel(rate)[entry] for rate, (_, entry) in zip(rates, places, strict=True)], model.dtype)
 
 
@@ -158,3 +155,99 @@ def _label(model: DickeModel, name: str, entry: int) -> str:
     kind, _, index = name.partition(":")
     label = f"jump[{index}]" if kind == "jump" else name
     return f"{label}[{entry}]" if _rate(model, name).ndim else label
+
+
+class FitParameters(AbstractFree):
+    """A bijection between what is free, all of it positive in size, and a vector v of numbers without bounds.
+
+        rates              as in `FreeRates`
+        initial overlap    z_k / hypot(x_k, y_k) = exp(v) times that of the state given,   |m_k| and y_k / x_k kept
+
+    The overlap is |xi_nu| at time 0, with the pattern that the given state has most of. Where all spins are tilted
+    alike from that pattern, z_k = xi G[nu, k].
+
+    - `data`: the measurements; `traces`: numbers of those whose initial overlap is free.
+    - `names`: of each number.
+    """
+
+    parameters: FreeRates
+    data: tuple[Measurements, ...]
+    traces: tuple[int, ...] = eqx.field(static=True)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.parameters.names + tuple(f"{OVERLAP}[{i}]" for i in self.traces)
+
+    @property
+    def num_values(self) -> int:
+        """Of all measurements, missing ones too."""
+        return sum(measured.values.size for measured in self.data)
+
+    def start(self) -> Vector:
+        """The vector of the model and of the states given."""
+        vector = np.asarray(self.parameters.to_vector(self.parameters.model))
+        return as_array(np.append(vector, np.zeros(len(self.traces), vector.dtype)))
+
+    def at(self, vector: Vector) -> tuple[DickeModel, tuple[Measurements, ...]]:
+        """The model, and the measurements with their initial states."""
+        data = list(self.data)
+        for i, v in zip(self.traces, vector[len(self.parameters) :], strict=True):
+            data[i] = eqx.tree_at(_initial, data[i], _tilted(_initial(data[i]), v))
+        return self.parameters.to_model(vector[: len(self.parameters)]), tuple(data)
+
+    def rates(self, vector: Vector) -> Vector:
+        model, data = self.at(vector)
+        initial = []
+        for i in self.traces:
+            most = jnp.argmax(jnp.abs(overlaps(model, _initial(self.data[i]).m)))
+            initial.append(jnp.abs(overlaps(model, _initial(data[i]).m)[most]))
+        return jnp.concatenate([self.parameters.rates(vector[: len(self.parameters)]), jnp.array(initial, model.dtype)])
+
+
+def fit_parameters(
+    model: DickeModel, data: Measurements | Sequence[Measurements], free: Sequence[RateName], bounds: Bounds | None
+) -> FitParameters:
+    """The `FitParameters` of a fit. Besides rates, `free` may name "overlap", or ("overlap", 0) of one trace."""
+    check_model(model)
+    sets: Any = data if isinstance(data, list | tuple) else (data,)
+    if not sets:
+        refuse("data", "at least one StationaryCurve or TimeTrace", "none")
+    if strangers := [measured for measured in sets if not isinstance(measured, Measurements)]:
+        refuse("data", "StationaryCurve or TimeTrace, or a list of them", type(strangers[0]).__name__)
+    sets = tuple(measured.check(model) for measured in sets)
+    initial = [] if isinstance(free, str) else [name for name in free if name == OVERLAP or name[:1] == (OVERLAP,)]
+    rates = free if not initial else [name for name in free if name not in initial]
+    if limited := [name for name in initial if name in (bounds or {})]:
+        refuse("bounds", "given for rates (an overlap is from 0 to 1 anyway)", repr(limited[0]))
+    empty = as_array([], model.dtype)
+    nothing = FreeRates(model, empty, empty, empty, (), ())
+    parameters = nothing if initial and not rates else free_rates(model, rates, bounds)
+    return FitParameters(parameters, sets, tuple(i for name in initial for i in _traces(sets, name)))
+
+
+def _tilted(state: MeanFieldState, v: Float[Array, ""]) -> MeanFieldState:
+    """Every spin turned towards z or away from it."""
+    x, y, z = state.m
+    across = x**2 + y**2
+    between = (across > 0) & (z != 0)
+    new = jnp.where(between, jnp.exp(2 * v) * z**2 + across, 1)
+    shrink = jnp.where(between, jnp.sqrt((z**2 + across) / new), 1)
+    stretch = jnp.where(between, shrink * jnp.exp(v), 1)
+    return MeanFieldState(jnp.stack([shrink * x, shrink * y, stretch * z]), state.alpha)
+
+
+def _initial(trace: Measurements) -> MeanFieldState:
+    assert isinstance(trace, TimeTrace)
+    return trace.state
+
+
+def _traces(sets: tuple[Measurements, ...], name: RateName) -> list[int]:
+    runs = [i for i, measured in enumerate(sets) if isinstance(measured, TimeTrace)]
+    chosen = runs if isinstance(name, str) else [name[1]]
+    if not chosen or not set(chosen) <= set(runs):
+        refuse("free", f"with an overlap of one of the time traces, of numbers {runs}", repr(name))
+    for i in chosen:
+        x, y, z = np.asarray(_initial(sets[i]).m)
+        if not np.any((z != 0) & ((x != 0) | (y != 0))):
+            refuse("state", "of spins that are tilted, where its overlap is free", "one along z or across it")
+    return chosen

@@ -13,10 +13,8 @@ from jaxtyping import Array, Bool, Float
 from .._checks import as_array, as_pattern_index, check_all, check_choice, check_shape, refuse
 from .._typing import ArrayLike
 from ..dynamics.trajectory import check_model_and_state, mfsolve
-from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.observables import occupations, overlaps
-from ..mean_field.state import MeanFieldState
-from ..phases.closed_form import closed_form_obstacle, threshold_squared
+from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occupations, overlaps
+from ..phases.retrieval_states import closed_form_obstacle, threshold_squared
 from ..phases.stationary_search import stationary_state
 
 QUANTITIES = ("overlap", "photons")
@@ -46,8 +44,8 @@ class Measurements(eqx.Module):
         if deviation.shape not in ((), shape):
             refuse("noise", f"one number or of shape {shape}", f"shape {deviation.shape}")
         check_all("noise", deviation, lambda s: (s > 0) & np.isfinite(s), "positive and finite")
-        self.values, self.noise = as_array(given), as_array(np.broadcast_to(deviation, shape))
-        self.present, self.quantity = as_array(present), quantity
+        self.values, self.noise, self.present = map(as_array, (given, np.broadcast_to(deviation, shape), present))
+        self.quantity = quantity
 
     @abstractmethod
     def _check_fits(self, model: DickeModel) -> None:
@@ -58,8 +56,8 @@ class Measurements(eqx.Module):
         self._check_fits(model)
 
         def cast(x: Any) -> Any:
-            real = eqx.is_inexact_array(x) and x.dtype.kind == "f"
-            return x.astype(model.dtype) if real and x.dtype != model.dtype else x
+            other = eqx.is_inexact_array(x) and x.dtype.kind == "f" and x.dtype != model.dtype
+            return x.astype(model.dtype) if other else x
 
         return jax.tree.map(cast, self)
 
@@ -153,13 +151,11 @@ class TimeTrace(Measurements):
 
     **Arguments**
 
-    - `t`: (T,), increasing and not negative; the state is that at time 0.
-    - `values`: (T, M), what was measured.
-    - `noise`: standard deviations, one number or (T, M).
+    - `t`: (T,), increasing and not negative.
+    - `values`, `noise`, `missing`: (T, M), as in `StationaryCurve`.
     - `state`: the `MeanFieldState` at time 0.
     - `quantity`: "overlap", with its sign, or "photons".
     - `g0`: the coupling of this run, or None for the model's own.
-    - `missing`: (T, M), true where a value is missing; only there may it be NaN.
     """
 
     t: Float[Array, " T"]
@@ -201,14 +197,3 @@ class TimeTrace(Measurements):
         run = mfsolve(model, self.state, times, rtol=tol, atol=tol, **options)
         seen = run.overlaps if self.quantity == "overlap" else occupations(run.alpha)
         return seen if self.from_start else seen[1:]
-
-
-def as_measurements(data: Any, model: DickeModel) -> tuple[Measurements, ...]:
-    """One or several, each fit for the model."""
-    sets = data if isinstance(data, list | tuple) else (data,)
-    for measured in sets:
-        if not isinstance(measured, Measurements):
-            refuse("data", "StationaryCurve or TimeTrace, or a list of them", type(measured).__name__)
-    if not sets:
-        refuse("data", "at least one StationaryCurve or TimeTrace", "none")
-    return tuple(measured.check(model) for measured in sets)

@@ -37,8 +37,7 @@ class Descent(eqx.Module):
         better = (loss < self.best_loss) | jnp.isnan(self.best_loss)  # also where there is no slope, as at a kink
         old = self.best, self.best_loss, self.at_best
         best, best_loss, at_best = select(better & self.finite, (self.vector, loss, here), old)
-        new = vector, optimizer_state
-        vector, optimizer_state = select(finite, new, (self.vector, self.optimizer_state))
+        vector, optimizer_state = select(finite, (vector, optimizer_state), (self.vector, self.optimizer_state))
         return Descent(vector, best, best_loss, finite, optimizer_state, at_best)
 
 
@@ -65,12 +64,7 @@ def step(optimizer: optax.GradientTransformation, loss: Loss, at: Descent) -> tu
 
 
 def moved(
-    optimizer: optax.GradientTransformation,
-    loss: Loss | None,
-    vector: Array,
-    value: Float[Array, ""],
-    slope: Array,
-    state: optax.OptState,
+    optimizer: optax.GradientTransformation, loss: Loss | None, vector: Array, value: Array, slope: Array, state: Any
 ) -> tuple[Array, optax.OptState]:
     """Where an optimiser goes from `vector`, with the loss and its slope there."""
     optimizer = optax.with_extra_args_support(optimizer)
@@ -79,9 +73,7 @@ def moved(
     return cast(Array, optax.apply_updates(vector, change)), state
 
 
-def steps(
-    optimizer: optax.GradientTransformation, loss: Loss, at: Descent, number: int
-) -> tuple[Descent, Float[Array, " steps"]]:
+def steps(optimizer: optax.GradientTransformation, loss: Loss, at: Descent, number: int) -> tuple[Descent, Array]:
     """Several steps, and the losses before each."""
     return jax.lax.scan(lambda now, _: step(optimizer, loss, now)[:2], at, None, number)
 

@@ -75,8 +75,7 @@ def overlap_branch(
             return jnp.abs(residual(alone(log_g0), (model, nu, s))[nu])
 
         def lower(_: Any, log_g0: Array) -> Array:
-            saturated = pull_at(alone(log_g0), s) < WEAKEST_PULL
-            return jnp.where(saturated, log_g0 - STRIDE, log_g0)
+            return jnp.where(pull_at(alone(log_g0), s) < WEAKEST_PULL, log_g0 - STRIDE, log_g0)
 
         log_g0 = jax.lax.fori_loop(0, MOST_STRIDES, lower, jnp.log(jnp.abs(first))[None])
         at, losses = steps(POLYAK, loss, start(POLYAK, log_g0), DESCENT_STEPS)  # log P_nu is concave: no step too far
@@ -89,17 +88,16 @@ def overlap_branch(
     starts, losses = jax.vmap(descend)(strong)
     top = jnp.argmax(jnp.all(jnp.isfinite(starts), axis=1))
     down = strong[top] + (jnp.max(overlaps) - strong[top]) * jnp.linspace(0, 1, POINTS, dtype=overlaps.dtype)
-    down = jnp.concatenate([down, jnp.sort(overlaps)[::-1]])
+    down = jnp.concatenate([down, overlaps[::-1]])  # they increase
 
     _, points = jax.lax.scan(lambda v, s: (further := solve(v, s), further), starts[top], down)
     log_g0 = points[:, nu]
-
     rises = jnp.diff(log_g0) > 1e2 * float(jnp.finfo(overlaps.dtype).eps)
     lowest = jnp.argmax(rises)
-    turn, turn_overlap = _turn(model, nu, points[lowest], down[lowest])
-    there = jnp.any(rises)
-    couplings = jnp.exp(log_g0[POINTS:])[::-1][jnp.argsort(jnp.argsort(overlaps))]
-    return OverlapBranch(couplings, jnp.where(there, turn, jnp.nan), jnp.where(there, turn_overlap, jnp.nan), losses.T)
+    there, at_turn = jnp.any(rises), _turn(model, nu, points[lowest], down[lowest])
+    turn, turn_overlap = (jnp.where(there, x, jnp.nan) for x in at_turn)
+    couplings = jnp.exp(log_g0[POINTS:])[::-1]
+    return OverlapBranch(couplings, turn, turn_overlap, losses.T)
 
 
 def _root(function: Callable[[Vector, Any], Vector], guess: Vector, args: Any) -> tuple[Vector, float]:
@@ -109,9 +107,7 @@ def _root(function: Callable[[Vector, Any], Vector], guess: Vector, args: Any) -
     return optx.root_find(function, solver, guess, args, throw=False, max_steps=30).value, fine
 
 
-def _turn(
-    model: DickeModel, nu: Int[Array, ""], point: Vector, s: Float[Array, ""]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def _turn(model: DickeModel, nu: Int[Array, ""], point: Vector, s: Float[Array, ""]) -> tuple[Array, Array]:
     """The least g0: d log g0 / d log s = 0 along the branch, near a point of it."""
 
     def slope_and_residual(u: Array, _: None) -> Array:

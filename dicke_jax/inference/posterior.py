@@ -1,6 +1,5 @@
 """Posterior samples of fitted rates, by blackjax's No-U-Turn sampler (an extra: it is imported where it is used)."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -11,10 +10,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._checks import check_count, key_first, known, refuse
 from .._summary import summary
-from .fit_parameters import FitParameters
 from .fit_result import FitResult
-from .free_parameters import Vector
-from .losses import chi_square, residuals
+from .fit_steps import chi_square, residuals
+from .free_parameters import FitParameters, Vector
 from .optimise import value_and_slope
 
 MIXED = 1.01  # R-hat above which chains do not tell the same
@@ -48,11 +46,10 @@ class PosteriorSamples(eqx.Module):
         chains, samples, _ = self.rates.shape
         agree = "chains agree" if float(jnp.max(self.r_hat)) < MIXED else "chains do not agree: take more samples"
         middle, (low, high) = np.median(self.rates, axis=(0, 1)), np.asarray(self.intervals())
+        columns = self.names, middle, low, high, np.asarray(self.r_hat), np.asarray(self.effective_samples)
         rows = [
             (name, f"{mid:.6g}  95 %: {least:.6g} to {most:.6g}  (R-hat {r_hat:.3f}, {size:.0f} effective samples)")
-            for name, mid, least, most, r_hat, size in zip(
-                self.names, middle, low, high, np.asarray(self.r_hat), np.asarray(self.effective_samples), strict=True
-            )
+            for name, mid, least, most, r_hat, size in zip(*columns, strict=True)
         ]
         heading = f"PosteriorSamples: {chains} chains of {samples}, {int(self.num_divergent)} divergent, {agree}"
         return summary(heading, rows)
@@ -101,23 +98,17 @@ def sample_posterior(
     if not known(prior) or not prior > 0:
         refuse("prior", "positive", prior)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # blackjax mixes types
-        vectors, numbers = (found.parameters.start(), found.vector), (num_samples, num_chains, num_warmup)
-        samples = _sample(blackjax, found.parameters, vectors, key, prior, numbers)
+        numbers = num_samples, num_chains, num_warmup
+        samples = _sample(blackjax, found.parameters, found.parameters.start(), found.vector, key, prior, *numbers)
     return PosteriorSamples(*samples, found.names)
 
 
 @eqx.filter_jit
 def _sample(
-    blackjax: Any,
-    parameters: FitParameters,
-    start_and_best: tuple[Vector, Vector],
-    key: PRNGKeyArray,
-    prior: Any,
-    numbers: tuple[int, int, int],
+    blackjax: Any, parameters: FitParameters, start: Vector, best: Vector, key: PRNGKeyArray, prior: Any, *numbers: int
 ) -> tuple[Float[Array, "C S F"], Int[Array, ""], Vector, Vector]:
-    (start, best), (num_samples, num_chains, num_warmup) = start_and_best, numbers
-    home = parameters.log_rates(start)
-    pull = 1 / jnp.asarray(prior, best.dtype)
+    num_samples, num_chains, num_warmup = numbers
+    home, pull = parameters.log_rates(start), 1 / jnp.asarray(prior, best.dtype)
 
     def terms(v: Vector) -> Array:
         return jnp.concatenate([residuals(*parameters.at(v)), pull * (parameters.log_rates(v) - home)])
@@ -130,7 +121,8 @@ def _sample(
         v = best + whiten @ u
         return -chi_square(terms(v)) + jnp.sum(jnp.log(jnp.abs(parameters.stretches(v))))  # per log rate, not per v
 
-    density = in_reverse_by_forward(log_density)
+    density = jax.custom_vjp(log_density)  # its gradient is taken forwards: there are few rates, and long runs
+    density.defvjp(lambda u: value_and_slope(log_density, u), lambda slope, change: (change * slope,))
 
     def chain(key: PRNGKeyArray) -> tuple[Array, Array]:
         begin, tune, run = jax.random.split(key, 3)
@@ -152,14 +144,3 @@ def _sample(
     r_hat = blackjax.diagnostics.rhat(logs).reshape(best.shape)  # a single one comes without an axis
     effective = blackjax.diagnostics.effective_sample_size(logs).reshape(best.shape)
     return jax.vmap(jax.vmap(parameters.rates))(vectors), jnp.sum(divergent), r_hat, effective
-
-
-def in_reverse_by_forward(loss: Callable[[Vector], Float[Array, ""]]) -> Callable[[Vector], Float[Array, ""]]:
-    """The same function, whose gradient in reverse mode is taken forwards: there are few rates, and long runs."""
-
-    @jax.custom_vjp
-    def function(v: Vector) -> Float[Array, ""]:
-        return loss(v)
-
-    function.defvjp(lambda v: value_and_slope(loss, v), lambda slope, change: (change * slope,))
-    return function

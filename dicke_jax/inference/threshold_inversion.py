@@ -17,9 +17,8 @@ from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
 from ..mean_field.model import DickeModel, check_constant_rates
-from ..phases.closed_form import closed_form_obstacle
-from ..phases.critical_couplings import by_root_finding, closed_form
-from ..phases.normal_state import normal_threshold
+from ..phases.critical_couplings import by_root_finding, normal_threshold
+from ..phases.retrieval_states import closed_form, closed_form_obstacle
 from .free_parameters import Bounds, FreeRates, RateName, Vector, free_rates
 from .optimise import least_squares, outcome, start, steps
 
@@ -75,8 +74,8 @@ def invert_critical_coupling(
 
         min_p  sum_i (stay_i log(p_i / p_i0))^2   such that   g_nu(p) = target_nu
 
-    By gradient descent (Adam), then Levenberg and Marquardt's method with a strong pull to the targets, then Gauss and
-    Newton's, whose least step meets them. "Nearest" is meant locally: the first solution that the descent comes to.
+    By Adam's descent, then Levenberg and Marquardt's method with a strong pull to the targets, then Gauss and Newton's,
+    whose least step meets them. "Nearest" is meant locally: the first solution that the descent comes to.
 
     **Main arguments**
 
@@ -117,16 +116,14 @@ def invert_critical_coupling(
         patterns = patterns[:1]
         normal_threshold(model, jnp.ones(model.num_subsets, model.dtype))  # refuses a model without a normal state
     first = parameters.to_vector(model)
-    step = as_array(np.log1p(gap), model.dtype)
-    weights, home = _weights(parameters, stay), parameters.log_rates(first)
+    weights, home, step = _weights(parameters, stay), parameters.log_rates(first), as_array(np.log1p(gap), model.dtype)
     wanted = ThresholdTarget(parameters, as_array(patterns), numbers, weights, home, step, kind, rule)
     return _invert(wanted, first, tol)
 
 
 def check_reachable(tol: float | None, double: float, single: float, model: DickeModel) -> float:
     """A relative tolerance that the model's precision reaches, or its default."""
-    default = double if model.dtype == jnp.float64 else single
-    least = 1e-13 if model.dtype == jnp.float64 else single
+    default, least = (double, 1e-13) if model.dtype == jnp.float64 else (single, single)
     if tol is None:
         return default
     if not known(tol) or not least <= tol < 1:
@@ -140,8 +137,7 @@ def _rule(target: Any, number: int, model: DickeModel) -> tuple[str, Float[Array
         if number < 2:
             refuse("target", "a number for one pattern", repr(target))
         return target, as_array(np.ones(number), model.dtype)
-    numbers = np.asarray(target, model.dtype)
-    numbers = np.broadcast_to(numbers, (number,)) if numbers.ndim == 0 else numbers
+    numbers = np.asarray(target, model.dtype) if np.ndim(target) else np.full(number, target, model.dtype)
     check_shape("target", numbers, (number,), "one number for each pattern")
     check_finite("target", numbers)
     check_all("target", numbers, lambda g: g > 0, "positive")
@@ -205,14 +201,12 @@ def _invert(target: ThresholdTarget, first: Vector, tol: Any) -> Inversion:
     parameters = target.parameters
     optimizer = optax.adam(optax.cosine_decay_schedule(DESCENT_RATE, DESCENT_STEPS))
     descent, losses = steps(optimizer, target.loss, start(optimizer, first), DESCENT_STEPS)
-
     fine = 10 * float(jnp.finfo(first.dtype).eps)
     damped = optx.LevenbergMarquardt(rtol=fine, atol=fine)
     near = least_squares(lambda v: target.pulled(v, PULL), damped, descent.best, MOST_STEPS)
     near = jnp.where(jnp.all(jnp.isfinite(near)), near, descent.best)
     exact = optx.GaussNewton(rtol=fine, atol=fine, linear_solver=lx.SVD())  # from afar, the step of least size
     vector = least_squares(target.misses, exact, near, MOST_STEPS)
-
     vector = jnp.where(target.error(vector) <= target.error(near), vector, near)
     error = target.error(vector)
     return Inversion(

@@ -1,6 +1,6 @@
 """Critical couplings through the overlap: g0 descended until a small overlap sustains itself."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import diffrax as dfx
 import equinox as eqx
@@ -13,10 +13,8 @@ from .._checks import as_array, as_pattern_index, check_all, check_choice, check
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..dynamics.steady_state import check_reaches_steady, steadystate
-from ..dynamics.trajectory import mfsolve
-from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.state import stored_pattern
+from ..dynamics import check_reaches_steady, mfsolve, steadystate
+from ..mean_field import DickeModel, check_constant_rates, stored_pattern
 from .optimise import POLYAK, moved, outcome
 from .overlap_branch import OverlapBranch, overlap_branch
 from .threshold_inversion import check_reachable
@@ -25,6 +23,7 @@ SMALL = (0.02, 0.03, 0.04, 0.05)  # overlaps at which g0 is looked for, on the w
 RELAXED = (0.1, 0.14, 0.18, 0.22, 0.26)  # through integration: a smaller overlap takes longer to relax
 STRIDE = 0.4  # of such a search, in log g0, where the overlap has no slope
 MOST_STEPS = 2**14  # of a run that is gone through backwards
+Adjoint: TypeAlias = dfx.AbstractAdjoint | None
 
 
 class LocatedCoupling(AbstractResult):
@@ -66,7 +65,7 @@ def locate_critical_coupling(
     start: ArrayLike | None = None,
     tol: float | None = None,
     num_steps: int = 60,
-    adjoint: dfx.AbstractAdjoint | None = None,
+    adjoint: Adjoint = None,
 ) -> LocatedCoupling:
     """The g0 at which pattern nu's overlap vanishes, from the overlap alone: no formula for the threshold is used.
 
@@ -74,13 +73,11 @@ def locate_critical_coupling(
         integration   |xi_nu|(g0) = s,                 loss = |log(1 - |xi_nu|^2) - log(1 - s^2)|
         threshold     g0(s) as a polynomial in s^2, at s = 0
 
-    d|xi| / dg0 diverges at the threshold, and below it the overlap is 0 and has no slope; g0 as a function of |xi|^2 is
-    smooth. So the overlap is given, and g0 is descended to where it is stationary. What a given overlap results in,
-    P_nu / s, is above 1 above g0(s) and below 1 below it: "stationary" has a slope on both sides. It begins at a large
-    overlap (Polyak steps) and goes down the branch (Newton) to small ones; where g0 turns back on the way, that least
-    g0 is the threshold. "integration" asks `steadystate`, from the stored pattern: log(1 - |xi|^2) is nearly linear in
-    log g0, such a step is almost right, and where a run ends without overlap, slope or convergence g0 goes up or down
-    by a fixed factor, or to the middle of what is known.
+    d|xi| / dg0 diverges at the threshold; g0 as a function of |xi|^2 is smooth. So the overlap is given, and g0 is
+    descended to where it is stationary. "stationary" begins at a large overlap (Polyak steps) and goes down the branch
+    (Newton) to small ones; where g0 turns back on the way, that least g0 is the threshold. "integration" asks
+    `steadystate`, from the stored pattern: log(1 - |xi|^2) is nearly linear in log g0, and where a run ends without
+    overlap, slope or convergence g0 goes up or down by a fixed factor, or to the middle of what is known.
 
     **Main arguments**
 
@@ -121,13 +118,10 @@ def locate_critical_coupling(
 
 @eqx.filter_jit
 def _located(small: Float[Array, " S"], branch: OverlapBranch, tol: Any) -> LocatedCoupling:
-    """Where the branch turns back, or else the polynomial through all its points at overlap 0.
-
-    The error is how far that is from the polynomial through all but the last.
-    """
+    """Where the branch turns back, or else the polynomial through its points at overlap 0."""
     squares, couplings = small**2, branch.couplings
     found = _extrapolated(squares, couplings)
-    error = jnp.abs(_extrapolated(squares[:-1], couplings[:-1]) / found - 1)
+    error = jnp.abs(_extrapolated(squares[:-1], couplings[:-1]) / found - 1)  # by leaving out the last
     jumps, eps = jnp.isfinite(branch.turn_overlap), jnp.asarray(jnp.finfo(small.dtype).eps, small.dtype)
     at_turn = jnp.where(jnp.isfinite(branch.turn), jnp.sqrt(eps) ** 1.5, jnp.nan)
     g0, error = jnp.where(jumps, branch.turn, found), jnp.where(jumps, at_turn, error)
@@ -145,20 +139,16 @@ def _located(small: Float[Array, " S"], branch: OverlapBranch, tol: Any) -> Loca
 def _extrapolated(x: Float[Array, " S"], y: Float[Array, " S"]) -> Float[Array, ""]:
     """Lagrange's polynomial at 0."""
     others = jnp.where(jnp.eye(x.size, dtype=bool), jnp.inf, x[None, :] - x[:, None])
-    share = jnp.where(jnp.isinf(others), 1, x[None, :] / others)
-    return jnp.sum(y * jnp.prod(share, axis=1))
+    return jnp.sum(y * jnp.prod(jnp.where(jnp.isinf(others), 1, x[None, :] / others), axis=1))
 
 
 def _branch_of_runs(
-    model: DickeModel,
-    nu: Int[Array, ""],
-    first: Array,
-    overlaps: Float[Array, " S"],
-    num_steps: int,
-    adjoint: dfx.AbstractAdjoint | None,
+    model: DickeModel, nu: Int[Array, ""], first: Array, overlaps: Float[Array, " S"], num_steps: int, adjoint: Adjoint
 ) -> OverlapBranch:
     """g0 at overlaps seen at the end of runs from the stored pattern, all at once, until none moves; and the losses."""
-    at, losses = _begin(first, overlaps), []
+    far, log_g0 = np.full(overlaps.size, np.inf), np.full(overlaps.size, np.log(np.abs(first)))
+    log_g0, below, above = (as_array(x, overlaps.dtype) for x in (log_g0, -far, far))
+    at, losses = _Search(log_g0, below, above, as_array(far < 0)), []
     for _ in range(num_steps):
         at, loss = _search_step(model, nu, overlaps, at, adjoint)
         losses.append(loss)
@@ -169,15 +159,14 @@ def _branch_of_runs(
 
 
 def relaxed_overlap(
-    log_g0: Float[Array, ""], model: DickeModel, nu: Int[Array, ""], adjoint: dfx.AbstractAdjoint | None
+    log_g0: Float[Array, ""], model: DickeModel, nu: Int[Array, ""], adjoint: Adjoint
 ) -> tuple[Float[Array, ""], Bool[Array, ""]]:
     """Log(1 - |xi_nu|^2) at the end of a run from the stored pattern, and whether it is at rest at this pattern."""
     chosen = jnp.arange(model.num_modes) == nu
     now = model.replace(g0=jnp.exp(log_g0))
     end = steadystate(now, stored_pattern(now, nu), tol=1e-11 if model.dtype == jnp.float64 else None)
     xi = jnp.sum(jnp.where(chosen, end.overlaps, 0))
-    loyal = jnp.argmax(jnp.abs(end.overlaps)) == nu
-    good = end.converged & (loyal | (xi**2 < 1e-6))
+    good = end.converged & ((jnp.argmax(jnp.abs(end.overlaps)) == nu) | (xi**2 < 1e-6))
     if adjoint is not None:  # the same run once more, of known length
         times = jnp.stack([jnp.zeros_like(end.time), jax.lax.stop_gradient(end.time)])
         run = mfsolve(now, stored_pattern(now, nu), times, adjoint=adjoint, max_steps=MOST_STEPS, throw=False)
@@ -193,34 +182,22 @@ class _Search(eqx.Module):
 
 
 @eqx.filter_jit
-def _begin(first: Float[Array, ""], overlaps: Float[Array, " S"]) -> _Search:
-    far = jnp.full_like(overlaps, jnp.inf)
-    return _Search(jnp.full_like(overlaps, jnp.log(jnp.abs(first))), -far, far, overlaps > far)
-
-
-@eqx.filter_jit
 def _search_step(
-    model: DickeModel,
-    nu: Int[Array, ""],
-    overlaps: Float[Array, " S"],
-    at: _Search,
-    adjoint: dfx.AbstractAdjoint | None,
+    model: DickeModel, nu: Int[Array, ""], overlaps: Float[Array, " S"], at: _Search, adjoint: Adjoint
 ) -> tuple[_Search, Float[Array, " S"]]:
     def seen(log_g0: Float[Array, ""]) -> tuple[Array, tuple[Array, Array]]:
         value, good = relaxed_overlap(log_g0, model, nu, adjoint)
         return value, (value, good)
 
-    forwards = adjoint is None or isinstance(adjoint, dfx.ForwardMode)
-    derivative = jax.jacfwd if forwards else jax.grad
+    derivative = jax.jacfwd if adjoint is None or isinstance(adjoint, dfx.ForwardMode) else jax.grad
     slope, (value, good) = jax.vmap(derivative(seen, has_aux=True))(at.log_g0)
     miss = value - jnp.log1p(-(overlaps**2))
     loss = jnp.abs(miss)
     below = jnp.where(miss > 0, jnp.maximum(at.below, at.log_g0), at.below)
     above = jnp.where(miss <= 0, jnp.minimum(at.above, at.log_g0), at.above)
 
-    new = jax.vmap(lambda v, f, g: moved(POLYAK, None, v, f, g, POLYAK.init(v))[0])(
-        at.log_g0, loss, jnp.sign(miss) * slope
-    )
+    polyak = jax.vmap(lambda v, f, g: moved(POLYAK, None, v, f, g, POLYAK.init(v))[0])
+    new = polyak(at.log_g0, loss, jnp.sign(miss) * slope)
     inside = good & jnp.isfinite(new) & (new > below) & (new < above) & (jnp.abs(new - at.log_g0) < 2 * STRIDE)
     bracketed = jnp.isfinite(below) & jnp.isfinite(above)
     other = jnp.where(bracketed, (below + above) / 2, jnp.where(miss > 0, at.log_g0 + STRIDE, at.log_g0 - STRIDE))

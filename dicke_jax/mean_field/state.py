@@ -1,4 +1,4 @@
-"""States of the mean-field equations, and the initial states that a memory is tested with."""
+"""States of the mean-field equations, what one looks at in them, and those that a memory is tested with."""
 
 from typing import Any
 
@@ -52,6 +52,23 @@ class MeanFieldState(eqx.Module):
         return cls(m, jax.lax.complex(re, im))
 
 
+def overlaps(model: DickeModel, m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch M"]:
+    """xi_mu = sum_k w_k G[mu, k] z_k, from -1 to 1: how far the spins are aligned with pattern mu (paper, Eq. 12)."""
+    return jnp.vectorize(model.spins.project, signature="(k)->(m)")(m[..., 2, :])
+
+
+def occupations(alpha: Complex[Array, "*batch M"]) -> Float[Array, "*batch M"]:
+    """|alpha_mu|^2 = <a_mu^dag a_mu> / N_sp, photons per spin. The paper's Fig. 3(b) shows 2^(M-1) times this."""
+    return jnp.real(alpha) ** 2 + jnp.imag(alpha) ** 2
+
+
+def spin_lengths(m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch K"]:
+    """|m_k|, conserved by the equations; 1 where all spins of a subset are alike and pure."""
+    squared = jnp.sum(m**2, axis=-2)
+    there = squared > 0  # elsewhere the derivative is 0, not NaN
+    return jnp.where(there, jnp.sqrt(jnp.where(there, squared, 1)), 0)
+
+
 @eqx.filter_jit
 def _without_photons(model: DickeModel, z: SubsetReals, x: Any = 0.0, y: Any = 0.0) -> MeanFieldState:
     return MeanFieldState(jnp.stack(jnp.broadcast_arrays(x, y, z)), jnp.zeros(model.num_modes, model.dtype))
@@ -78,10 +95,9 @@ def corrupted_pattern(
 ) -> MeanFieldState:
     """z_k = (1 - 2 p_k) G[nu, k], where the share p_k of the spins of subset k is flipped.
 
-    Every spin is flipped independently with probability `flip`: p_k is binomial with the subset's own size, and
-    exactly `flip` in the thermodynamic limit, where `key` has nothing to decide. The subset's mean vector is then
-    shorter than 1. Without single-spin dissipation this length is conserved: |xi_nu| never exceeds 1 - 2 flip, and
-    no flipped spin is mended. For a deviation that the conservative model does correct see `tilted_pattern`.
+    Every spin is flipped independently with probability `flip`: p_k is binomial with the subset's own size, and exactly
+    `flip` in the thermodynamic limit, where `key` has nothing to decide. Without single-spin dissipation |m_k| < 1 is
+    conserved: |xi_nu| never exceeds 1 - 2 flip. For a deviation that the model then corrects see `tilted_pattern`.
     """
     probability = as_probability("flip", flip).astype(model.dtype)
     z = pattern_signs(model, pattern)

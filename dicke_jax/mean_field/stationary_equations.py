@@ -2,13 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Complex
+from jaxtyping import Array, Bool, Complex, Float
 
+from .._checks import as_array, check_all, refuse
 from .._implicit import implicit
-from .._typing import ModeReals, SpinVectors, SubsetReals
+from .._typing import ArrayLike, ModeReals, SpinVectors, SubsetReals
 from .model import DickeModel
-from .observables import spin_lengths
-from .state import MeanFieldState
+from .state import MeanFieldState, spin_lengths
 
 
 def field_per_overlap(model: DickeModel) -> ModeReals:
@@ -41,6 +41,16 @@ def stationary_spins(model: DickeModel, b: SubsetReals, lengths: SubsetReals) ->
     matrix = turn + linear - jnp.eye(3, dtype=b.dtype)[:, :, None] * slightly[None, None, :]
     driven = jnp.linalg.solve(jnp.moveaxis(matrix, -1, 0), -constant.T[:, :, None])[:, :, 0].T
     return jnp.where(jumps[None, :], driven, free)
+
+
+def as_spin_lengths(model: DickeModel, spin_length: ArrayLike, *, positive: bool = True) -> Float[Array, "..."]:
+    """The spin lengths s_k = |m_k| in the model's precision, one for all or one for each subset."""
+    lengths = as_array(spin_length, model.dtype)
+    if lengths.shape not in ((), (model.num_subsets,)):
+        refuse("spin_length", f"one number or of shape ({model.num_subsets},)", f"shape {lengths.shape}")
+    must_be = "positive and at most 1" if positive else "from 0 to 1"
+    check_all("spin_length", lengths, lambda s: ((s > 0) | ((s == 0) & (not positive))) & (s <= 1), must_be)
+    return lengths
 
 
 def signed_lengths(model: DickeModel, state: MeanFieldState) -> SubsetReals:

@@ -1,6 +1,6 @@
 """Exact symmetry reduction: the smaller model that a run stays in, where its start allows one."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -9,12 +9,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
 from .._checks import check_shape, known, refuse
+from .._summary import summary
 from ..couplings import DenseCouplings, HypercubeCouplings, LargeSpins
 from ..couplings.mapping import turned
 from .model import DickeModel, check_model
 from .rates import PiecewiseLinear, is_schedule, value_at
 from .state import MeanFieldState
 
+Classes: TypeAlias = tuple[Int[np.ndarray, " K"], Int[np.ndarray, " K"], Int[np.ndarray, " L"]]  # see `_alike`
 ROUND_OFF = 1e-14  # up to which a sum of K weights of sum 1 counts as zero, times K
 
 
@@ -49,12 +51,10 @@ class SymmetryReduction(eqx.Module):
         return MeanFieldState(m, alpha.at[..., self.active].set(state.alpha))
 
     def __repr__(self) -> str:
-        modes, subsets = self.model.num_modes, self.model.num_subsets
-        return (
-            f"SymmetryReduction: {self.num_modes} modes and {self.subset.size} subsets become {modes} and {subsets}\n"
-            f"  active modes  {self.active.tolist()} (from 0)\n"
-            "  out of sight  whatever breaks the symmetry: instabilities towards other patterns do not show"
-        )
+        before = f"{self.num_modes} modes and {self.subset.size} subsets"
+        heading = f"SymmetryReduction: {before} become {self.model.num_modes} and {self.model.num_subsets}"
+        unseen = "whatever breaks the symmetry: instabilities towards other patterns do not show"
+        return summary(heading, [("active modes", f"{self.active.tolist()} (from 0)"), ("out of sight", unseen)])
 
 
 def reduce_symmetry(model: DickeModel, state: MeanFieldState) -> SymmetryReduction:
@@ -97,13 +97,12 @@ def reduce_symmetry(model: DickeModel, state: MeanFieldState) -> SymmetryReducti
         active |= driven
     if not active.any():  # nothing drives anything: one mode stays, and stays empty
         active[0] = True
-        subset, sign, first = _alike(G[active], m, damping, may_turn)
-    return _smaller(model, state, active, subset, sign, first)
+    return _smaller(model, state, active, _alike(G[active], m, damping, may_turn))
 
 
 def _alike(
     G: Num[np.ndarray, "A K"], m: Float[np.ndarray, "3 K"], damping: Float[np.ndarray, "D K"], may_turn: bool
-) -> tuple[Int[np.ndarray, " K"], Int[np.ndarray, " K"], Int[np.ndarray, " L"]]:
+) -> Classes:
     """The class of every subset, the sign that turns it into its class's first member, and those first members."""
     straight = np.vstack([G, m[1:]])
     leading = straight[np.argmax(straight != 0, axis=0), np.arange(m.shape[1])]
@@ -115,14 +114,9 @@ def _alike(
 
 
 def _smaller(
-    model: DickeModel,
-    state: MeanFieldState,
-    active: Bool[np.ndarray, " M"],
-    subset: Int[np.ndarray, " K"],
-    sign: Int[np.ndarray, " K"],
-    first: Int[np.ndarray, " L"],
+    model: DickeModel, state: MeanFieldState, active: Bool[np.ndarray, " M"], classes: Classes
 ) -> SymmetryReduction:
-    modes = np.flatnonzero(active)
+    (subset, sign, first), modes = classes, np.flatnonzero(active)
     if active.all() and first.size == subset.size:
         return SymmetryReduction(model, state, modes, np.arange(subset.size), np.ones(subset.size, int), active.size)
     G = np.array(model.spins.couplings)[np.ix_(active, first)] * sign[first]

@@ -4,11 +4,11 @@ from .basins import retrieval_probability as retrieval_probability
 from .branches import Branch as Branch
 from .branches import SpecialPoint as SpecialPoint
 from .branches import continuation as continuation
-from .closed_form import retrieval_overlap as retrieval_overlap
-from .closed_form import retrieval_state as retrieval_state
 from .critical_couplings import critical_coupling as critical_coupling
 from .cue_outcome import CueOutcome as CueOutcome
 from .cue_outcome import CueOutcomes as CueOutcomes
+from .retrieval_states import retrieval_overlap as retrieval_overlap
+from .retrieval_states import retrieval_state as retrieval_state
 from .stability_spectrum import Stability as Stability
 from .stability_spectrum import stability as stability
 from .stationary_search import StateKind as StateKind

@@ -9,13 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._typing import ModeReals, SubsetReals
-from ..mean_field.model import DickeModel
-from ..mean_field.observables import overlaps
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, overlaps
 from ..mean_field.stationary_equations import self_consistency, signed_lengths, state_of_overlaps
-from .eigenvalues import eigensystem
-from .linearisation import jacobian, largest_rate
-from .newton import iterate, newton
+from .linearisation import eigensystem, jacobian, largest_rate
+from .roots import iterate, newton
 from .stability_spectrum import pattern_shares
 
 Numbers: TypeAlias = Array | np.ndarray  # on the host between steps, where it is decided how to go on

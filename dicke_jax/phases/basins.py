@@ -23,9 +23,8 @@ from .._checks import (
     refuse,
 )
 from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.observables import overlaps
-from ..mean_field.state import MeanFieldState, corrupted_pattern, random_state, tilted_pattern
+from ..mean_field import DickeModel, MeanFieldState, corrupted_pattern, overlaps, random_state, tilted_pattern
+from ..mean_field.model import check_model
 from .cue_outcome import CueOutcomes, name_outcome, overlap_reach
 
 BATCH = 16  # cues of one compiled batch, whatever the chunk: so its size changes no bit of a result
@@ -59,14 +58,11 @@ def retrieval_probability(
     is. Where the last overlap lies more than 5 standard deviations from its average a deviation still grows, and the
     run counts as not converged. What shows neither within `max_time` counts as retrieved.
 
-    **Main arguments**
+    **Arguments**
 
     - `key`: cue i is made with `jax.random.fold_in(key, i)`, so that a longer study begins with a shorter one's cues.
     - `model`: a `DickeModel` with constant rates and kappa > 0.
     - `pattern`: nu, from 0.
-
-    **Other arguments**
-
     - `cue`: "tilt" (`tilted_pattern`), "flip" (`corrupted_pattern`), "random" (`random_state`), or a function
       (key, model, pattern) -> `MeanFieldState`, which is compiled once for each function object.
     - `strength`: the tilt's angle in radians, 0.3 by default, or the probability of a flip, 0.1 by default.

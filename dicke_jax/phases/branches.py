@@ -13,8 +13,7 @@ from jaxtyping import Array
 from .._checks import as_array, check_count, check_finite, check_shape, refuse
 from .._summary import summary
 from .._typing import ArrayLike
-from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, check_constant_rates
 from .arclength import Point, Problem, describe, first_point, next_point, other_direction, state_at
 from .stability_spectrum import DENSE, num_rows, stability
 from .stationary_search import signed_spin_lengths
@@ -98,16 +97,13 @@ def continuation(
 
     Special points are located by bisection along the branch, to round-off.
 
-    **Main arguments**
+    **Arguments**
 
     - `model`: a `DickeModel` with constant rates.
     - `start`: a stationary `MeanFieldState`, or overlaps (M,) near one; or a `SpecialPoint` of kind "branch point", to
       go on along the branch that crosses there.
     - `parameter`: "g0", "omega_spin", or a rate of one mode as ("omega_mode", 1) or ("kappa", 0); or a function of the
       parameter that makes the model.
-
-    **Other arguments**
-
     - `limits`: values of the parameter at which the branch ends. Their distance is `scale`.
     - `value`: the parameter's at the start; by default the model's own, and needed where a function makes it.
     - `direction`: +1 or -1, in which the parameter changes first; at a branch point, which half of the other branch.

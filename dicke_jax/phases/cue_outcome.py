@@ -14,8 +14,7 @@ from .._status import Status
 from .._summary import summary
 from .._typing import ModeReals, SpinVectors
 from ..couplings import HypercubeCouplings
-from ..mean_field.model import DickeModel
-from ..mean_field.observables import spin_lengths
+from ..mean_field import DickeModel, spin_lengths
 
 FINITE = 0.1  # share of its possible maximum from which an overlap counts as finite
 INVOLVED = 0.3  # share of the largest overlap from which another pattern takes part in a mixture

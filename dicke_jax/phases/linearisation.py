@@ -1,14 +1,13 @@
-"""The equations linearised at a state."""
+"""The equations linearised at a state, and eigenvalues whose derivatives are right, or NaN where they have none."""
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Complex, Float
 
+from .._implicit import implicit, nan_unless_valid
 from .._typing import RealState
-from ..mean_field.equations import mean_field_equations
-from ..mean_field.model import DickeModel
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
 
 
 def residual(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
@@ -54,3 +53,46 @@ def push(model: DickeModel, y: RealState, rows: Float[Array, "n full"]) -> Float
         return ravel_pytree(mean_field_equations(0.0, unravel(flat), model))[0]
 
     return jax.vmap(lambda row: jax.jvp(rate_of_change, (flat,), (row,))[1])(rows)
+
+
+def one_sign(model: DickeModel) -> Bool[Array, ""]:
+    """Whether all Omega_mu have one sign. Only then is there an energy that the loss of photons brings down."""
+    return jnp.all(model.omega_mode > 0) | jnp.all(model.omega_mode < 0)
+
+
+def largest_eigenvalue(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
+    """Of a symmetric matrix; where another one is as large there is no derivative."""
+    values, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(matrix))
+    gap = jnp.min(values[-1] - values[:-1], initial=jnp.inf)
+    simple = gap > jnp.sqrt(jnp.finfo(values.dtype).eps) * jnp.max(jnp.abs(values))
+    return implicit(_eigenpair, jnp.append(vectors[:, -1], values[-1]), matrix, simple)[-1]
+
+
+def _eigenpair(pair: Float[Array, " size"], matrix: Float[Array, "n n"]) -> Float[Array, " size"]:
+    """What vanishes for an eigenvector of length 1 and its eigenvalue."""
+    vector, value = pair[:-1], pair[-1]
+    return jnp.append(jnp.matmul(matrix, vector, precision="highest") - value * vector, jnp.sum(vector**2) - 1)
+
+
+@jax.custom_jvp
+def eigensystem(matrix: Float[Array, "n n"]) -> tuple[Complex[Array, " n"], Complex[Array, "n n"]]:
+    """Eigenvalues, the largest real part first, and eigenvectors as columns, which have no derivative."""
+    values, vectors = jnp.linalg.eig(matrix)
+    order = jnp.lexsort((-values.imag, -values.real))
+    return values[order], vectors[:, order]
+
+
+@eigensystem.defjvp
+def _eigensystem_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Dlambda = u^H dA v / u^H v, with the left and right eigenvectors of a simple eigenvalue."""
+    values, left, right = jax.lax.linalg.eig(primals[0], compute_left_eigenvectors=True)
+    order = jnp.lexsort((-values.imag, -values.real))
+    values, left, right = values[order], left[:, order], right[:, order]
+    near = jnp.sqrt(jnp.finfo(primals[0].dtype).eps)
+    scale = jnp.max(jnp.abs(values))
+    gaps = jnp.abs(values[:, None] - values[None, :]) + jnp.diag(jnp.full(values.size, jnp.inf, scale.dtype))
+    along = jnp.sum(left.conj() * right, axis=0)
+    simple = (jnp.min(gaps, axis=1) > near * scale) & (jnp.abs(along) > near)
+    pushed = jnp.matmul(tangents[0].astype(right.dtype), right, precision="highest")
+    moved = jnp.sum(left.conj() * pushed, axis=0) / jnp.where(simple, along, jnp.ones_like(along))
+    return (values, right), (nan_unless_valid(simple, moved), jnp.zeros_like(right))

@@ -11,13 +11,12 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 from .._checks import as_array, check_choice, known, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
-from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.state import MeanFieldState
-from .eigenvalues import eigensystem
-from .krylov_spectrum import bright_spectrum
-from .linearisation import jacobian, largest_rate, residual, tangent_basis
+from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
+from .linearisation import eigensystem, jacobian, largest_rate, push, residual, tangent_basis
 
 DENSE = 600  # dimensions up to which all eigenvalues are computed from a matrix
+LARGEST = 300  # dimensions of the subspace that modes see, after which the search for more ends
+NEGLIGIBLE = 1e-10  # the length, against the largest, at which a new direction is taken to be an old one
 
 
 class Stability(AbstractResult):
@@ -91,16 +90,12 @@ def stability(
     outnumber modes: K - M pairs of spin waves are seen by no mode and precess for ever. So a state is called stable
     when nothing grows.
 
-    **Main arguments**
+    **Arguments**
 
     - `model`: a `DickeModel` with constant rates.
     - `state`: a stationary `MeanFieldState`, of `retrieval_state`, `steadystate` or `stationary_states`.
-
-    **Other arguments**
-
     - `method`: "dense", all eigenvalues of a matrix of 2K + 2M rows; "krylov", the subspace that the modes see and
-      excite, found without the matrix; the rest are dark spin waves, which are only counted. By default dense up to
-      600 rows.
+      excite, without the matrix; the rest are dark spin waves, only counted. By default dense up to 600 rows.
     - `tol`: the real part that counts as growing, in units of the model's largest rate. 1e-9 in float64, 1e-4 in
       float32.
 
@@ -124,7 +119,7 @@ def stability(
     if method == "krylov" and traced:
         refuse("method", "'dense' under jax.jit, jax.vmap and jax.grad", repr(method))
 
-    spectrum = (dense_spectrum if method == "dense" else _krylov)(model, state, tol)
+    spectrum = (dense_spectrum if method == "dense" else krylov_spectrum)(model, state, tol)
     if known(spectrum.residual) and not float(spectrum.residual) < _small(tol):
         refuse("state", "stationary", f"one that changes at {float(spectrum.residual):.2g} of the largest rate")
     return spectrum
@@ -158,19 +153,6 @@ def _at_rest(model: DickeModel, state: MeanFieldState, tol: float) -> tuple[Arra
     return largest_rate(model), rest, where(rest < _small(tol), Status.successful, Status.moving)
 
 
-def _krylov(model: DickeModel, state: MeanFieldState, tol: float) -> Stability:
-    scale, rest, status = _at_rest(model, state, tol)
-    tolerance = tol * float(scale)
-    values, directions, dark, slowest, complete = bright_spectrum(model, state, tolerance)
-    rates = np.real(values)
-    counts = np.sum(rates > tolerance), np.sum(np.abs(rates) <= tolerance), np.sum(rates < -tolerance)
-    growing, neutral, decaying = map(as_array, np.add(counts, (0, *dark)))
-    numbers = max(rates[0], slowest), directions, tolerance
-    growth, directions, tolerance = (as_array(number, model.dtype) for number in numbers)
-    spectrum = as_array(values), growth, growing, neutral, decaying, directions
-    return Stability(*spectrum, tolerance, rest, scale, status, complete)
-
-
 def pattern_shares(model: DickeModel, state: MeanFieldState, vectors: Complex[Array, "t n"]) -> Float[Array, "n M"]:
     """|dxi_mu| of eigenvectors in `tangent_basis` as shares of their sum; 0 where they are round-off of the vector."""
     basis = tangent_basis(model, state)[2 * model.num_subsets : 3 * model.num_subsets]
@@ -179,3 +161,91 @@ def pattern_shares(model: DickeModel, state: MeanFieldState, vectors: Complex[Ar
     total = jnp.sum(overlaps, axis=1, keepdims=True)
     visible = total > jnp.sqrt(jnp.finfo(total.dtype).eps) * jnp.linalg.norm(z, axis=0)[:, None]
     return jnp.where(visible, overlaps / jnp.where(visible, total, 1), 0)
+
+
+def krylov_spectrum(model: DickeModel, state: MeanFieldState, tol: float) -> Stability:
+    """`stability` on the span of e_i, A e_i, A^2 e_i, ..., with e_i the deviations of the modes (block Arnoldi).
+
+    Spins that couple alike and precess at one rate enter it by M combinations only, however many they are: it ends
+    after a few steps. What is left are dark spin waves. No mode excites them, so that they evolve each by itself, and
+    no such spin grows. Where it does not end, all precession rates being different, the eigenvalues that grow are
+    converged long before. Then only those whose residuals |A v - lambda v| are small are kept, and nothing is counted
+    beside them.
+    """
+    scale, rest, status = _at_rest(model, state, tol)
+    tolerance = tol * float(scale)
+    size, M = 3 * model.num_subsets, model.num_modes
+    block = np.concatenate([np.zeros((size, 2 * M)), np.eye(2 * M)])
+    basis, image, seen = np.zeros((len(block), 0)), np.zeros((len(block), 0)), np.zeros((M, 0))
+    largest, complete = 1.0, True
+    while block.shape[1]:
+        rows = np.zeros((2 * M, len(block)), model.dtype)  # one program for all widths
+        rows[: block.shape[1]] = block.T
+        found = _push(model, state, as_array(rows))
+        pushed, overlaps = (np.asarray(x, dtype=float)[: block.shape[1]].T for x in found)
+        basis, image = np.concatenate([basis, block], axis=1), np.concatenate([image, pushed], axis=1)
+        seen = np.concatenate([seen, overlaps], axis=1)
+        largest = max(largest, float(np.abs(pushed).max()))
+        if basis.shape[1] >= LARGEST:
+            complete = False
+            break
+        for _ in range(2):  # twice is enough
+            pushed = pushed - basis @ (basis.T @ pushed)
+        left, sizes, _ = np.linalg.svd(pushed, full_matrices=False)
+        block = left[:, sizes > NEGLIGIBLE * largest]
+    values, vectors = np.linalg.eig(basis.T @ image)
+    if not complete:
+        missed = np.linalg.norm(image @ vectors - basis @ vectors * values, axis=0)
+        kept = missed < np.maximum(tolerance, 1e-3 * np.abs(np.real(values)))
+        values, vectors = values[kept], vectors[:, kept]
+    order = np.lexsort((-np.imag(values), -np.real(values)))
+    values, vectors = values[order].astype(complex), vectors[:, order]
+
+    overlaps = np.abs(seen @ vectors).T
+    total = overlaps.sum(axis=1, keepdims=True)
+    directions = overlaps / np.where(total > 0, total, 1)
+    dark, slowest = _dark(model, state, basis[:size, 2 * M :], tolerance) if complete else ((0, 0), -np.inf)
+    rates = np.real(values)
+    counts = np.sum(rates > tolerance), np.sum(np.abs(rates) <= tolerance), np.sum(rates < -tolerance)
+    growing, neutral, decaying = map(as_array, np.add(counts, (0, *dark)))
+    numbers = max(rates[0], slowest), directions, tolerance
+    growth, directions, bound = (as_array(number, model.dtype) for number in numbers)
+    spectrum = as_array(values), growth, growing, neutral, decaying, directions
+    return Stability(*spectrum, bound, rest, scale, status, complete)
+
+
+@eqx.filter_jit
+def _push(model: DickeModel, state: MeanFieldState, rows: Float[Array, "n full"]) -> tuple[Array, Array]:
+    """A times each row, and each one's overlaps."""
+    z = rows[:, 2 * model.num_subsets : 3 * model.num_subsets]
+    return push(model, state.to_real(model), rows), jax.vmap(model.spins.project)(z)
+
+
+def _dark(model: DickeModel, state: MeanFieldState, bright: np.ndarray, tol: float) -> tuple[tuple[int, int], float]:
+    """Each subset turning in its own field, without what the subspace holds already.
+
+    How many such eigenvalues stay and how many decay, and the largest real part: -inf where there are none.
+    """
+    if model.dissipation is None:  # precession alone, two directions for each subset
+        unseen = 2 * model.num_subsets - bright.shape[1]
+        return (unseen, 0), 0.0 if unseen else -np.inf
+    blocks = np.moveaxis(np.asarray(_turns(model, state)), 1, 0)  # (K, 3, 3)
+    rates = np.real(np.linalg.eigvals(blocks))
+    inside = np.einsum("kab,bki->aki", blocks, bright.reshape(3, len(blocks), -1)).reshape(len(bright), -1)
+    seen = np.real(np.linalg.eigvals(bright.T @ inside))
+    neutral = int(np.sum(rates > -tol)) - int(np.sum(seen > -tol))
+    decaying = rates.size - seen.size - neutral
+    slowest = float(rates.max()) if neutral or decaying else -np.inf
+    return (neutral, decaying), slowest
+
+
+@eqx.filter_jit
+def _turns(model: DickeModel, state: MeanFieldState) -> Float[Array, "3 K 3"]:
+    """What turns and damps each spin, column by column."""
+    m, quadratures = state.to_real(model)
+
+    def column(direction: Float[Array, " 3"]) -> Float[Array, "3 K"]:
+        deviation = jnp.broadcast_to(direction[:, None], m.shape)
+        return jax.jvp(lambda m: mean_field_equations(0.0, (m, quadratures), model)[0], (m,), (deviation,))[1]
+
+    return jax.vmap(column, out_axes=-1)(jnp.eye(3, dtype=model.dtype))

@@ -11,14 +11,10 @@ from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray
 from .._checks import as_array, check_count, check_shape, key_first, known, refuse, renamed
 from .._summary import summary
 from .._typing import ArrayLike, ModeReals, SubsetReals
-from ..mean_field.model import DickeModel, check_constant_rates
-from ..mean_field.observables import occupations
-from ..mean_field.state import MeanFieldState
-from ..mean_field.stationary_equations import follow, self_consistency, state_of_overlaps
-from .closed_form import as_spin_lengths
+from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occupations
+from ..mean_field.stationary_equations import as_spin_lengths, follow, self_consistency, state_of_overlaps
 from .linearisation import residual
-from .multi_start import Roots, merge_distance, search_roots
-from .newton import newton
+from .roots import Roots, merge_distance, newton, search_roots
 from .stability_spectrum import DENSE, num_rows, stability, towards
 
 PURE = 0.1  # a state is a pattern's own if no other overlap is larger than this share of its largest
@@ -92,18 +88,15 @@ class StationaryStates(eqx.Module):
 
     @property
     def looks_complete(self) -> Bool[Array, "*batch"]:
-        """Index sum 1, no state hit only once, none dropped."""
+        """Whether nothing speaks against these being all states: index sum 1, no state hit only once, none dropped."""
         once = jnp.any(self.found & (self.hits < 2), axis=-1)
         return (self.index_sum == 1) & ~once & (self.num_found <= len(self))
+
+    successful = looks_complete
 
     def state(self, i: int) -> MeanFieldState:
         """The i-th state."""
         return MeanFieldState(self.m[..., i, :, :], self.alpha[..., i, :])
-
-    @property
-    def successful(self) -> Bool[Array, "*batch"]:
-        """Whether nothing speaks against these being all states, as `looks_complete`."""
-        return self.looks_complete
 
     def __repr__(self) -> str:
         if not known(self.growth_rate) or self.growth_rate.ndim != 1:
@@ -138,13 +131,10 @@ def stationary_states(
     M equations for the overlaps alone. With dissipation z_k(b_k) is the rest position of the damped spin. Starts are
     random overlaps that make no field on a few subsets: there the unstable states lie at large g0.
 
-    **Main arguments**
+    **Arguments**
 
     - `key`: for the starts.
     - `model`: a `DickeModel` with constant rates.
-
-    **Other arguments**
-
     - `spin_length`: s_k, one number or one for each subset. Dissipation decides on its own lengths.
     - `spin_alignment`: +1, spins antiparallel to their field, as at low energy; -1, parallel. By default +1, or -1
       where all Omega_mu are negative. With mixed signs both have states: ask for each. Some spins of this kind and some

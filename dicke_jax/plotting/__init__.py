@@ -1,7 +1,7 @@
 """Pictures of results. Every function draws into given matplotlib Axes, or into new ones, and returns them."""
 
-from .exactness import plot_exactness as plot_exactness
-from .fits import plot_fit as plot_fit
+from .comparisons import plot_exactness as plot_exactness
+from .comparisons import plot_fit as plot_fit
 from .memory import plot_hysteresis as plot_hysteresis
 from .memory import plot_mapping as plot_mapping
 from .memory import plot_mending as plot_mending

@@ -17,14 +17,11 @@ from .._checks import check_all, check_count, key_first, refuse
 from .._typing import ArrayLike
 from ..couplings import LargeSpins, random_patterns
 from ..dynamics import check_reaches_steady
-from ..mean_field.dissipation import LocalDissipation
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.state import MeanFieldState
+from ..mean_field import DickeModel, LocalDissipation, MeanFieldState, check_model
 from ..phases import CueOutcomes, retrieval_probability
 from ..phases.basins import StoredCues, as_strength, draw_cues, run_cues
 from ..phases.cue_outcome import OUTCOMES
-from .progress import Progress, part_of
-from .results import provenance, stacked, with_flags
+from .results import Progress, part_of, provenance, stacked, with_flags
 
 
 def retrieval_basins(
@@ -46,14 +43,13 @@ def retrieval_basins(
     Every point of the grid is one `retrieval_probability` with the same key: couplings are compared with the same cues,
     and neighbours on a curve are not independent of each other. The intervals are those of each point by itself.
 
-    **Main arguments**
+    **Arguments**
 
     - `key`: decides the cues.
     - `model`: rates and couplings, its own g0 not used; or a function of g0 that makes the model.
     - `g0`: (G,), the couplings.
     - `strength`: the angles of tilts, or the probabilities of flips.
-
-    **Other arguments**: as in `retrieval_probability`, with `cue` "tilt" or "flip".
+    - all others: as in `retrieval_probability`, with `cue` "tilt" or "flip".
 
     **Returns** a dataset with dimensions g0, strength (and end, sample, pattern): `counts` of each end, `probability`
     with `lower` and `upper` of its 95 % Wilson interval, and `end_code`, `overlap`, `fluctuation` of every single cue.
@@ -113,14 +109,13 @@ def retrieval_load(
     patterns of its own, so that the samples are independent and the intervals hold for patterns and cues together.
     Retrieved is pattern 1, which is no different from the others.
 
-    **Main arguments**
+    **Arguments**
 
     - `key`: sample i at every load is made with `jax.random.fold_in(jax.random.fold_in(key, M), i)`.
     - `num_spins`: N_sp.
     - `num_patterns`: the numbers M of patterns.
     - `omega_spin`, `omega_mode`, `kappa`, `g0`, `dissipation`: as in `DickeModel`, the same for all modes.
-
-    **Other arguments**: as in `retrieval_probability`; cues have 10 % flips by default.
+    - all others: as in `retrieval_probability`; cues have 10 % flips by default.
 
     **Returns** a dataset with dimension num_patterns (and end, sample), its coordinate `load` = M / N_sp: `counts`,
     `probability`, `lower`, `upper`, `end_code` as in `retrieval_basins`; `overlap` of every sample with its pattern.

@@ -15,8 +15,7 @@ from ..mean_field.model import DickeModel, check_model
 from ..phases import Branch, SpecialPoint, StateKind, continuation, stationary_states
 from ..phases.arclength import with_parameter
 from ..phases.branches import KINDS, parameter_of
-from .progress import Progress, counted
-from .results import provenance, stacked
+from .results import Progress, counted, provenance, stacked
 
 Parameter = str | tuple[str, int]
 SAME = 1e-5  # distance between branch points, or states, that counts as none
@@ -40,13 +39,10 @@ def bifurcation_diagram(
     states that `stationary_states` finds at the upper limit and that lie on none of these: where patterns are not
     quite orthogonal, crossings open up, and branches of patterns end in folds without a connection.
 
-    **Main arguments**
+    **Arguments**
 
     - `model`: a `DickeModel` with constant rates.
     - `parameter`, `limits`: as in `continuation`.
-
-    **Other arguments**
-
     - `depth`: how many branch points a branch may be away from where the search began. From the normal state 1 gives
       the patterns, 2 and more the mixtures, if patterns are orthogonal. 0: no branch point is followed.
     - `key`: for the search at the upper limit; `jax.random.key(0)` by default.
@@ -125,10 +121,8 @@ def _diagram(model: DickeModel, name: str, branches: list[Branch], complete: boo
         return filled
 
     special = [(i, point) for i, branch in enumerate(branches) for point in branch.special]
-    kinds = {
-        "flag_values": np.arange(len(KINDS), dtype=np.int8),
-        "flag_meanings": " ".join(k.replace(" ", "_") for k in KINDS),
-    }
+    kind_names = " ".join(kind.replace(" ", "_") for kind in KINDS)
+    kinds = {"flag_values": np.arange(len(KINDS), dtype=np.int8), "flag_meanings": kind_names}
     along, overlaps = ("branch", "point"), np.array([point.overlaps for _, point in special])
     return xr.Dataset(
         {
@@ -160,14 +154,11 @@ def phase_diagram(
 ) -> xr.Dataset:
     """Which patterns exist, which are stable, and which mixtures are, over two parameters, by `stationary_states`.
 
-    **Main arguments**
+    **Arguments**
 
     - `key`: for the starts of the searches.
     - `model`: a `DickeModel` with constant rates.
     - `x`, `y`: a parameter, as in `continuation`, and its values; `("g0", [0.5, 1.0])`, `(("omega_mode", 1), [...])`.
-
-    **Other arguments**
-
     - `num_starts`, `max_states`: as in `stationary_states`.
     - `progress`: called with the numbers of finished and of all points.
 

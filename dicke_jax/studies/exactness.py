@@ -12,10 +12,8 @@ from .._checks import check_count, refuse
 from .._typing import ArrayLike
 from ..dynamics import mfsolve
 from ..finite_size import check_theorem, gaussian_moments, mesolve, scaled_error, theorem_constants, wigner_moments
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.state import MeanFieldState
-from .progress import Progress, counted
-from .results import provenance, stacked, with_flags
+from ..mean_field import DickeModel, MeanFieldState, check_model
+from .results import Progress, counted, provenance, stacked, with_flags
 
 
 def mean_field_exactness(
@@ -39,14 +37,11 @@ def mean_field_exactness(
     of which three routes that know nothing of each other give account: the master equation, which needs no mean field;
     the truncated Wigner equations, for any N; and the Gaussian limit.
 
-    **Main arguments**
+    **Arguments**
 
     - `model`: infinitely many spins in equal subsets, such as `LargeSpins.hypercube` has; kappa > 0.
     - `state`: of pure spins, |m_k| = 1.
     - `tsave`: times, at least two.
-
-    **Other arguments**
-
     - `exact_sizes`, `sampled_sizes`: N, spins per subset, for the master equation and for the samples.
     - `levels`: photon levels, as in `mesolve`; `num_samples`, `key`: as in `wigner_moments`.
     - `progress`: called with the numbers of finished and of all runs.

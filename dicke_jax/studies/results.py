@@ -1,14 +1,14 @@
-"""Labelled results: arrays with named dimensions that say where they come from."""
+"""What studies share: their progress, and labelled results that say where they come from."""
 
 import io
 import os
 import platform
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +17,21 @@ import xarray as xr
 from ..mean_field.model import DickeModel
 
 NETCDF: Final = "h5netcdf"
+Part = TypeVar("Part")
+Progress = Callable[[int, int], None]  # called with the numbers of what is done and of all
+
+
+def part_of(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """What a part of a study reports to, after `before` of `total` are done."""
+    return None if progress is None else lambda done, _: progress(before + done, total)
+
+
+def counted(parts: Sequence[Part], progress: Progress | None, size: int = 1) -> Iterator[Part]:
+    """The parts of a study one by one, each of `size`, told before each of them and after the last."""
+    for done in range(len(parts) + 1):
+        if progress is not None:
+            progress(done * size, len(parts) * size)
+        yield from parts[done : done + 1]
 
 
 def stacked(runs: Sequence[Any], shape: tuple[int, ...] = (-1,)) -> Any:

@@ -14,12 +14,9 @@ from ..couplings import LargeSpins
 from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
 from ..dynamics.steady_state import relaxing_solver
 from ..dynamics.taylor_solver import written_out
-from ..mean_field.model import DickeModel, check_model
-from ..mean_field.state import stored_pattern
-from ..mean_field.symmetry import SymmetryReduction, reduce_symmetry
+from ..mean_field import DickeModel, SymmetryReduction, check_model, reduce_symmetry, stored_pattern
 from ..phases import critical_coupling, retrieval_overlap
-from .progress import Progress, part_of
-from .results import provenance, stacked, with_flags
+from .results import Progress, part_of, provenance, stacked, with_flags
 
 RETRIEVED = 0.05  # |xi| from which on a simulated point counts as retrieved
 CURVE_POINTS = 400  # of the theory's lines between the simulated couplings

@@ -155,7 +155,11 @@ def sample(seed: int, number: int) -> None:
 
 
 def test_a_sample_of_public_usage_aborts_nothing():
-    sample(seed=0, number=3)
+    """Three runs that all become kernels and compile fast, of which two have ramps, two are float32, one has jumps.
+
+    They are reverse mode by replay, alone and in a batch, and forward mode.
+    """
+    sample(seed=40, number=3)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from scipy.stats import binom, chi2
 
 import dicke_jax as dj
 from dicke_jax._status import Status
-from dicke_jax.inference.losses import LOSSES, residuals
+from dicke_jax.inference.fit_steps import LOSSES, residuals
 
 matplotlib.use("Agg")
 KEY = jax.random.key(0)

@@ -14,8 +14,7 @@ from optimistix import rms_norm
 
 from ...couplings.operators import SMALL_MATRIX, DenseCouplings, HypercubeCouplings
 from ...mean_field import DickeModel, LocalDissipation, PiecewiseLinear
-from ..first_step import FirstStep
-from ..stationarity import IsStationary
+from ..begin_and_end import FirstStep, IsStationary
 from ..taylor_solver import BilinearTaylor
 from .marks import set_xla_metadata
 from .replay_adjoint import ReplayAdjoint
@@ -62,11 +61,7 @@ def _obstacle() -> str | None:
 
 
 def as_fast_as_known(
-    adjoint: dfx.AbstractAdjoint,
-    model: DickeModel,
-    solver: dfx.AbstractSolver,
-    controller: Any,
-    event: dfx.Event | None,
+    adjoint: dfx.AbstractAdjoint, model: DickeModel, solver: dfx.AbstractSolver, controller: Any, event: Any
 ) -> dfx.AbstractAdjoint:
     """`adjoint`, with the run as one kernel where every part of its loop is known to fit into one."""
     fits = kernel_state() == "on" and type(solver) is BilinearTaylor and _fits(model) and _steps_fit(controller)
@@ -82,16 +77,14 @@ def _fits(model: DickeModel) -> bool:
     operator = model.spins.operator
     small = model.num_subsets <= SMALL
     if type(operator) is DenseCouplings:
-        small &= operator.matrix.size <= SMALL_MATRIX and _holds(operator.matrix)
+        kind = operator.matrix.dtype
+        small &= jnp.issubdtype(kind, jnp.floating) or kind in (jnp.int8, jnp.int16)
+        small &= operator.matrix.size <= SMALL_MATRIX
     jumps = () if model.dissipation is None else model.dissipation.rates
     known = type(model) is DickeModel and type(operator) in (DenseCouplings, HypercubeCouplings)
     known &= model.dissipation is None or type(model.dissipation) is LocalDissipation
     rates = (*model.rates.values(), *jumps)
     return small and known and all(type(r) is PiecewiseLinear or isinstance(r, Array) for r in rates)
-
-
-def _holds(matrix: Array) -> bool:
-    return jnp.issubdtype(matrix.dtype, jnp.floating) or matrix.dtype in (jnp.int8, jnp.int16)
 
 
 def _steps_fit(controller: Any) -> bool:

@@ -3,8 +3,7 @@
     lambda_n = (d y_{n+1} / d y_n)^T lambda_{n+1} + (what is saved within the step),   from the last step to the first
 
 The forward run records where its steps began. The way back takes each of them once more and pulls the cotangents
-through it, the step sizes held as they were: one step in memory at a time, no checkpoints, no step taken more than
-twice. The derivatives are those of the numbers that were computed.
+through it, the step sizes held as they were. The derivatives are those of the numbers that were computed.
 """
 
 from typing import Any
@@ -95,9 +94,7 @@ def _forward(perturbed: Any, given: Any, held: Any, rest: Any, adjoint: ReplayAd
 
 
 @_replayed.def_bwd
-def _backward(
-    residuals: Any, cotangents: Any, perturbed: Any, given: Any, held: Any, rest: Any, adjoint: ReplayAdjoint
-) -> Any:
+def _backward(residuals: Any, cotangents: Any, perturbed: Any, given: Any, held: Any, rest: Any, adjoint: Any) -> Any:
     saved, record, num_steps = residuals
     saved_bar = jax.tree.map(
         lambda bar, y: jnp.zeros_like(y) if bar is None else bar, cotangents[0][0], saved, is_leaf=lambda x: x is None
@@ -112,22 +109,16 @@ def _backward(
         given, num_steps, saved_bar, how = eqx.combine(arrays, rest)
         return _way_back(given, num_steps, saved_bar, how, record)
 
-    if (
-        not isinstance(adjoint.run, WholeRun) or args.is_time_dependent
-    ):  # slopes of a ramp are scattered: not in kernels
-        return way_back(leaves)
-    return one_kernel(lambda many: way_back, leaves, large=len(jax.tree.leaves(record)))
-
-
-def number_of(ts: Array | None) -> int:
-    return 0 if ts is None else ts.shape[0]
+    if isinstance(adjoint.run, WholeRun) and not args.is_time_dependent:
+        return one_kernel(lambda many: way_back, leaves, large=len(jax.tree.leaves(record)))
+    return way_back(leaves)  # slopes of a ramp are scattered: not in kernels
 
 
 def _way_back(given: Any, num_steps: Array, saved_bar: Any, how: Any, record: Any) -> Any:
     """Cotangents of the model, the start and all times, from those of what was saved."""
     (args, t0, t1, ts), (starts, states), (terms, solver, part) = given, record, how
     numbers, constants = eqx.partition(args, eqx.is_inexact_array)
-    first, number = int(part.t0), number_of(ts)
+    first, number = int(part.t0), 0 if ts is None else ts.shape[0]
 
     def at(tree: Any, i: Any) -> Any:
         return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), tree)

@@ -1,8 +1,6 @@
-"""Saved times that diffrax does not look at.
+"""Saved times that come to the loop past diffrax's check of them.
 
-diffrax checks that saved times increase and lie within the run. Where they are traced it does so by a callback to the
-host, and no compilation cache keeps a program that holds one. Whoever calls `integrate` has checked them; here they
-come to the loop past that check.
+Where they are traced it checks by a callback to the host, and no compilation cache keeps a program that holds one.
 """
 
 from collections.abc import Callable

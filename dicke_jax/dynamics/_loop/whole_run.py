@@ -1,8 +1,7 @@
 """`WholeRun`: a run from its first step to its last as one kernel, by the hook that diffrax has for its loop.
 
 On a CPU a step of this equation is shorter than what it takes to start one, and rows in lock step wait for the slowest.
-What `jax.vmap` makes of such a run is one run after the other. Orders of the series are written out where there are
-rows enough to pay for what that takes to compile.
+What `jax.vmap` makes of such a run is one run after the other.
 """
 
 from collections.abc import Callable
@@ -16,40 +15,23 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
 from ..taylor_series import taylor_step
-from ..taylor_solver import BilinearTaylor
+from ..taylor_solver import BilinearTaylor, written_out
 from .marks import as_one_kernel, with_one_argument
 from .saved_times import saves_of
 
-MANY = 1000  # rows from which on orders are written out
+MANY = 1000  # rows from which on orders are written out, which takes longer to compile
 
 Function = Callable[[list[Array]], Any]
 
 
-class StagedTaylor(dfx.AbstractSolver):
-    """`BilinearTaylor` whose orders that are written out are calls of their own.
+class StagedTaylor(BilinearTaylor):
+    """The same series, whose orders that are written out are calls of their own.
 
     Otherwise XLA fuses the recurrence into every one of its consumers, and computes it again in each.
     """
 
-    solver: BilinearTaylor
-
-    term_structure = dfx.ODETerm
-    interpolation_cls = BilinearTaylor.interpolation_cls
-
-    def order(self, terms: Any) -> int:
-        return self.solver.series_order
-
-    def error_order(self, terms: Any) -> int:
-        return self.solver.series_order
-
-    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> None:
-        return None
-
-    def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
-        return terms.vf(t0, y0, args)
-
     def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: None, made_jump: Any) -> Any:
-        how = self.solver.series_order, self.solver.unrolled or 0, self.solver.dense
+        how = self.series_order, self.unrolled or 0, self.dense
         y1, error, series = as_one_kernel(_step)(t0, t1 - t0, y0, args, *how)
         return y1, error, dict(series=series), None, dfx.RESULTS.successful
 
@@ -74,7 +56,8 @@ class WholeRun(dfx.AbstractAdjoint):
             # made anew: carried into a kernel, the room for what is saved would be copied several times
             room = jax.tree.map(lambda x: jnp.full(x.shape, jnp.inf, x.dtype), shapes)
             given["init_state"] = eqx.tree_at(_room, given["init_state"], room)
-            given["solver"] = _staged(given["solver"], many)
+            solver: Any = written_out(given["solver"]) if many else given["solver"]
+            given["solver"] = StagedTaylor(solver.series_order, solver.dense, solver.unrolled)
             return outcome_of(dfx.ForwardMode().loop(**given)[0])
 
         @jax.custom_jvp
@@ -135,13 +118,6 @@ def one_kernel(
 def _room(state: Any) -> list[Any]:
     """Where the loop saves to, full of inf when it begins."""
     return [room for save in saves_of(state) for room in (save.ts, save.ys)]
-
-
-def _staged(solver: BilinearTaylor, many: bool) -> dfx.AbstractSolver:
-    unrolled = solver.unrolled
-    if unrolled is None:
-        unrolled = solver.series_order if many else 0
-    return StagedTaylor(BilinearTaylor(solver.series_order, solver.dense, unrolled))
 
 
 def outcome_of(state: Any) -> tuple[Any, ...]:

@@ -1,0 +1,241 @@
+"""Retrieval states of a pattern: in closed form (paper, Eq. 12 and S26 to S28), and along the branch of any model."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from .._checks import as_array, as_pattern_index, known, refuse
+from .._implicit import implicit
+from .._typing import ArrayLike, ModeReals, SubsetReals
+from ..mean_field.model import DickeModel
+from ..mean_field.state import MeanFieldState, pattern_row
+from ..mean_field.stationary_equations import amplitudes, as_spin_lengths, field_per_overlap, overlaps_in_field
+from .linearisation import one_sign
+from .roots import iterate
+
+STRONGEST, WEAKEST = 1e3, 1e-7  # a, in units of the spins' splitting
+LONGEST_STEP, SHORTEST_STEP = 0.7, 1e-7  # in log a
+OFF_COURSE = 0.02  # the distance from the tangent at which a point may be one of another branch
+MOST_POINTS = 300
+NEWTON_STEPS = 8
+
+
+def threshold_squared(model: DickeModel, pattern: ArrayLike | None = None) -> Float[Array, "..."]:
+    """g_nu^2 = Omega (Omega_nu^2 + kappa_nu^2 / 4) / (2 Omega_nu), negative where Omega and Omega_nu differ in sign.
+
+    Of one pattern, or of all.
+    """
+    nu = slice(None) if pattern is None else as_pattern_index(pattern, model.num_modes)
+    omega, kappa = model.omega_mode[nu], model.kappa[nu]
+    return model.omega_spin * (omega**2 + kappa**2 / 4) / (2 * omega)
+
+
+def retrieval_overlap(model: DickeModel, pattern: ArrayLike = 0, *, spin_length: ArrayLike = 1.0) -> Float[Array, ""]:
+    """|xi_nu| of the stationary state that is aligned with pattern nu; 0 below threshold.
+
+        |xi_nu|^2 = s^2 - (g_nu / g0)^4,   g_nu^2 = Omega (Omega_nu^2 + kappa_nu^2 / 4) / (2 Omega_nu)
+
+    Paper, Eq. 12, for s = 1. (S28 prints s^2 - |z| where |z|^2 is meant.) Differentiable in every rate; the derivative
+    diverges at threshold, while |xi_nu|^2 is smooth up to it.
+
+    **Arguments**
+
+    - `model`: its pattern nu must be orthogonal to the others, sum_k w_k G[nu, k] G[mu, k] = delta, as in the
+      thermodynamic limit; all of them, where `pattern` is traced. `model.spins.orthogonal` says which are.
+    - `pattern`: nu, from 0.
+    - `spin_length`: s = |m_k|, the same for all subsets.
+
+    Existing is not being stable: an easier pattern can take over where a small admixture of it grows.
+    """
+    return _components(model, *_checked(model, pattern, spin_length))[1]
+
+
+def retrieval_state(
+    model: DickeModel, pattern: ArrayLike = 0, sign: int = 1, *, spin_length: ArrayLike = 1.0
+) -> MeanFieldState:
+    """The stationary state aligned with pattern nu, or with its negative; the normal state below threshold.
+
+        z_k = sign |xi_nu| G[nu, k],  y_k = 0,  x_k = -(g_nu / g0)^2
+        alpha_mu = -i g0 xi_mu / (i Omega_mu + kappa_mu / 2)
+
+    Paper, S27 to S28. Below threshold z_k = 0, x_k = -s, no photons (x_k = +s where Omega and Omega_nu differ in sign).
+
+    **Arguments** as in `retrieval_overlap`; `sign`: +1 or -1, which of the two images.
+    """
+    if sign not in (1, -1):
+        refuse("sign", "+1 or -1", sign)
+    return _state(model, *_checked(model, pattern, spin_length), as_array(sign, model.dtype))
+
+
+def _checked(model: DickeModel, pattern: ArrayLike, spin_length: ArrayLike) -> tuple[Int[Array, ""], Float[Array, ""]]:
+    nu, length = as_pattern_index(pattern, model.num_modes), as_spin_lengths(model, spin_length)
+    obstacle = closed_form_obstacle(model, pattern, length)
+    if obstacle is not None:
+        refuse(*obstacle)
+    return nu, length
+
+
+@eqx.filter_jit
+def closed_form(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""], kind: str) -> Float[Array, ""]:
+    """The couplings of existence and stability of orthogonal patterns of +-1, as `critical_coupling` gives them."""
+    thresholds = jnp.sqrt(jnp.abs(threshold_squared(model)))
+    existence = thresholds[nu] / jnp.sqrt(length)
+    if kind == "existence":
+        return existence
+    easiest = jnp.min(thresholds)
+    unique = jnp.sum(thresholds <= easiest * (1 + 1e-12)) == 1
+    easiest = implicit(jnp.subtract, easiest[None], easiest[None], unique)[0]
+    return jnp.where(one_sign(model), existence * jnp.sqrt(thresholds[nu] / easiest), jnp.inf)
+
+
+@eqx.filter_jit
+def _components(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""]) -> tuple[Array, Array]:
+    """x_k of the retrieval state, or of the normal one, and |xi_nu|; safe to differentiate on both sides."""
+    omega, kappa = model.omega_mode[nu], model.kappa[nu]
+    weight = model.omega_spin * (omega**2 + kappa**2 / 4)  # x = -weight / pull
+    pull = 2 * omega * model.g0**2
+    exists = jnp.abs(pull) * length > jnp.abs(weight)
+    x = -weight / jnp.where(exists, pull, 1.0)
+    at_rest = jnp.where(model.omega_spin * omega >= 0, -length, length)
+    overlap = jnp.where(exists, jnp.sqrt(jnp.where(exists, length**2 - x**2, 1.0)), 0.0)
+    return jnp.where(exists, x, at_rest), overlap
+
+
+@eqx.filter_jit
+def _state(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""], sign: Float[Array, ""]) -> MeanFieldState:
+    x, overlap = _components(model, nu, length)
+    z = sign * overlap * pattern_row(model, nu)
+    m = jnp.stack([jnp.full_like(z, x), jnp.zeros_like(z), z])
+    return MeanFieldState(m, amplitudes(model, model.spins.project(z)))
+
+
+def closed_form_obstacle(
+    model: DickeModel, pattern: ArrayLike, lengths: ArrayLike = 1.0, *, all_pairs: bool = False
+) -> tuple[str, str, str] | None:
+    """Why Eq. 12 does not hold: argument, what it must be, what it was. None where it does.
+
+    The retrieval state of a pattern asks that it be orthogonal to the others; its stability, that all pairs be, and so
+    does a pattern that is traced. All that is asked is static: the answer is the same under `jax.jit`.
+    """
+    if model.is_time_dependent:
+        must_be = "one with constant rates for this closed form (model.at(t) has those of time t)"
+        return "model", must_be, "one with rates that change"
+    if model.dissipation is not None:
+        return "model", "without single-spin dissipation for this closed form (steadystate integrates)", "one with it"
+    if np.ndim(lengths):
+        return "spin_length", "one number for this closed form", f"shape {np.shape(lengths)}"
+    orthogonal = model.spins.orthogonal
+    if all(orthogonal) or (known(pattern) and not all_pairs and orthogonal[int(np.asarray(pattern))]):
+        return None
+    must_be = "patterns of +-1 that are orthogonal, sum_k w_k G[nu, k] G[mu, k] = 0, for this closed form"
+    return "model.spins", f"{must_be} (LargeSpins.hypercube has such)", "others, or couplings that are traced"
+
+
+class RetrievalBranch(eqx.Module):
+    """Points of a branch, from strong to weak field: the first `number` ones. The rest repeats the last.
+
+    `number` is 0 where strong fields have no state with this pattern's overlap the largest; `complete` is false where
+    the branch was lost on the way.
+    """
+
+    strength: Float[Array, " P"]  # log a
+    points: Float[Array, "P U"]
+    number: Int[Array, ""]
+    complete: Bool[Array, ""]
+
+
+class PatternStates(eqx.Module):
+    """The equations of one pattern's states, followed by the strength of its own field, from strong fields down.
+
+    A state is stationary at coupling g0 where, with f_mu = c_mu xi_mu the field of each mode and c_mu = g0^2 chi_mu,
+
+        lambda f = chi P(f),   |f_nu| = a,   lambda = 1 / g0^2
+
+    P(f) are the overlaps of spins at rest in the field f. The strength a runs through the branch where g0 turns back (a
+    fold) and where the overlap vanishes (a -> 0, the state merges with the normal one); neither the overlap nor the
+    coupling need be monotonic. A point is u = (f / a, lambda), a function of s = log a, constant at both ends.
+    """
+
+    model: DickeModel
+    pattern: Int[Array, ""]
+    lengths: SubsetReals
+
+    def __call__(self, u: Array, s: Array) -> Array:
+        """What vanishes at the points of the branch."""
+        chi, a = response(self.model), jnp.exp(s)
+        fixed = (u[:-1] * jnp.sign(chi))[self.pattern] - 1
+        return jnp.append(u[-1] * u[:-1] - chi * overlaps_in_field(self.model, a * u[:-1], self.lengths) / a, fixed)
+
+    def refine(self, s: Array, guess: Array) -> tuple[Array, Bool[Array, ""]]:
+        """The point at strength exp(s) near a guess, and whether it is one."""
+        tol = 1e4 * float(jnp.finfo(s.dtype).eps)
+
+        def size(shift: Array, u: Array) -> Array:
+            return jnp.max(jnp.abs(shift.at[-1].divide(u[-1])))
+
+        u, last = iterate(lambda u: self(u, s), guess, tol, NEWTON_STEPS, size)
+        return u, (last <= tol) & (u[-1] > 0)
+
+    def tangent(self, u: Array, s: Array) -> Array:
+        """The derivative du / ds."""
+        _, change = jax.jvp(lambda s: self(u, s), (s,), (jnp.ones_like(s),))
+        return -jnp.linalg.solve(jax.jacfwd(self)(u, s), change)
+
+    def slope(self, u: Array, s: Array) -> Array:
+        """The last entry of du / ds over lambda, which vanishes where g0 turns back."""
+        return self.tangent(u, s)[-1] / u[-1]
+
+    def orientation(self, u: Array, s: Array) -> Array:
+        """A sign that changes along the branch only where another one crosses it."""
+        return jnp.linalg.slogdet(jax.jacfwd(self)(u, s))[0]
+
+
+def follow_branch(states: PatternStates) -> RetrievalBranch:
+    """Newton's method from a prediction along the tangent, with steps so short that the branch is not lost."""
+    model, lengths = states.model, states.lengths
+    unit = jnp.abs(2 * model.omega_spin)
+    start, end = jnp.log(STRONGEST * unit), jnp.log(WEAKEST * unit)
+    chi = response(model)
+    alone = jnp.zeros_like(chi).at[states.pattern].set(jnp.sign(chi[states.pattern]) * jnp.exp(start))
+    pull = chi * overlaps_in_field(model, alone, lengths)
+    inverse = jnp.abs(pull[states.pattern]) / jnp.exp(start)
+    guess = jnp.append(pull / jnp.exp(start) / inverse, inverse)
+    first, good = states.refine(start, jnp.where(jnp.isfinite(guess), guess, 1))
+    xi = jnp.abs(overlaps_in_field(model, jnp.exp(start) * first[:-1], lengths))
+    good &= jnp.argmax(xi) == states.pattern
+
+    def advance(carry: Any) -> Any:
+        branch, step = carry
+        at = branch.number - 1
+        s, u = branch.strength[at], branch.points[at]
+        further = jnp.maximum(s - step, end)
+        predicted = u + states.tangent(u, s) * (further - s)
+        point, good = states.refine(further, predicted)
+        scale = jnp.append(jnp.ones(model.num_modes, u.dtype), u[-1])
+        good &= jnp.max(jnp.abs(point - predicted) / scale) < OFF_COURSE
+        index = jnp.arange(MOST_POINTS)
+        new = good & (index > at)
+        strength = jnp.where(new, further, branch.strength)
+        points = jnp.where(new[:, None], point[None, :], branch.points)
+        step = jnp.where(good, jnp.minimum(1.5 * step, LONGEST_STEP), step / 2)
+        return RetrievalBranch(strength, points, branch.number + good.astype(int), branch.complete), step
+
+    def unfinished(carry: Any) -> Array:
+        branch, step = carry
+        going = (branch.strength[-1] > end) & (step > SHORTEST_STEP)
+        return going & (branch.number > 0) & (branch.number < MOST_POINTS)
+
+    points = jnp.broadcast_to(first, (MOST_POINTS, first.size))
+    branch = RetrievalBranch(jnp.full(MOST_POINTS, start), points, good.astype(int), jnp.array(False))
+    branch, _ = jax.lax.while_loop(unfinished, advance, (branch, jnp.asarray(LONGEST_STEP, model.dtype)))
+    return dataclasses.replace(branch, complete=branch.strength[-1] <= end)
+
+
+def response(model: DickeModel) -> ModeReals:
+    """chi_mu, the field of a mode per overlap, c_mu = g0^2 chi_mu."""
+    return field_per_overlap(model.replace(g0=jnp.ones((), model.dtype)))
