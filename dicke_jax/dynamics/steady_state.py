@@ -1,10 +1,12 @@
 """`steadystate`: where a state goes, and what kind of end that is."""
 
+import dataclasses
 from typing import Any
 
 import diffrax as dfx
 import equinox as eqx
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -13,15 +15,29 @@ from .._checks import check_all, check_count, known, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
-from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occupations, overlaps, spin_lengths
-from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
-from .begin_and_end import IsStationary, largest_change
+from ..mean_field import (
+    DickeModel,
+    MeanFieldState,
+    check_constant_rates,
+    mean_field_equations,
+    occupations,
+    overlaps,
+    spin_lengths,
+)
+from ..mean_field.stationary_equations import follow, self_consistency, signed_lengths, state_of_overlaps
+from .begin_and_end import IsStationary, largest_change, slowest_rate
 from .integrate import integrate
-from .trajectory import check_model_and_state, check_tolerance, default_solver, without_nan
+from .trajectory import STIFF, check_model_and_state, check_tolerance, default_solver, stiffness, without_nan
 
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
 SAMPLES_PER_BLOCK = 32
 RELAXING = 1e-8  # whatever its tolerance, a run that relaxes ends with steps that stability limits: order 13 is enough
+NEWTON_STEPS = 4
+LARGEST_SPECTRUM = 600  # components of spins up to which a spectrum decides what goes on oscillating
+NEUTRAL = 1e3  # times round-off of the largest eigenvalue, below which an oscillation is not known to decay
+NEAR, NEAR_SINGLE = 1e-3, 1e-2  # from a state at rest, in float64 and float32: what relaxes so slowly is not there yet
+LEAST_TURNS = 2.0  # around a state at rest, from which on a motion is told from a slow way to it
+STIFF_TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
 TREND_ERRORS = 4.0  # a slope of more standard errors than this is a trend
 TREND_SIZE = 1e-2  # and it must change an overlap, or the residual relatively, by more than this over the last half
 
@@ -80,7 +96,7 @@ def steadystate(
 ) -> SteadyState:
     """Integrate from `state` until dy/dt = 0 within a tolerance, or say what the run does instead.
 
-        max |dy/dt| < tol * min kappa
+        max |dy/dt| < tol * min(kappa, 2 |Omega|)
 
     Relaxation can be slow: from a stored pattern the slowest rate falls like g0^-8 far above threshold. And it need
     not end: spin waves that no mode sees never decay, and with mixed signs of Omega_mu no state may be stable. Such
@@ -94,8 +110,9 @@ def steadystate(
 
     **Other arguments**
 
-    - `tol`: the residual that counts as stationary, in units of the smallest kappa. 1e-9 in float64, 1e-4 in float32.
-    - `max_time`: the longest run, in the inverse unit of the rates; 5000 / min kappa by default.
+    - `tol`: the residual that counts as stationary, in units of the smaller of min kappa and 2 |Omega|; 1e-9 in float64
+      and 1e-4 in float32 by default.
+    - `max_time`: the longest run, in the inverse unit of the rates; 5000 / min(kappa, 2 |Omega|) by default.
     - `solver`, `rtol`, `atol`: as in `mfsolve`. By default tolerances are a thousand times below `tol`: once an
       oscillation has decayed, an explicit solver lengthens its steps up to its limit of stability and holds it there,
       at some hundred times its tolerance.
@@ -118,14 +135,14 @@ def steadystate(
     atol = check_tolerance("atol", finest if atol is None else atol, model.dtype)
     if max_steps is not None:
         check_count("max_steps", max_steps)
-    rate = jax.lax.stop_gradient(jnp.min(model.kappa))
-    end = 5000 / rate if max_time is None else jax.lax.stop_gradient(jnp.asarray(max_time, model.dtype))
-    check_all("max_time", end, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
-
+    if max_time is not None:
+        max_time = jax.lax.stop_gradient(jnp.asarray(max_time, model.dtype))
+        check_all("max_time", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     solver = relaxing_solver(model, tol, rtol) if solver is None else solver
-    controller = dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
-    threshold = jnp.asarray(tol, model.dtype) * rate
-    return _relax(model, state, end, threshold, solver=solver, stepsize_controller=controller, max_steps=max_steps)
+    end = _relax(model, state, max_time, np.asarray(tol, model.dtype), (rtol, atol), solver, max_steps)
+    if not known(end.residual) or end.status != Status.oscillating or 3 * model.num_subsets > LARGEST_SPECTRUM:
+        return end
+    return end if _goes_on(model, end) else dataclasses.replace(end, status=Status.not_converged)
 
 
 def default_residual(model: DickeModel) -> float:
@@ -133,7 +150,9 @@ def default_residual(model: DickeModel) -> float:
 
 
 def _finest(model: DickeModel, tol: float) -> float:
-    """The tolerance of steps that a residual asks for."""
+    """The tolerance of steps that a residual asks for; an implicit solver of low order has to do with less."""
+    if stiffness(model) >= STIFF:
+        return STIFF_TOLERANCE[str(model.dtype)]
     return max(tol / 1000, 1e-13 if model.dtype == jnp.float64 else 1e-6)
 
 
@@ -151,14 +170,23 @@ def check_reaches_steady(model: DickeModel) -> None:
 
 @eqx.filter_jit
 def _relax(
-    model: DickeModel, state: MeanFieldState, end: Float[Array, ""], threshold: Float[Array, ""], **how: Any
+    model: DickeModel,
+    state: MeanFieldState,
+    max_time: Array | None,
+    tol: Array,
+    tolerances: tuple[Any, Any],
+    solver: dfx.AbstractSolver,
+    max_steps: int | None,
 ) -> SteadyState:
     given, start = model, state.to_real(model)
     model, y0 = jax.lax.stop_gradient((model, start))
-    kappa = jnp.min(model.kappa)
+    kappa, rate = jnp.min(model.kappa), slowest_rate(model)
+    end, threshold = 5000 / rate if max_time is None else max_time, tol * rate
     valid, model, y0 = without_nan(model, y0)
     valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
     end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
+    controller = dfx.PIDController(*tolerances, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
+    how = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
     window = end * jnp.linspace(0.5, 1.0, NUM_BLOCKS * SAMPLES_PER_BLOCK, dtype=model.dtype)
     window_of = dfx.SubSaveAt(ts=window[:-1], t1=True, fn=_observe)
     saveat, event = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), window_of]), dfx.Event(IsStationary(threshold))
@@ -168,12 +196,19 @@ def _relax(
     y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
     final = MeanFieldState.from_real(y)
     residual = largest_change(y, model)
-    status = _classify(sol.result, residual, threshold, residuals, xi)
+    lengths = jnp.sign(signed_lengths(model, final)) * spin_lengths(start[0])
+    around = jnp.where(residual < threshold, overlaps(model, final.m), jnp.mean(xi, axis=0))
+    root = _nearest_root(model, around, jax.lax.stop_gradient(lengths))
+    there = state_of_overlaps(model, root, jax.lax.stop_gradient(lengths))
+    distance, away = _distances(model, final, there)
+    status = _classify(sol.result, residual, threshold, residuals, xi, distance, away * 2 / end)
     converged, failed = status == Status.successful, status == Status.failed
+    if model.dissipation is None:  # jumps may leave a component of the spins free, which is not to be lost
+        final = jax.tree.map(lambda x, exact: jnp.where(converged, exact, x), final, there)
 
     # the same numbers, with the derivatives of the stationary state
-    lengths = jnp.sign(signed_lengths(model, final)) * spin_lengths(start[0])
-    stationary = state_of_overlaps(given, follow(overlaps(model, final.m), converged, given, lengths), lengths)
+    root = jnp.where(converged, root, overlaps(model, final.m))
+    stationary = state_of_overlaps(given, follow(root, converged, given, lengths), lengths)
     change = jax.tree.map(lambda x: x - jax.lax.stop_gradient(x), stationary)
     final = jax.tree.map(lambda x, dx: x + jnp.where(failed, 0, dx), final, change)
 
@@ -197,14 +232,62 @@ def _observe(t: Array, y: RealState, args: DickeModel) -> tuple[Array, ModeReals
     return largest_change(y, args), overlaps(args, y[0]), jnp.sum(y[1] ** 2, axis=0)
 
 
+def _goes_on(model: DickeModel, end: SteadyState) -> bool:
+    """Whether some oscillation around the state at rest does not decay: else what still moves only relaxes slowly."""
+    jacobian = np.asarray(_jacobian_at_rest(model, end))
+    counts = np.concatenate([np.tile(np.asarray(model.spins.weights) > 0, 3), np.ones(2 * model.num_modes, bool)])
+    if not np.all(np.isfinite(jacobian)):
+        return True
+    eigenvalues = np.linalg.eigvals(jacobian[np.ix_(counts, counts)])
+    smallest = NEUTRAL * np.finfo(jacobian.dtype).eps * np.max(np.abs(eigenvalues))
+    return bool(np.any((eigenvalues.real > -smallest) & (np.abs(eigenvalues.imag) > smallest)))
+
+
+@eqx.filter_jit
+def _jacobian_at_rest(model: DickeModel, end: SteadyState) -> Float[Array, "D D"]:
+    lengths = signed_lengths(model, end.state)
+    there = state_of_overlaps(model, _nearest_root(model, end.overlaps, lengths), lengths)
+    flat, unravel = jax.flatten_util.ravel_pytree(there.to_real(model))
+    return jax.jacfwd(lambda y: jax.flatten_util.ravel_pytree(mean_field_equations(0.0, unravel(y), model))[0])(flat)
+
+
+def _nearest_root(model: DickeModel, xi: ModeReals, lengths: Array) -> ModeReals:
+    """Overlaps at rest, by Newton's method from those at the end; where it leads nowhere, as they were."""
+
+    def newton(_: Any, xi: ModeReals) -> ModeReals:
+        slope = jax.jacfwd(self_consistency)(xi, (model, lengths))
+        return xi - jnp.linalg.solve(slope, self_consistency(xi, (model, lengths)))
+
+    root = jax.lax.fori_loop(0, NEWTON_STEPS, newton, xi)
+    return jnp.where(jnp.all(jnp.isfinite(root)), root, xi)
+
+
+def _distances(model: DickeModel, state: MeanFieldState, there: MeanFieldState) -> tuple[Array, Array]:
+    """How far overlaps and amplitudes are from those at rest, and how far any component is."""
+    visible = jnp.max(jnp.abs(overlaps(model, state.m) - overlaps(model, there.m)))
+    amplitude = jnp.max(jnp.abs(state.alpha - there.alpha)) / (1 + jnp.max(jnp.abs(there.alpha)))
+    spins = jnp.max(jnp.where(model.spins.weights[None] > 0, jnp.abs(state.m - there.m), 0))
+    return jnp.maximum(visible, amplitude), jnp.maximum(spins, amplitude)
+
+
 def _classify(
-    result: dfx.RESULTS, residual: Array, threshold: Array, residuals: Float[Array, " S"], xi: Float[Array, "S M"]
+    result: dfx.RESULTS,
+    residual: Array,
+    threshold: Array,
+    residuals: Float[Array, " S"],
+    xi: Float[Array, "S M"],
+    distance: Array,
+    crossing: Array,
 ) -> Status:
+    """`distance` to the state at rest; `crossing`, the rate of change that would go all that way in the last half."""
     log_residuals = jnp.log(jnp.maximum(residuals, jnp.finfo(residuals.dtype).tiny))
     moving = _has_trend(log_residuals[:, None]) | _has_trend(xi)
+    moving |= jnp.mean(residuals) < LEAST_TURNS * 2 * jnp.pi * crossing  # slow, and perhaps only on its way
     ran = (result == dfx.RESULTS.successful) | (result == dfx.RESULTS.event_occurred)
     status = where(moving, Status.not_converged, Status.oscillating)
-    status = where(residual < threshold, Status.successful, status)
+    near = distance < (NEAR if residual.dtype == jnp.float64 else NEAR_SINGLE)
+    at_end = where(near, Status.successful, Status.not_converged)
+    status = where(residual < threshold, at_end, status)
     return where(ran & jnp.isfinite(residual), status, Status.failed)
 
 

@@ -24,6 +24,7 @@ from .taylor_solver import BilinearTaylor
 
 LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
 LEAST_STEP = 1e-20  # of the run
+STIFF = 1000.0  # times the rates of the spins, from which on modes are left to an implicit solver
 ORDERS = (1e-5, 8), (1e-8, 13)  # of the series, and the tolerance down to which each is the fastest
 
 
@@ -84,9 +85,12 @@ def default_tolerance(dtype: jnp.dtype) -> float:
 def default_solver(model: DickeModel, tolerance: Any = None, dense: bool = True) -> dfx.AbstractSolver:
     """The Taylor series, of an order that suits precision and tolerance, by default that of `default_tolerance`.
 
-    Dopri8 for rates that depend on time in other ways than `PiecewiseLinear`, and for couplings so large and dense that
-    matrix products cost most, where the series loses.
+    An implicit solver where modes are STIFF times faster than spins and more, as far as that is known. Dopri8 for rates
+    that depend on time in other ways than `PiecewiseLinear`, and for couplings so large and dense that matrix products
+    cost most, where the series loses.
     """
+    if stiffness(model) >= STIFF:
+        return dfx.Kvaerno5()
     matrix = getattr(model.spins.operator, "matrix", None)
     if not has_series(model) or (matrix is not None and matrix.size > SMALL_MATRIX):
         return dfx.Dopri8()
@@ -95,6 +99,21 @@ def default_solver(model: DickeModel, tolerance: Any = None, dense: bool = True)
     tolerance = default_tolerance(model.dtype) if tolerance is None else tolerance
     fitting = (order for least, order in ORDERS if known(tolerance) and float(tolerance) >= least)
     return BilinearTaylor(next(fitting, 18), dense)
+
+
+def stiffness(model: DickeModel) -> float:
+    """How many times faster the fastest mode turns or decays than any spin does; 1 where that is not known.
+
+    max_mu |i Omega_mu + kappa_mu / 2| / max(2 |Omega|, 2 sum_mu |c_mu|)
+    """
+    rates = list(model.rates.values())
+    if model.is_time_dependent or not all(map(known, rates)) or np.ndim(rates[0]):
+        return 1.0
+    omega, omega_mode, kappa, g0 = (np.asarray(rate, float) for rate in rates)
+    modes = np.hypot(omega_mode, kappa / 2)
+    fields = 2 * g0**2 * np.abs(omega_mode) / np.where(modes > 0, modes, 1) ** 2
+    spins = 2 * max(abs(float(omega)), float(np.sum(fields)))
+    return float(np.max(modes)) / spins if spins > 0 else 1.0
 
 
 def default_adjoint(model: DickeModel, solver: dfx.AbstractSolver) -> dfx.AbstractAdjoint:

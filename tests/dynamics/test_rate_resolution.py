@@ -187,14 +187,12 @@ def test_a_ramp_in_another_precision(kink):
 
 
 def test_rows_that_are_nan_end_at_once():
-    """Of a function of time, and of an interpolation: neither is at rest when its numbers are put to zero."""
-    knots = jnp.array([0.0, 50.0, 100.0])
+    """Of a function of time: put to zero its numbers are not at rest, but divide zero by zero."""
 
     def steps(bad):
-        linear = dfx.LinearInterpolation(knots + bad, 0.01 * knots)
-        of = [dj.mfsolve(pulsed(rate), UP, [0.0, 100.0], throw=False) for rate in (pulse(50.0, 0.5 + bad), linear)]
-        return [(sol.successful, sol.stats["num_steps"]) for sol in of]
+        sol = dj.mfsolve(pulsed(pulse(50.0, 0.5 + bad)), UP, [0.0, 100.0], throw=False, max_steps=2000)
+        return sol.successful, sol.stats["num_steps"]
 
-    for successful, number in jax.vmap(steps)(jnp.array([0.0, jnp.nan])):
-        np.testing.assert_array_equal(successful, [True, False])
-        assert np.all(number < 1000)
+    successful, number = jax.vmap(steps)(jnp.array([0.0, jnp.nan]))
+    np.testing.assert_array_equal(successful, [True, False])
+    assert np.all(number < 1000)

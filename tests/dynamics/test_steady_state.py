@@ -188,3 +188,62 @@ def test_retrieval_of_raw_spins_end_to_end():
     sol = dj.mfsolve(model, cue, times, rtol=1e-12, atol=1e-12)
     exact, _ = spin_by_spin(G, rates_of(model), mapped.to_spins(cue.m), cue.alpha, times)
     np.testing.assert_allclose(dj.pattern_overlaps(G, exact[-1, 2]), sol.overlaps[-1], atol=1e-8)
+
+
+def bad_cavity(k, dtype=float):
+    """Modes a thousand times faster than the spins: |xi| = 0.89580642 for every k, reached at a rate of about 1 / k."""
+    threshold = np.sqrt(0.5 * 1.25 * k / 2)
+    rates = (jnp.asarray(rate, dtype) for rate in (0.5, k, k, 1.5 * threshold))
+    model = dj.DickeModel(dj.LargeSpins.hypercube(1), *rates)
+    return model, dj.tilted_pattern(jax.random.key(0), model, 0, angle=0.6)
+
+
+@pytest.mark.parametrize("dtype", [float, np.float32])
+def test_slow_relaxation_is_neither_converged_nor_oscillating(dtype):
+    """A spectrum decides, and the distance to the state at rest: a residual in units of kappa says nothing here."""
+    end = dj.steadystate(*bad_cavity(1e4, dtype), max_time=50.0)
+    assert end.status == dj.Status.not_converged
+
+
+def test_fast_modes_converge_to_the_closed_form():
+    end = dj.steadystate(*bad_cavity(100.0))
+    assert end.converged
+    np.testing.assert_allclose(np.abs(end.overlaps), 0.89580642, rtol=1e-8)
+
+
+def test_stiff_runs_take_no_more_steps_for_faster_modes():
+    from scipy.integrate import solve_ivp
+
+    model, state = bad_cavity(1e4)
+    steps, ends = [], []
+    for k in (1e4, 1e6):
+        sol = dj.mfsolve(*bad_cavity(k), [0.0, 5.0])
+        steps.append(int(sol.stats["num_steps"]))
+        ends.append(sol.m[-1, :, 0])
+    assert steps[1] < 1.1 * steps[0]
+    g0 = float(model.g0)
+
+    def right_hand_side(t, y):
+        x, y_, z, re, im = y
+        return [-4 * g0 * re * y_, 4 * g0 * re * x - z, y_, 1e4 * im - 5e3 * re, -1e4 * re - 5e3 * im - g0 * z]
+
+    start = [*np.asarray(state.m[:, 0]), float(state.alpha[0].real), float(state.alpha[0].imag)]
+    radau = solve_ivp(right_hand_side, (0.0, 5.0), start, method="Radau", rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(ends[0], radau.y[:3, -1], atol=1e-8)
+
+
+def test_a_subset_without_spins_keeps_nobody_waiting():
+    patterns = jnp.array([[1.0, 1.0, 1.0], [1.0, -1.0, 1.0]])
+    model = dj.DickeModel(
+        dj.LargeSpins(dj.DenseCouplings(patterns), jnp.array([0.5, 0.5, 0.0])), 0.5, [1.5, 2.0], 1.0, 1.0
+    )
+    end = dj.steadystate(model, dj.tilted_pattern(jax.random.key(1), model, 0, angle=0.3))
+    assert end.converged
+    np.testing.assert_allclose(end.overlaps[0], dj.retrieval_overlap(paper(1.0, num_patterns=2), 0), rtol=1e-8)
+
+
+def test_a_slow_decay_beside_dephasing_is_on_its_way():
+    jumps = dj.LocalDissipation([("dephasing_x", 0.1), ("decay_x", 1e-6)])
+    model = dj.DickeModel(dj.LargeSpins.hypercube(1), 0.5, 1.0, 1.0, 1.0, dissipation=jumps)
+    end = dj.steadystate(model, dj.tilted_pattern(jax.random.key(1), model, 0, angle=0.3))
+    assert end.status == dj.Status.not_converged
