@@ -15,7 +15,15 @@ from .._typing import ArrayLike, ModeReals, SubsetReals
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.stationary_equations import as_spin_lengths, overlaps_in_field, state_of_overlaps, stationary_spins
 from .linearisation import eigensystem, jacobian, largest_eigenvalue, one_sign
-from .retrieval_states import PatternStates, RetrievalBranch, closed_form, closed_form_obstacle, follow_branch, response
+from .retrieval_states import (
+    PatternStates,
+    RetrievalBranch,
+    closed_form,
+    closed_form_obstacle,
+    follow_branch,
+    response,
+    splitting,
+)
 
 FINEST, POINTS = 1e-3, 64  # of the search for an oscillation that grows before the static threshold
 FARTHEST = 100.0  # couplings looked at, in units of the largest rate, where there is no static threshold
@@ -222,7 +230,8 @@ def _dissipative(model: DickeModel, lengths: Float[Array, "..."]) -> tuple[Float
     real = jnp.abs(values.imag) < 1e-9 * jnp.max(jnp.abs(values))
     strongest = jnp.max(jnp.where(real, values.real, -jnp.inf))
     far = FARTHEST * jnp.max(jnp.abs(ravel_pytree(fixed[0].rates)[0]))
-    static = jnp.where(strongest > far**-2, jax.lax.rsqrt(jnp.where(strongest > 0, strongest, 1)), far)
+    least = 1e2 * float(jnp.finfo(zero.dtype).eps) * jnp.max(jnp.abs(response(fixed[0]))) / splitting(fixed[0])
+    static = jnp.where(strongest > least, jax.lax.rsqrt(jnp.where(strongest > 0, strongest, 1)), far)
 
     def grows(g0: Array) -> Array:
         return _growth(g0[None], fixed)[0] > 0

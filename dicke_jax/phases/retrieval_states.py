@@ -18,7 +18,7 @@ from ..mean_field.stationary_equations import amplitudes, as_spin_lengths, field
 from .linearisation import one_sign
 from .roots import iterate
 
-STRONGEST, WEAKEST = 1e3, 1e-7  # a, in units of the spins' splitting
+STRONGEST, WEAKEST = 1e3, 1e-7  # a, in units of `splitting`
 LONGEST_STEP, SHORTEST_STEP = 0.7, 1e-7  # in log a
 OFF_COURSE = 0.02  # the distance from the tangent at which a point may be one of another branch
 MOST_POINTS = 300
@@ -198,7 +198,7 @@ class PatternStates(eqx.Module):
 def follow_branch(states: PatternStates) -> RetrievalBranch:
     """Newton's method from a prediction along the tangent, with steps so short that the branch is not lost."""
     model, lengths = states.model, states.lengths
-    unit = jnp.abs(2 * model.omega_spin)
+    unit = splitting(model)
     start, end = jnp.log(STRONGEST * unit), jnp.log(WEAKEST * unit)
     chi = response(model)
     alone = jnp.zeros_like(chi).at[states.pattern].set(jnp.sign(chi[states.pattern]) * jnp.exp(start))
@@ -239,3 +239,12 @@ def follow_branch(states: PatternStates) -> RetrievalBranch:
 def response(model: DickeModel) -> ModeReals:
     """chi_mu, the field of a mode per overlap, c_mu = g0^2 chi_mu."""
     return field_per_overlap(model.replace(g0=jnp.ones((), model.dtype)))
+
+
+def splitting(model: DickeModel) -> Float[Array, ""]:
+    """The field that counts as strong for a spin: 2 |Omega|, or what jumps do to it where that is more."""
+    rates = [jnp.abs(2 * model.omega_spin)]
+    if model.dissipation is not None:
+        rates.append(jnp.max(jnp.abs(model.dissipation.terms(model.dtype)[0])))
+    largest = jnp.max(jnp.stack(rates))
+    return jnp.where(largest > 0, largest, 1)  # any field is strong
