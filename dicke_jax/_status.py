@@ -21,6 +21,9 @@ class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     non_unique = "not unique: some fluctuations never decay and remember their start"
     unstable = "unstable: some fluctuations grow"
     moving = "moving: the state is not stationary"
+    misfit = "misfit: the residuals are far larger than the noise allows; another minimum, another model or more noise"
+    at_bound = "at a bound: the loss is lower beyond it"
+    uncertain = "uncertain: the loss at the ends of an interval is lower than the curvature at the best rates says"
 
 
 def worst_text(status: Any) -> str:
