@@ -202,9 +202,12 @@ def normal_threshold(model: DickeModel, lengths: Float[Array, "..."]) -> Float[A
 @eqx.filter_jit
 def _conservative(model: DickeModel, lengths: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The threshold, and the largest overlap without field, which symmetry forbids here."""
-    lengths = jnp.broadcast_to(jnp.sign(model.omega_mode[0]) * lengths, (model.num_subsets,))
-    value = softness(model, jnp.zeros_like(model.omega_mode), lengths)
-    return jnp.where(one_sign(model), jax.lax.rsqrt(value), 0.0), jnp.zeros_like(value)
+    lengths = jnp.broadcast_to(jnp.sign(jnp.sum(model.omega_mode)) * lengths, (model.num_subsets,))
+    turns = (model.omega_spin != 0) & jnp.any(model.omega_mode != 0)  # else nothing grows
+    safe = model.replace(omega_spin=jnp.where(turns, model.omega_spin, 1))
+    value = softness(safe, jnp.zeros_like(model.omega_mode), lengths)
+    value = jax.lax.rsqrt(jnp.where(turns, value, 1))
+    return jnp.where(turns, jnp.where(one_sign(model), value, 0.0), jnp.inf), jnp.zeros_like(value)
 
 
 def softness(model: DickeModel, f: ModeReals, lengths: SubsetReals, g0: Array | float = 1.0) -> Float[Array, ""]:
@@ -214,7 +217,8 @@ def softness(model: DickeModel, f: ModeReals, lengths: SubsetReals, g0: Array | 
     """
     chi = response(model)
     slopes = jax.jacfwd(lambda f: overlaps_in_field(model, f, lengths))(f)
-    root = g0 * jnp.sqrt(jnp.abs(chi))
+    turns = chi != 0
+    root = g0 * jnp.where(turns, jnp.sqrt(jnp.abs(jnp.where(turns, chi, 1))), 0)
     return largest_eigenvalue(slopes * jnp.sign(chi)[None, :] * jnp.outer(root, root))
 
 

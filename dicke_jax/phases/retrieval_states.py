@@ -30,9 +30,15 @@ def threshold_squared(model: DickeModel, pattern: ArrayLike | None = None) -> Fl
 
     Of one pattern, or of all.
     """
+    return model.omega_spin * stiffness(model, pattern)
+
+
+def stiffness(model: DickeModel, pattern: ArrayLike | None = None) -> Float[Array, "..."]:
+    """g_nu^2 / Omega, and inf for a mode with Omega_nu = 0, which turns no spin."""
     nu = slice(None) if pattern is None else as_pattern_index(pattern, model.num_modes)
     omega, kappa = model.omega_mode[nu], model.kappa[nu]
-    return model.omega_spin * (omega**2 + kappa**2 / 4) / (2 * omega)
+    turns = omega != 0
+    return jnp.where(turns, (omega**2 + kappa**2 / 4) / (2 * jnp.where(turns, omega, 1)), jnp.inf)
 
 
 def retrieval_overlap(model: DickeModel, pattern: ArrayLike = 0, *, spin_length: ArrayLike = 1.0) -> Float[Array, ""]:
@@ -83,14 +89,17 @@ def _checked(model: DickeModel, pattern: ArrayLike, spin_length: ArrayLike) -> t
 @eqx.filter_jit
 def closed_form(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""], kind: str) -> Float[Array, ""]:
     """The couplings of existence and stability of orthogonal patterns of +-1, as `critical_coupling` gives them."""
-    thresholds = jnp.sqrt(jnp.abs(threshold_squared(model)))
-    existence = thresholds[nu] / jnp.sqrt(length)
+    each = jnp.abs(stiffness(model))
+    turns = jnp.isfinite(each[nu])
+    own = jnp.where(turns, each[nu], 1)
+    existence = jnp.sqrt(jnp.abs(model.omega_spin) * own / length)
     if kind == "existence":
-        return existence
-    easiest = jnp.min(thresholds)
-    unique = jnp.sum(thresholds <= easiest * (1 + 1e-12)) == 1
+        return jnp.where(turns, existence, jnp.inf)
+    easiest = jnp.min(each)
+    unique = jnp.sum(each <= easiest * (1 + 1e-12)) == 1
     easiest = implicit(jnp.subtract, easiest[None], easiest[None], unique)[0]
-    return jnp.where(one_sign(model), existence * jnp.sqrt(thresholds[nu] / easiest), jnp.inf)
+    easiest = jnp.where(turns, easiest, 1)
+    return jnp.where(turns & one_sign(model), existence * (own / easiest) ** 0.25, jnp.inf)
 
 
 @eqx.filter_jit
