@@ -15,6 +15,11 @@ from .free_parameters import FitParameters, Vector
 from .measurements import Measurements
 
 WIDE = 1.0  # of log p: a rate known to a factor e only is not determined
+REACH = float(ndtri(0.975))  # standard deviations to the ends of a 95 % interval
+BEND = 2.0  # the factor by which the loss there may be less high than the curvature says
+RARE = 5.0  # standard deviations beyond which a chi-square is no accident
+OUTLYING = 2.0  # the size from which a robust loss counts a residual no further
+TOUCHING = 1e-3  # the distance from a bound, relative, at which a rate is at it
 
 
 class Information(eqx.Module):
@@ -61,6 +66,51 @@ def gain(slopes: Float[np.ndarray, "D F"], gradient: Float[np.ndarray, " F"]) ->
     return float(np.sum(along**2) / 2) if felt.any() else float("inf")
 
 
+def interval_ends(found: Information) -> Float[np.ndarray, "2 F F"]:
+    """The ends of the 95 % interval of each rate, a row each: how far all log rates are from the best ones there.
+
+    On the way the other rates are the best ones that go with it: C e_i / sigma_i.
+    """
+    spreads, rows = np.asarray(found.spreads), np.asarray(found.directions)
+    covariance = rows.T @ (np.where(np.isfinite(spreads), spreads, 0)[:, None] ** 2 * rows)
+    errors = np.sqrt(np.diag(covariance))[:, None]
+    reach = REACH * covariance / np.where(errors > 0, errors, 1)
+    return np.stack([-reach, reach])
+
+
+def supported(
+    r: Float[np.ndarray, " D"],
+    predicted: Float[np.ndarray, "2 F D"],
+    there: Float[np.ndarray, "2 F D"],
+    telling: Bool[np.ndarray, " D"],
+) -> Bool[np.ndarray, " F"]:
+    """Whether the loss at both ends of each interval has risen as slopes predict, to a factor: else it is too narrow.
+
+    A loss that rises faster, as at a threshold, makes an interval wider than need be, and not wrong.
+    """
+    expected = np.sum((predicted**2 - r**2)[..., telling], axis=-1)  # of points whose slopes the intervals are made of
+    rise = np.sum(there**2 - r**2, axis=-1)
+    return np.all(rise > expected / BEND, axis=0)
+
+
+def misfits(r: Float[np.ndarray, " D"], num_free: int, robust: bool) -> bool:
+    """Whether noise of the size told makes residuals so large once in millions of data (Wilson and Hilferty)."""
+    number = max(r.size - num_free, 1)
+    sizes = np.minimum(np.abs(r), OUTLYING) if robust else r
+    least = 1 - 2 / (9 * number) + RARE * np.sqrt(2 / (9 * number))
+    return bool(np.sum(sizes**2) > number * least**3)
+
+
+def touches(parameters: FitParameters, rates: Float[np.ndarray, " F"], pull: Float[np.ndarray, " F"]) -> np.ndarray:
+    """Which rates are at a bound that was given, and pulled towards it by the slope of the loss in their logarithm."""
+    sizes, hit = np.abs(rates), np.zeros(rates.size, bool)
+    limits = np.stack([parameters.parameters.lower, parameters.parameters.upper], axis=1)
+    for i, (low, high) in enumerate(limits.tolist()):
+        reach = TOUCHING * (high - low if np.isfinite(high) else low)
+        hit[i] = (low > 0 and sizes[i] - low < reach and pull[i] > 0) or (high - sizes[i] < reach and pull[i] < 0)
+    return hit
+
+
 class FitResult(AbstractResult):
     """Rates fitted to measurements.
 
@@ -74,7 +124,11 @@ class FitResult(AbstractResult):
     - `residuals`: of all points, in units of the noise; 0 where missing. `num_points` are not.
     - `data`: the measurements, with the initial states found.
     - `parameters`, `vector`: `FitParameters`, and the numbers that stand for the rates found in them.
-    - `status`: a `Status`, successful where `gain` is below the tolerance: no better rates are near.
+    - `at_bound`: (F,), which rates are at a bound that was given, the loss being lower beyond.
+    - `is_supported`: (F,), whether the loss at the ends of a rate's 95 % interval is as high as the curvature says, to
+      a factor of 2; for the loss "chi-square".
+    - `status`: a `Status`, successful where `gain` is below the tolerance (no better rates are near), residuals are as
+      large as noise makes them (else `misfit`), and all intervals that are given are supported (else `uncertain`).
     """
 
     model: DickeModel
@@ -90,6 +144,8 @@ class FitResult(AbstractResult):
     data: tuple[Measurements, ...]
     parameters: FitParameters
     vector: Vector
+    at_bound: Bool[Array, " F"]
+    is_supported: Bool[Array, " F"]
     status: Status
     names: tuple[str, ...] = eqx.field(static=True)
 
@@ -134,11 +190,14 @@ class FitResult(AbstractResult):
         ended = f", {failed} ended at no finite loss" if failed else ""
         yield "loss", f"{float(self.loss):.6g}, {total} restart{'s' * (total > 1)}{ended}"
         reduced = float(self.reduced_chi_square)
-        yield "chi-square", f"{reduced:.3g} reduced" + (": more than noise explains" if reduced > 2 else "")
+        wrong = misfits(np.asarray(self.residuals), self.residuals.size - self.num_points + len(self.names), False)
+        yield "chi-square", f"{reduced:.3g} reduced" + (": more than noise explains" if wrong else "")
         rates, errors = np.asarray(self.rates), np.asarray(self.standard_errors)
         found = jax.tree.map(np.asarray, self.information)
-        for name, rate, error, good in zip(self.names, rates, errors, found.determined, strict=True):
-            yield name, f"{rate:.6g} +- {abs(rate * error):.2g}" if good else "not determined"
+        for i, name in enumerate(self.names):
+            how = " (at its bound)" if self.at_bound[i] else "" if self.is_supported[i] else " (by curvature alone)"
+            known = f"{rates[i]:.6g} +- {abs(rates[i] * errors[i]):.2g}{how}"
+            yield name, known if found.determined[i] else "not determined"
         for spread, direction in zip(found.spreads, found.directions, strict=True):
             if spread > WIDE:
                 how = "at all" if np.isinf(spread) else f"(to a factor {np.exp(spread):.3g})"

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._checks import as_array, check_choice, check_count, known, refuse
 from .._status import Status
 from ..mean_field.model import DickeModel
-from .fit_result import FitResult, gain, information
+from .fit_result import FitResult, gain, information, interval_ends, misfits, supported, touches
 from .fit_steps import LOSSES, FitProblem, GradientSteps, LeastSquaresSteps, Loss, Stepper, advance, begin, chi_square
 from .free_parameters import Bounds, FitParameters, RateName, fit_parameters
 from .measurements import Measurements
@@ -35,7 +35,7 @@ def fit(
     bounds: Bounds | None = None,
     loss: str | Loss = "chi-square",
     optimizer: optax.GradientTransformation | optx.AbstractGaussNewton | None = None,
-    num_restarts: int = 1,
+    num_restarts: int = BATCH,
     spread: float = 0.3,
     key: PRNGKeyArray | None = None,
     num_steps: int | None = None,
@@ -62,15 +62,17 @@ def fit(
     - `optimizer`: an optimistix solver of Gauss and Newton's family, Levenberg and Marquardt's by default for
       "chi-square"; or an optax optimiser, by default Adam for other losses.
     - `num_restarts`, `spread`, `key`: starts, the model's own and others that deviate from it by `spread` at random (in
-      the log rates). All make a few steps (4 of least squares, 25 of descent); the best eight of them go on.
+      the log rates), the same ones each time where there is no key. Of more than eight, the default, all make a few
+      steps (4 of least squares, 25 of descent), and the best eight go on.
     - `num_steps`: at most, 80 of least squares, 2000 of descent.
     - `tol`: the loss that a Gauss-Newton step may still expect to gain, 1e-6 in float64 and 1e-2 in float32: of a
       standard deviation, the rates are within its square root.
     - `progress`: called every few steps with the numbers of steps done and of steps at most; what it raises ends the
       fit.
 
-    **Returns** a `FitResult`. KeyboardInterrupt ends with the best so far. Restarts that meet a loss that is not
-    finite stop, and are told.
+    **Returns** a `FitResult`, whose status tells a misfit, a bound that was hit, and intervals that the curvature does
+    not support. KeyboardInterrupt ends with the best so far. Restarts that meet a loss that is not finite stop, and are
+    told.
 
     **Raises** ValueError for arguments that do not fit.
     """
@@ -98,10 +100,9 @@ def fit(
 
     vectors = np.asarray(parameters.start())[None, :]
     if num_restarts > 1:
-        if key is None:
-            refuse("key", "given for restarts, which start at random", "None")
-        noise = jax.random.normal(key, (num_restarts, vectors.size), vectors.dtype)
-        vectors = vectors + float(spread) * np.asarray(noise) * (np.arange(num_restarts) > 0)[:, None]
+        shape, dtype = (num_restarts, vectors.size), vectors.dtype
+        drawn = np.random.default_rng(0).normal(size=shape) if key is None else jax.random.normal(key, shape, dtype)
+        vectors = vectors + float(spread) * np.asarray(drawn, dtype) * (np.arange(num_restarts) > 0)[:, None]
     return _run(FitProblem(parameters, measure), stepper, vectors, num_steps, tol, progress)
 
 
@@ -145,12 +146,38 @@ def _run(
     except KeyboardInterrupt:
         interrupted = True
     best = int(np.argmin(least))
-    restarts, _ = go_on(np.full(batch, best), 1)
-    slopes, gradient, rest = _look(restarts, 0)
-    loss, residuals = np.asarray(restarts.best_loss)[0], np.asarray(restarts.at_best.residuals)[0]
+
+    def look_at(points: np.ndarray) -> Descent:
+        """What there is at points, a batch of them, by the programs that are compiled already."""
+        filled = points[np.arange(batch) % len(points)]
+        restarts = begin(stepper, as_array(filled), problem.parameters.num_values)
+        return advance(problem, stepper, restarts, as_array(1), chunk)[0]
+
+    at_best = look_at(vectors[[best]])
+    slopes, gradient, rest = _look(at_best, 0)
+    loss, residuals = np.asarray(at_best.best_loss)[0], np.asarray(at_best.at_best.residuals)[0]
     finite = bool(np.isfinite(slopes).all() and np.isfinite(loss))
     described, data, telling, rates = _described(problem.parameters, as_array(vectors), as_array(best))
-    found = information(np.where(finite & np.asarray(telling)[:, None], slopes, 0))
+    telling = np.asarray(telling)
+    found = information(np.where(finite & telling[:, None], slopes, 0))
+    hit = touches(problem.parameters, np.asarray(rates)[best], gradient)
+    if finite and hit.any():
+        rest = 0.0 if hit.all() else gain(slopes[:, ~hit], gradient[~hit])
+    good = np.ones(hit.size, bool)
+    if finite and rest < tol and problem.measure is chi_square:
+        ends = interval_ends(found)
+        points = vectors[best] + ends.reshape(-1, hit.size) / np.asarray(at_best.at_best.stretches)[0]
+        looks = [look_at(points[low : low + batch]).at_best.residuals for low in range(0, len(points), batch)]
+        there = np.concatenate(looks)[: len(points)].reshape(*ends.shape[:2], -1)
+        predicted = residuals + np.einsum("efi,di->efd", ends, slopes)
+        good = supported(residuals, predicted, there, telling)
+        good |= hit | ~np.asarray(found.determined)
+    present = np.concatenate([np.asarray(measured.present).ravel() for measured in data])
+    status = Status.interrupted if interrupted else outcome(rest < tol, finite)
+    if not interrupted and finite and rest < tol:
+        wrong = misfits(residuals[present], int(found.determined.sum()), problem.measure is not chi_square)
+        judged = (wrong, Status.misfit), (hit.any(), Status.at_bound), (not good.all(), Status.uncertain)
+        status = next((name for is_so, name in judged if is_so), status)
     return FitResult(
         model=described,
         rates=as_array(np.where(found.determined, np.asarray(rates)[best], np.nan)),
@@ -165,7 +192,9 @@ def _run(
         data=data,
         parameters=problem.parameters,
         vector=as_array(vectors[best]),
-        status=Status.interrupted if interrupted else outcome(rest < tol, finite),
+        at_bound=as_array(hit),
+        is_supported=as_array(good),
+        status=status,
         names=problem.parameters.names,
     )
 

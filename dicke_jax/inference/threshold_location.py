@@ -19,7 +19,7 @@ from .optimise import POLYAK, moved, outcome
 from .overlap_branch import OverlapBranch, overlap_branch
 from .threshold_inversion import check_reachable
 
-SMALL = (0.02, 0.03, 0.04, 0.05)  # overlaps at which g0 is looked for, on the way to overlap 0
+SMALL = (0.02, 0.03, 0.04, 0.05)  # overlaps at which g0 is looked for, as shares of the largest
 RELAXED = (0.1, 0.14, 0.18, 0.22, 0.26)  # through integration: a smaller overlap takes longer to relax
 STRIDE = 0.4  # of such a search, in log g0, where the overlap has no slope
 MOST_STEPS = 2**14  # of a run that is gone through backwards
@@ -74,8 +74,9 @@ def locate_critical_coupling(
         threshold     g0(s) as a polynomial in s^2, at s = 0
 
     d|xi| / dg0 diverges at the threshold; g0 as a function of |xi|^2 is smooth. So the overlap is given, and g0 is
-    descended to where it is stationary. "stationary" begins at a large overlap (Polyak steps) and goes down the branch
-    (Newton) to small ones; where g0 turns back on the way, that least g0 is the threshold. "integration" asks
+    descended to where it is stationary. "stationary" follows the branch from strong fields down to small overlaps,
+    where g0 is descended (Polyak steps, then Newton's); where g0 turns back first on the way, there is the threshold.
+    "integration" asks
     `steadystate`, from the stored pattern: log(1 - |xi|^2) is nearly linear in log g0, and where a run ends without
     overlap, slope or convergence g0 goes up or down by a fixed factor, or to the middle of what is known.
 
@@ -110,16 +111,17 @@ def locate_critical_coupling(
     check_count("num_steps", num_steps)
     if route == "stationary":
         small = as_array(np.array(SMALL) * (1 if model.dtype == jnp.float64 else 4), model.dtype)
-        return _located(small, overlap_branch(model, nu, first, small), tol)
+        return _located(overlap_branch(model, nu, first, small), tol)
     check_reaches_steady(model)
     relaxed = as_array(RELAXED, model.dtype)
-    return _located(relaxed, _branch_of_runs(model, nu, first, relaxed, num_steps, adjoint), tol)
+    return _located(_branch_of_runs(model, nu, first, relaxed, num_steps, adjoint), tol)
 
 
 @eqx.filter_jit
-def _located(small: Float[Array, " S"], branch: OverlapBranch, tol: Any) -> LocatedCoupling:
+def _located(branch: OverlapBranch, tol: Any) -> LocatedCoupling:
     """Where the branch turns back, or else the polynomial through its points at overlap 0."""
-    squares, couplings = small**2, branch.couplings
+    small, couplings = branch.overlaps, branch.couplings
+    squares = small**2
     found = _extrapolated(squares, couplings)
     error = jnp.abs(_extrapolated(squares[:-1], couplings[:-1]) / found - 1)  # by leaving out the last
     jumps, eps = jnp.isfinite(branch.turn_overlap), jnp.asarray(jnp.finfo(small.dtype).eps, small.dtype)
@@ -155,7 +157,7 @@ def _branch_of_runs(
         if np.all(np.asarray(at.done) | np.isnan(np.asarray(at.log_g0))):
             break
     found = np.where(at.done, np.exp(np.asarray(at.log_g0)), np.nan)
-    return OverlapBranch(*(as_array(x, overlaps.dtype) for x in (found, np.nan, np.nan, np.stack(losses))))
+    return OverlapBranch(overlaps, *(as_array(x, overlaps.dtype) for x in (found, np.nan, np.nan, np.stack(losses))))
 
 
 def relaxed_overlap(

@@ -34,11 +34,19 @@ def stationary_spins(model: DickeModel, b: SubsetReals, lengths: SubsetReals) ->
     linear, constant = model.dissipation.terms(model.dtype)  # of all subsets alike, or of each
     none = jnp.zeros_like(b)
     turn = 2 * jnp.stack([jnp.stack(row) for row in ((none, -b, none), (b, none, -omega), (none, omega, none))])
+    linear, constant = (jnp.broadcast_to(part, (*part.shape[:-1], b.size)) for part in (linear, constant))
     rate = jnp.max(jnp.abs(linear), axis=(0, 1))
     jumps = rate > 0
+    # jumps alone decide on the length, however slow they are: B . (T m + c) = 0, an equation without the field
+    along = jnp.stack([omega, none, b]) / jnp.where(strength > 0, strength, 1)
+    left = jnp.sum(along[:, None] * linear, axis=0)
+    size = jax.lax.stop_gradient(jnp.sum(jnp.abs(left), axis=0))
+    scaled = along * jnp.where(size > 0, (rate + strength) / jnp.where(size > 0, size, 1), 0)
+    matrix = turn + linear + scaled[:, None] * left[None, :]
+    constant = constant + scaled * jnp.sum(along * constant, axis=0)
     # an infinitesimal decay to m = 0 keeps the matrix regular where jumps leave a component of the spin as it is
     slightly = jnp.where(jumps, float(jnp.finfo(b.dtype).eps) * (rate + strength), 1)
-    matrix = turn + linear - jnp.eye(3, dtype=b.dtype)[:, :, None] * slightly[None, None, :]
+    matrix = matrix - jnp.eye(3, dtype=b.dtype)[:, :, None] * slightly[None, None, :]
     driven = jnp.linalg.solve(jnp.moveaxis(matrix, -1, 0), -constant.T[:, :, None])[:, :, 0].T
     return jnp.where(jumps[None, :], driven, free)
 

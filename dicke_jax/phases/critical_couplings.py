@@ -15,7 +15,15 @@ from .._typing import ArrayLike, ModeReals, SubsetReals
 from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.stationary_equations import as_spin_lengths, overlaps_in_field, state_of_overlaps, stationary_spins
 from .linearisation import eigensystem, jacobian, largest_eigenvalue, one_sign
-from .retrieval_states import PatternStates, RetrievalBranch, closed_form, closed_form_obstacle, follow_branch, response
+from .retrieval_states import (
+    PatternStates,
+    RetrievalBranch,
+    closed_form,
+    closed_form_obstacle,
+    follow_branch,
+    response,
+    splitting,
+)
 
 FINEST, POINTS = 1e-3, 64  # of the search for an oscillation that grows before the static threshold
 FARTHEST = 100.0  # couplings looked at, in units of the largest rate, where there is no static threshold
@@ -194,9 +202,12 @@ def normal_threshold(model: DickeModel, lengths: Float[Array, "..."]) -> Float[A
 @eqx.filter_jit
 def _conservative(model: DickeModel, lengths: Float[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The threshold, and the largest overlap without field, which symmetry forbids here."""
-    lengths = jnp.broadcast_to(jnp.sign(model.omega_mode[0]) * lengths, (model.num_subsets,))
-    value = softness(model, jnp.zeros_like(model.omega_mode), lengths)
-    return jnp.where(one_sign(model), jax.lax.rsqrt(value), 0.0), jnp.zeros_like(value)
+    lengths = jnp.broadcast_to(jnp.sign(jnp.sum(model.omega_mode)) * lengths, (model.num_subsets,))
+    turns = (model.omega_spin != 0) & jnp.any(model.omega_mode != 0)  # else nothing grows
+    safe = model.replace(omega_spin=jnp.where(turns, model.omega_spin, 1))
+    value = softness(safe, jnp.zeros_like(model.omega_mode), lengths)
+    value = jax.lax.rsqrt(jnp.where(turns, value, 1))
+    return jnp.where(turns, jnp.where(one_sign(model), value, 0.0), jnp.inf), jnp.zeros_like(value)
 
 
 def softness(model: DickeModel, f: ModeReals, lengths: SubsetReals, g0: Array | float = 1.0) -> Float[Array, ""]:
@@ -206,7 +217,8 @@ def softness(model: DickeModel, f: ModeReals, lengths: SubsetReals, g0: Array | 
     """
     chi = response(model)
     slopes = jax.jacfwd(lambda f: overlaps_in_field(model, f, lengths))(f)
-    root = g0 * jnp.sqrt(jnp.abs(chi))
+    turns = chi != 0
+    root = g0 * jnp.where(turns, jnp.sqrt(jnp.abs(jnp.where(turns, chi, 1))), 0)
     return largest_eigenvalue(slopes * jnp.sign(chi)[None, :] * jnp.outer(root, root))
 
 
@@ -222,7 +234,8 @@ def _dissipative(model: DickeModel, lengths: Float[Array, "..."]) -> tuple[Float
     real = jnp.abs(values.imag) < 1e-9 * jnp.max(jnp.abs(values))
     strongest = jnp.max(jnp.where(real, values.real, -jnp.inf))
     far = FARTHEST * jnp.max(jnp.abs(ravel_pytree(fixed[0].rates)[0]))
-    static = jnp.where(strongest > far**-2, jax.lax.rsqrt(jnp.where(strongest > 0, strongest, 1)), far)
+    least = 1e2 * float(jnp.finfo(zero.dtype).eps) * jnp.max(jnp.abs(response(fixed[0]))) / splitting(fixed[0])
+    static = jnp.where(strongest > least, jax.lax.rsqrt(jnp.where(strongest > 0, strongest, 1)), far)
 
     def grows(g0: Array) -> Array:
         return _growth(g0[None], fixed)[0] > 0

@@ -56,8 +56,11 @@ def push(model: DickeModel, y: RealState, rows: Float[Array, "n full"]) -> Float
 
 
 def one_sign(model: DickeModel) -> Bool[Array, ""]:
-    """Whether all Omega_mu have one sign. Only then is there an energy that the loss of photons brings down."""
-    return jnp.all(model.omega_mode > 0) | jnp.all(model.omega_mode < 0)
+    """Whether all Omega_mu have one sign. Only then is there an energy that the loss of photons brings down.
+
+    A mode with Omega_mu = 0 turns no spin: its field, which spins drive by the other quadrature, only decays.
+    """
+    return jnp.all(model.omega_mode >= 0) | jnp.all(model.omega_mode <= 0)
 
 
 def largest_eigenvalue(matrix: Float[Array, "n n"]) -> Float[Array, ""]:

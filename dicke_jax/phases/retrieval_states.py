@@ -18,7 +18,7 @@ from ..mean_field.stationary_equations import amplitudes, as_spin_lengths, field
 from .linearisation import one_sign
 from .roots import iterate
 
-STRONGEST, WEAKEST = 1e3, 1e-7  # a, in units of the spins' splitting
+STRONGEST, WEAKEST = 1e3, 1e-7  # a, in units of `splitting`
 LONGEST_STEP, SHORTEST_STEP = 0.7, 1e-7  # in log a
 OFF_COURSE = 0.02  # the distance from the tangent at which a point may be one of another branch
 MOST_POINTS = 300
@@ -30,9 +30,15 @@ def threshold_squared(model: DickeModel, pattern: ArrayLike | None = None) -> Fl
 
     Of one pattern, or of all.
     """
+    return model.omega_spin * stiffness(model, pattern)
+
+
+def stiffness(model: DickeModel, pattern: ArrayLike | None = None) -> Float[Array, "..."]:
+    """g_nu^2 / Omega, and inf for a mode with Omega_nu = 0, which turns no spin."""
     nu = slice(None) if pattern is None else as_pattern_index(pattern, model.num_modes)
     omega, kappa = model.omega_mode[nu], model.kappa[nu]
-    return model.omega_spin * (omega**2 + kappa**2 / 4) / (2 * omega)
+    turns = omega != 0
+    return jnp.where(turns, (omega**2 + kappa**2 / 4) / (2 * jnp.where(turns, omega, 1)), jnp.inf)
 
 
 def retrieval_overlap(model: DickeModel, pattern: ArrayLike = 0, *, spin_length: ArrayLike = 1.0) -> Float[Array, ""]:
@@ -83,14 +89,17 @@ def _checked(model: DickeModel, pattern: ArrayLike, spin_length: ArrayLike) -> t
 @eqx.filter_jit
 def closed_form(model: DickeModel, nu: Int[Array, ""], length: Float[Array, ""], kind: str) -> Float[Array, ""]:
     """The couplings of existence and stability of orthogonal patterns of +-1, as `critical_coupling` gives them."""
-    thresholds = jnp.sqrt(jnp.abs(threshold_squared(model)))
-    existence = thresholds[nu] / jnp.sqrt(length)
+    each = jnp.abs(stiffness(model))
+    turns = jnp.isfinite(each[nu])
+    own = jnp.where(turns, each[nu], 1)
+    existence = jnp.sqrt(jnp.abs(model.omega_spin) * own / length)
     if kind == "existence":
-        return existence
-    easiest = jnp.min(thresholds)
-    unique = jnp.sum(thresholds <= easiest * (1 + 1e-12)) == 1
+        return jnp.where(turns, existence, jnp.inf)
+    easiest = jnp.min(each)
+    unique = jnp.sum(each <= easiest * (1 + 1e-12)) == 1
     easiest = implicit(jnp.subtract, easiest[None], easiest[None], unique)[0]
-    return jnp.where(one_sign(model), existence * jnp.sqrt(thresholds[nu] / easiest), jnp.inf)
+    easiest = jnp.where(turns, easiest, 1)
+    return jnp.where(turns & one_sign(model), existence * (own / easiest) ** 0.25, jnp.inf)
 
 
 @eqx.filter_jit
@@ -198,7 +207,7 @@ class PatternStates(eqx.Module):
 def follow_branch(states: PatternStates) -> RetrievalBranch:
     """Newton's method from a prediction along the tangent, with steps so short that the branch is not lost."""
     model, lengths = states.model, states.lengths
-    unit = jnp.abs(2 * model.omega_spin)
+    unit = splitting(model)
     start, end = jnp.log(STRONGEST * unit), jnp.log(WEAKEST * unit)
     chi = response(model)
     alone = jnp.zeros_like(chi).at[states.pattern].set(jnp.sign(chi[states.pattern]) * jnp.exp(start))
@@ -239,3 +248,12 @@ def follow_branch(states: PatternStates) -> RetrievalBranch:
 def response(model: DickeModel) -> ModeReals:
     """chi_mu, the field of a mode per overlap, c_mu = g0^2 chi_mu."""
     return field_per_overlap(model.replace(g0=jnp.ones((), model.dtype)))
+
+
+def splitting(model: DickeModel) -> Float[Array, ""]:
+    """The field that counts as strong for a spin: 2 |Omega|, or what jumps do to it where that is more."""
+    rates = [jnp.abs(2 * model.omega_spin)]
+    if model.dissipation is not None:
+        rates.append(jnp.max(jnp.abs(model.dissipation.terms(model.dtype)[0])))
+    largest = jnp.max(jnp.stack(rates))
+    return jnp.where(largest > 0, largest, 1)  # any field is strong

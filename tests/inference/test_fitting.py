@@ -101,7 +101,8 @@ def test_one_free_rate_is_then_determined_and_its_error_is_right():
     """Repeated, the estimates scatter as the stated error says."""
     clean, estimates = curve(G0[8:]), []
     for seed in range(60):
-        found = dj.fit(START, dj.StationaryCurve(G0[8:], noisy(clean, seed), NOISE), free=("omega_spin",))
+        data = dj.StationaryCurve(G0[8:], noisy(clean, seed), NOISE)
+        found = dj.fit(START, data, free=("omega_spin",), num_restarts=1)
         estimates.append(float(found.rates[0]))
     stated = float(found.standard_errors[0] * found.rates[0])
     assert 0.7 < np.std(estimates) / stated < 1.3
@@ -116,7 +117,8 @@ def test_points_at_the_threshold_neither_stop_a_fit_nor_make_it_overconfident():
     near = np.append(G0, 0.7)
     clean, inside, repetitions = curve(near), 0, 40
     for seed in range(repetitions):
-        found = dj.fit(START, dj.StationaryCurve(near, noisy(clean, seed), NOISE), free=("omega_spin",))
+        data = dj.StationaryCurve(near, noisy(clean, seed), NOISE)
+        found = dj.fit(START, data, free=("omega_spin",), num_restarts=1)
         low, high = found.intervals(0.95)[:, 0]
         assert found.successful and high / low < 1.02
         inside += int(low < 0.588 < high)
@@ -174,6 +176,45 @@ def test_descent_and_least_squares_find_the_same_and_outliers_pull_less():
     outlier = dj.StationaryCurve(G0, values, NOISE)
     pulled, robust = (dj.fit(START, outlier, free=free, loss=loss) for loss in ("chi-square", "huber"))
     assert abs(robust.rates[0] - squares.rates[0]) < 0.3 * abs(pulled.rates[0] - squares.rates[0])
+
+
+def test_a_wrong_minimum_is_told_and_other_starts_find_the_right_one():
+    """M = 3, one trace, a start 11 % off: the oscillation is then wrong by a turn."""
+    truth, times = paper(1.35, 3), np.linspace(0.0, 20.0, 41)
+    state = dj.tilted_pattern(jax.random.key(1), truth, 0, 0.6)
+    bloch, _ = spin_by_spin(truth.spins.couplings, rates_of(truth), state.m, state.alpha, times)
+    clean = np.einsum("mk,tk->tm", np.asarray(truth.spins.couplings), bloch[:, 2]) / truth.num_subsets
+    trace = dj.TimeTrace(times, noisy(clean, 0), NOISE, state)
+    for begin in (1.2, 1.5):
+        found = dj.fit(paper(begin, 3), trace, free=("g0",))
+        low, high = found.intervals()[:, 0]
+        assert found.successful and low < 1.35 < high
+    alone = dj.fit(paper(1.2, 3), trace, free=("g0",), num_restarts=1)
+    assert alone.status == Status.misfit and "misfit" in repr(alone) and alone.reduced_chi_square > 50
+
+
+def test_a_bound_that_was_hit_is_told():
+    data = dj.StationaryCurve(G0[8:], noisy(curve(G0[8:]), 0, 0.1), 0.1)
+    for bounds, at in (((0.64, 0.8), 0.64), ((0.1, 0.55), 0.55)):
+        found = dj.fit(
+            paper(1.0, 2, omega_spin=0.5 if at < 0.6 else 0.7),
+            data,
+            free=("omega_spin",),
+            bounds={"omega_spin": bounds},
+        )
+        assert found.status == Status.at_bound and "(at its bound)" in repr(found)
+        assert float(found.rates[0]) == pytest.approx(at, rel=1e-3) and found.at_bound.all()
+    inside = dj.fit(START, data, free=("omega_spin",), bounds={"omega_spin": (0.1, 1.0)})
+    assert inside.successful and not inside.at_bound.any()
+
+
+def test_intervals_that_the_curvature_does_not_support_are_told():
+    """Kappa from photons far above threshold, where they feel its square: the likelihood is flat below, steep above."""
+    g0 = np.linspace(1.0, 1.5, 5)
+    photons = (g0 * curve(g0)) ** 2 / 2.5
+    data = dj.StationaryCurve(g0, photons, 0.1, quantity="photons")
+    found = dj.fit(paper(1.0, 2, omega_spin=0.588), data, free=(("kappa", 0),))
+    assert found.status == Status.uncertain and "(by curvature alone)" in repr(found)
 
 
 def test_an_interrupted_fit_returns_the_best_so_far():

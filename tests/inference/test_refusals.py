@@ -115,7 +115,6 @@ CASES = {
         lambda: dj.fit(MODEL, CURVE, loss="huber", optimizer=optx.GaussNewton(1e-6, 1e-6)),
         "loss must be 'chi-square' for least squares",
     ),
-    "key": (lambda: dj.fit(MODEL, CURVE, num_restarts=2), "key must be given for restarts.*got None"),
     "spread": (lambda: dj.fit(MODEL, CURVE, spread=0.0), "spread must be positive; got 0.0"),
     "objective": (lambda: dj.design(1.0, MODEL), "objective must be a function of a DickeModel; got float"),
     "objective: shape": (

@@ -10,7 +10,7 @@ import pytest
 from problems import differences, paper
 
 import dicke_jax as dj
-from dicke_jax.inference.overlap_branch import residual
+from dicke_jax.inference.overlap_branch import Equations
 from dicke_jax.inference.threshold_location import relaxed_overlap
 
 from .thresholds import existence, sampled
@@ -37,6 +37,47 @@ def test_thresholds_without_a_closed_form_and_where_the_branch_turns_back(dampin
     assert jump.successful and 0.5 < jump.overlap < 0.7 and "jumps to" in repr(jump)
     for nu, located in enumerate((smooth, jump)):
         assert float(located.g0) == pytest.approx(float(dj.critical_coupling(model, nu)), rel=1e-8)
+
+
+def decay(rate, spins, **rates):
+    return dj.DickeModel(spins, g0=1.0, **rates, dissipation=dj.LocalDissipation([("decay_x", rate)]))
+
+
+def test_a_threshold_of_spins_that_decay_faster_than_they_turn():
+    """Their overlap never exceeds 1.4 Omega. g0^-2 = chi_1 dz/db at b = 0, from the equations of y and z by NumPy."""
+    for omega in (0.1, 0.01, 1e-6):
+        model = decay(1.0, dj.LargeSpins.hypercube(1), omega_spin=omega, omega_mode=1.0, kappa=1.0)
+        linear = np.array([[-0.5, -2 * omega], [2 * omega, -0.5]])  # y and z, driven by 2 b x with x = -1
+        _, z = np.linalg.solve(linear, [2.0, 0.0])
+        found, expected = dj.locate_critical_coupling(model), np.sqrt(1 / (z * -2 / 1.25))
+        assert found.successful and found.overlap == 0
+        np.testing.assert_allclose(found.g0, expected, rtol=1e-8)
+        np.testing.assert_allclose(dj.critical_coupling(model, kind="normal"), expected, rtol=1e-8)
+
+
+@pytest.mark.slow
+def test_a_threshold_is_that_of_the_patterns_own_branch():
+    """Unequal weights and decay: the branch turns back where its own overlap does nearly, far from what crosses it."""
+    signs = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1]])
+    spins = dj.LargeSpins(dj.DenseCouplings(signs), [0.4, 0.3, 0.2, 0.1])
+    rates = dict(omega_spin=0.5, omega_mode=[1.5, 1.8, 2.3], kappa=[1.0, 0.7, 1.3])
+    for nu, expected in ((1, 1.0346985048), (2, 1.13646492)):
+        found = dj.locate_critical_coupling(decay(0.25, spins, **rates), nu)
+        assert found.successful and found.overlap > 0.5
+        np.testing.assert_allclose(found.g0, expected, rtol=1e-8)
+
+
+@pytest.mark.slow
+def test_thresholds_of_ordinary_samples():
+    """Branches that nearly cross, the nearer the more spins there are."""
+    for seed, num_spins, damping in ((0, 1000, None), (2, 100_000, 0.25), (5, 10_000, 1.0)):
+        spins = dj.map_to_large_spins(dj.random_patterns(jax.random.key(seed), 4, num_spins)).spins
+        jumps = None if damping is None else dj.LocalDissipation([("decay_x", damping)])
+        model = dj.DickeModel(spins, 0.5, 0.5 * (jnp.arange(4) + 3), 1.0, 1.2, dissipation=jumps)
+        for nu in range(4):
+            found = dj.locate_critical_coupling(model, nu)
+            assert found.successful
+            np.testing.assert_allclose(found.g0, dj.critical_coupling(model, nu), rtol=1e-7)
 
 
 @pytest.mark.slow
@@ -93,11 +134,11 @@ def test_float32_locates_to_what_it_can():
 @pytest.mark.slow
 def test_gradients_of_the_losses_of_a_location_against_differences():
     """In forward mode, as the descents take them; those through runs by each adjoint."""
-    args = (sampled(), jnp.array(0), jnp.array(0.3))
-    v = jnp.array([jnp.log(1.1), 0.02])
+    equations = Equations(sampled(), jnp.array(0))
+    u = jnp.array([jnp.log(1.1), 0.02, jnp.log(0.3)])
     for i in range(2):
-        expected = differences(jax.jit(lambda v, i=i: residual(v, args)[i]), v, 1e-4)
-        np.testing.assert_allclose(jax.jacfwd(residual)(v, args)[i], expected, rtol=1e-7)
+        expected = differences(jax.jit(lambda u, i=i: equations(u)[i]), u, 1e-4)
+        np.testing.assert_allclose(jax.jacfwd(equations)(u)[i], expected, rtol=1e-7)
 
     def end(log_g0, adjoint=None):
         return relaxed_overlap(log_g0, paper(1.0, 1), jnp.array(0), adjoint)[0]
