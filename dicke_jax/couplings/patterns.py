@@ -9,9 +9,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int8, PRNGKeyArray
 
 from .._checks import as_float, as_probability, check_count, check_finite, check_shape, refuse
+from .._door import checked
 from .._typing import ArrayLike
 
 
+@checked
 def random_patterns(key: PRNGKeyArray, num_patterns: int, num_spins: int) -> Int8[Array, "M N"]:
     """G[mu, k] = +1 or -1 with equal probability, independently: M patterns of N_sp spins (paper, below Eq. 2).
 
@@ -22,6 +24,7 @@ def random_patterns(key: PRNGKeyArray, num_patterns: int, num_spins: int) -> Int
     return jax.random.rademacher(key, (num_patterns, num_spins), dtype=jnp.int8)
 
 
+@checked
 def pattern_overlaps(patterns: ArrayLike, sigma_z: ArrayLike) -> Float[Array, " M"]:
     """xi_mu = (1/N_sp) sum_k G[mu, k] <sigma_z^(k)>, the overlap of single spins with every pattern.
 
@@ -34,6 +37,7 @@ def pattern_overlaps(patterns: ArrayLike, sigma_z: ArrayLike) -> Float[Array, " 
     return jnp.matmul(rows.astype(z.dtype), z, precision="highest") / z.size
 
 
+@checked
 def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8[Array, "M rows columns"]:
     """Pictures as patterns: +1 where a pixel is brighter than the middle of its picture's range, else -1.
 
@@ -62,6 +66,7 @@ def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8
     return jnp.asarray(np.where(pixels > middle, 1, -1), jnp.int8)
 
 
+@checked
 def flip_spins(key: PRNGKeyArray, configuration: ArrayLike, flip: ArrayLike) -> Array:
     """A configuration of single spins with every entry's sign changed with probability `flip`, independently."""
     spins = jnp.asarray(configuration)

@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_all, check_count, refuse
+from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState
 from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
 from .integrate import integrate
 from .steady_state import check_reaches_steady
-from .trajectory import check_model_and_state, check_tolerance, without_nan
+from .trajectory import check_tolerance, without_nan
 
 NUM_BLOCKS = 10  # of windows, whose means give the standard error
 
@@ -55,6 +56,7 @@ class LyapunovExponent(AbstractResult):
             yield "exponent", f"{good.min():.4g} to {good.max():.4g}"
 
 
+@checked
 def lyapunov_exponent(
     model: DickeModel,
     state: MeanFieldState,
@@ -90,7 +92,6 @@ def lyapunov_exponent(
 
     G. Benettin, L. Galgani, A. Giorgilli and J.-M. Strelcyn, Meccanica 15, 9 (1980); equations: Eq. 7 of the paper.
     """
-    check_model_and_state(model, state)
     check_reaches_steady(model)
     check_count("num_windows", num_windows, NUM_BLOCKS)
     check_count("num_transient", num_transient, 0)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._checks import check_all, check_count, known, refuse
+from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
@@ -17,7 +18,7 @@ from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occup
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from .begin_and_end import IsStationary, largest_change
 from .integrate import integrate
-from .trajectory import check_model_and_state, check_tolerance, default_solver, without_nan
+from .trajectory import check_tolerance, default_solver, without_nan
 
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
 SAMPLES_PER_BLOCK = 32
@@ -67,6 +68,7 @@ class SteadyState(AbstractResult):
             yield name, getattr(self, name)
 
 
+@checked
 def steadystate(
     model: DickeModel,
     state: MeanFieldState,
@@ -108,7 +110,6 @@ def steadystate(
 
     **Raises** ValueError for arguments that do not fit. A run that fails is told by its status.
     """
-    check_model_and_state(model, state)
     check_reaches_steady(model)
     tol = default_residual(model) if tol is None else tol
     if not known(tol) or not 0 < tol < 1:

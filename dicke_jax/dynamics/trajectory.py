@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from .._checks import as_times, known, refuse
+from .._checks import as_times, check_count, known, refuse
+from .._door import checked
 from .._status import Status, where, worst_text
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
@@ -114,6 +115,7 @@ def check_tolerance(name: str, value: float | None, dtype: jnp.dtype) -> float:
     refuse(name, f"from {least:.1e}, the least that {dtype} can reach, to 1", value)
 
 
+@checked
 def mfsolve(
     model: DickeModel,
     state: MeanFieldState,
@@ -158,7 +160,8 @@ def mfsolve(
 
     **Raises** ValueError for arguments that do not fit; an Equinox runtime error for a failed run if `throw`.
     """
-    check_model_and_state(model, state)
+    if max_steps is not None:
+        check_count("max_steps", max_steps)
     times = as_times(tsave, model.dtype)
     if stepsize_controller is None:
         tolerances = check_tolerance("rtol", rtol, model.dtype), check_tolerance("atol", atol, model.dtype)

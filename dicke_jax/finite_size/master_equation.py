@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import as_times
+from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, Quadratures, SpinVectors
@@ -60,6 +61,7 @@ class MasterSolution(AbstractResult):
         yield "highest level", f"population {np.max(self.top_population):.1e}"
 
 
+@checked
 def mesolve(
     model: DickeModel,
     state: MeanFieldState,

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from .._checks import check_all, check_choice, known, refuse
+from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from ..dynamics import MFSolution
@@ -83,6 +84,7 @@ class TheoremCheck(AbstractResult):
         yield "bound", f"exp({np.max(np.asarray(self.log_scaled_bound)[..., -1]):.4g})"
 
 
+@checked
 def initial_error(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
     """N E_N(0) of a product state: (1/K) sum_k (3 - |m_k|^2) / w_k + M, which is 2 K + M for pure spins, equal subsets.
 
@@ -91,6 +93,7 @@ def initial_error(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
     return _initial(model, real_start(model, state)[0])
 
 
+@checked
 def scaled_error(model: DickeModel, moments: Moments, reference: MFSolution | MeanFieldState) -> Float[Array, " T"]:
     """N E_N(t) of Eq. 9, from moments and the mean field at the same times.
 
@@ -106,6 +109,7 @@ def scaled_error(model: DickeModel, moments: Moments, reference: MFSolution | Me
     return _errors(model, moments.covariance, *_compared(moments, reference))[0]
 
 
+@checked
 def theorem_constants(model: DickeModel, state: MeanFieldState, *, d0: str = "proved") -> TheoremConstants:
     """The constants of the paper's supplement, for any couplings.
 
@@ -153,6 +157,7 @@ def _constants(model: DickeModel, alpha: Complex[Array, " M"], proved: bool) -> 
     return TheoremConstants(beta, c0, lemma4, 2 * M * lemma4 + 3 * K * c0)
 
 
+@checked
 def check_theorem(
     model: DickeModel, moments: Moments, reference: MFSolution | MeanFieldState, *, d0: str = "proved"
 ) -> TheoremCheck:

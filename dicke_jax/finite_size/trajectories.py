@@ -18,6 +18,7 @@ import optimistix as optx
 from jaxtyping import Array, Complex, Float, Key, PRNGKeyArray
 
 from .._checks import as_float, as_times, check_all, check_count, refuse
+from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
@@ -61,6 +62,7 @@ class TrajectorySolution(AbstractResult):
         yield "highest level", f"population {np.max(self.top_population):.1e}"
 
 
+@checked
 def mcsolve(
     key: PRNGKeyArray,
     model: DickeModel,

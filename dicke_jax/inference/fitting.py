@@ -12,6 +12,7 @@ import optimistix as optx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import as_array, check_choice, check_count, known, refuse
+from .._door import checked
 from .._status import Status
 from ..mean_field.model import DickeModel
 from .fit_result import FitResult, gain, information
@@ -27,6 +28,7 @@ BATCH = 8  # restarts side by side: more fall out of a processor's cache
 STALLED, PATIENCE = 1e-10, 2  # of the loss, relative: so many looks at less than that end a fit
 
 
+@checked
 def fit(
     model: DickeModel,
     data: Measurements | Sequence[Measurements],

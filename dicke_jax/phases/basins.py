@@ -19,17 +19,17 @@ from .._checks import (
     check_count,
     check_finite,
     check_shape,
-    key_first,
     refuse,
 )
+from .._door import checked
 from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
 from ..mean_field import DickeModel, MeanFieldState, corrupted_pattern, overlaps, random_state, tilted_pattern
-from ..mean_field.model import check_model
 from .cue_outcome import CueOutcomes, name_outcome, overlap_reach
 
 BATCH = 16  # cues of one compiled batch, whatever the chunk: so its size changes no bit of a result
 
 
+@checked
 def retrieval_probability(
     key: PRNGKeyArray,
     model: DickeModel,
@@ -76,8 +76,6 @@ def retrieval_probability(
 
     Retrieval and its basins: paper, Eq. 12 and Fig. 3; that a state which exists need not attract is not in the paper.
     """
-    key, model = key_first(key, model, "retrieval_probability")
-    check_model(model)
     check_reaches_steady(model)
     nu = as_pattern_index(pattern, model.num_modes)
     if max_time is None:

@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from .._checks import check_all, check_count, key_first, refuse
+from .._checks import check_all, check_count, refuse
+from .._door import checked
 from .._typing import ArrayLike
 from ..couplings import LargeSpins, random_patterns
 from ..dynamics import check_reaches_steady
@@ -24,6 +25,7 @@ from ..phases.cue_outcome import OUTCOMES
 from .results import Progress, part_of, provenance, stacked, with_flags
 
 
+@checked
 def retrieval_basins(
     key: PRNGKeyArray,
     model: DickeModel | Callable[[float], DickeModel],
@@ -54,7 +56,6 @@ def retrieval_basins(
     **Returns** a dataset with dimensions g0, strength (and end, sample, pattern): `counts` of each end, `probability`
     with `lower` and `upper` of its 95 % Wilson interval, and `end_code`, `overlap`, `fluctuation` of every single cue.
     """
-    key, model = key_first(key, model, "retrieval_basins")
     couplings, strengths = _grid("g0", g0), _grid("strength", strength)
     if cue not in ("tilt", "flip"):
         refuse("cue", "'tilt' or 'flip', which have a strength", repr(cue))
@@ -85,6 +86,7 @@ def retrieval_basins(
     )
 
 
+@checked
 def retrieval_load(
     key: PRNGKeyArray,
     num_spins: int,

@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_count, key_first, refuse
+from .._checks import check_count, refuse
+from .._door import checked
 from .._typing import ArrayLike
-from ..mean_field.model import DickeModel, check_model
+from ..mean_field.model import DickeModel
 from ..phases import Branch, SpecialPoint, StateKind, continuation, stationary_states
 from ..phases.arclength import with_parameter
 from ..phases.branches import KINDS, parameter_of
@@ -22,6 +23,7 @@ SAME = 1e-5  # distance between branch points, or states, that counts as none
 ALONG = 5e-3  # distance in overlap from the chords of a branch within which a state lies on it
 
 
+@checked
 def bifurcation_diagram(
     model: DickeModel,
     parameter: Parameter = "g0",
@@ -54,7 +56,6 @@ def bifurcation_diagram(
     `overlap`, `growth_rate`, `stable`; and with dimension special: `special_value`, `special_kind`, `special_branch`,
     `special_overlap`. Branches that are sign images of each other are shown once.
     """
-    check_model(model)
     check_count("depth", depth, 0)
     check_count("max_branches", max_branches)
     name, _ = parameter_of(model, parameter)
@@ -142,6 +143,7 @@ def _diagram(model: DickeModel, name: str, branches: list[Branch], complete: boo
     )
 
 
+@checked
 def phase_diagram(
     key: PRNGKeyArray,
     model: DickeModel,
@@ -166,8 +168,6 @@ def phase_diagram(
     (0 where there is none); `stable_mixtures`, `states`, their numbers up to signs; `normal_stable`; `complete`,
     whether the search supports that these are all.
     """
-    key, model = key_first(key, model, "phase_diagram")
-    check_model(model)
     (x_name, xs), (y_name, ys) = (_axis(model, *axis) for axis in (x, y))
     if x_name == y_name:
         refuse("y", "another parameter than x", repr(y[0]))
