@@ -46,7 +46,7 @@ def as_float(value: ArrayLike, name: str = "numbers") -> Array:
 
 
 def refuse(name: str, must_be: str, was: Any) -> NoReturn:
-    raise ValueError(f"{name} must be {must_be}; got {was}.")
+    raise ValueError(f"{name} must be {must_be}; got {' '.join(str(was).split())}.")
 
 
 def told(value: Any) -> str:

@@ -7,7 +7,7 @@ shapes and what hangs on other arguments are for the function itself to look at.
 import inspect
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeAlias, TypeVar, Union, get_args, get_origin
 
@@ -80,14 +80,21 @@ def _check_of_kind(parts: set[Any], or_none: str) -> Check | None:
     arrays = [part for part in classes if issubclass(part, AbstractArray)]
     if float in parts and parts == {float, *arrays}:
         return partial(_number, or_none)
-    if parts >= NUMBERS and parts - NUMBERS <= set(classes):
+    if parts >= NUMBERS and parts - NUMBERS <= {str, *classes}:
         return partial(_real, tuple(parts - NUMBERS), or_none)
     if len(arrays) == len(parts) == 1:
         return partial(_array, arrays[0], or_none)
     if len(classes) == len(parts) and not arrays:
         return partial(_instance, tuple(sorted(classes, key=lambda part: part.__name__)), or_none)
-    if all(get_origin(part) is Callable for part in parts):
-        return partial(_function, or_none)
+    origins = {get_origin(part) or part for part in parts}
+    if origins <= {Callable, str} and origins != {str}:
+        return partial(_function, str in parts, or_none)
+    if origins == {Mapping}:
+        return partial(_mapping, or_none)
+    if origins in ({Sequence}, {tuple}, {int, Sequence}):
+        (sequence,) = parts - {int}
+        of = set(get_args(sequence))
+        return partial(_sequence, of, int in parts, or_none) if len(of) == 1 else None
     return None
 
 
@@ -104,7 +111,7 @@ def _number(or_none: str, name: str, value: Any) -> Any:
 
 
 def _real(classes: tuple[type, ...], or_none: str, name: str, value: Any) -> Any:
-    kinds = "".join(f", {_called(kind)}" for kind in classes)
+    kinds = "".join(", a name" if kind is str else f", {_called(kind)}" for kind in classes)
     if not isinstance(value, classes):
         check_real(name, value, f"real numbers{kinds}{or_none}")
     return value
@@ -133,8 +140,32 @@ def _instance(classes: tuple[type, ...], or_none: str, name: str, value: Any) ->
     return value
 
 
-def _function(or_none: str, name: str, value: Any) -> Any:
-    return value if callable(value) else refuse(name, f"a function{or_none}", type(value).__name__)
+def _function(or_name: bool, or_none: str, name: str, value: Any) -> Any:
+    if not callable(value) and not (or_name and isinstance(value, str)):
+        refuse(name, f"{'a name or ' if or_name else ''}a function{or_none}", type(value).__name__)
+    return value
+
+
+def _mapping(or_none: str, name: str, value: Any) -> Any:
+    return value if isinstance(value, Mapping) else refuse(name, f"a mapping from names{or_none}", told(value))
+
+
+def _sequence(of: set[Any], or_one: bool, or_none: str, name: str, value: Any) -> Any:
+    """Whole numbers, real ones, or names, some with a number: ("kappa", 1)."""
+    if or_one and np.ndim(value if isinstance(value, int | np.ndarray | jax.Array) else ()) == 0:
+        return as_whole(name, value, f"a whole number or several{or_none}")
+    what = "whole numbers" if of == {int} else "real numbers" if of == {float} else "names"
+    must_be = f"{'a whole number or several' if or_one else f'a sequence of {what}'}{or_none}"
+    is_text = isinstance(value, str)  # one name, where names are meant, is refused by who knows them
+    if not isinstance(value, Sequence | np.ndarray | jax.Array) or (is_text and what != "names"):
+        refuse(name, must_be, told(value))
+    if of == {int}:
+        return tuple(as_whole(name, number, must_be) for number in value)
+    if of == {float}:
+        check_real(name, value, must_be)
+    elif not all(isinstance(part, str | tuple) for part in value):
+        refuse(name, must_be, told(value))
+    return value
 
 
 def _called(kind: type) -> str:

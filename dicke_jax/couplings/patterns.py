@@ -8,9 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int8, PRNGKeyArray
 
-from .._checks import as_float, as_probability, check_count, check_finite, check_shape, refuse
+from .._checks import as_float, as_probability, check_count, check_finite, check_real, check_shape, refuse
 from .._door import checked
 from .._typing import ArrayLike
+
+BYTES = 5  # of an entry while it is drawn: a random word of four, and the sign
+MOST_GIGABYTES = 64
 
 
 @checked
@@ -21,6 +24,9 @@ def random_patterns(key: PRNGKeyArray, num_patterns: int, num_spins: int) -> Int
     """
     check_count("num_patterns", num_patterns)
     check_count("num_spins", num_spins)
+    if (gigabytes := BYTES * num_patterns * num_spins / 1e9) > MOST_GIGABYTES:
+        must_be = f"so small that {num_patterns} patterns are drawn in {MOST_GIGABYTES} GB"
+        refuse("num_spins", must_be, f"{num_spins}, which take {gigabytes:.3g} GB")
     return jax.random.rademacher(key, (num_patterns, num_spins), dtype=jnp.int8)
 
 
@@ -44,7 +50,7 @@ def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8
     `images`: an array of shape (M, rows, columns), or paths of as many PNG files of one size, which are read in grey.
     As patterns of spins they are `image_patterns(images).reshape(M, -1)`.
     """
-    if isinstance(images, Sequence) and images and all(isinstance(image, str | os.PathLike) for image in images):
+    if isinstance(images, list | tuple) and images and all(isinstance(image, str | os.PathLike) for image in images):
         from PIL import Image
 
         grey = []
@@ -55,6 +61,7 @@ def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8
             refuse("images", "pictures of one size", f"sizes {[picture.shape for picture in grey]}")
         pixels = np.stack(grey)
     else:
+        check_real("images", images, "real numbers, or paths of pictures")
         pixels = np.asarray(images, dtype=float)
     if pixels.ndim != 3 or 0 in pixels.shape:
         refuse("images", "of shape (M, rows, columns), or paths of pictures", f"shape {pixels.shape}")

@@ -16,8 +16,8 @@ from .._summary import AbstractResult, Rows
 from .._typing import RealState, RealStates
 from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
 from .integrate import integrate
-from .lyapunov import lyapunov_exponent
-from .steady_state import check_reaches_steady, steadystate
+from .lyapunov import check_windows, lyapunov_exponent
+from .steady_state import steadystate
 from .trajectory import default_solver, default_tolerance, without_nan
 
 CHAOS = 5.0  # e-foldings of a deviation, in each half of the run, from which on its growth is exponential
@@ -115,7 +115,7 @@ def attractor(
 
     **Returns** an `Attractor`. **Raises** ValueError for arguments that do not fit; a failed run is a kind, not raised.
     """
-    check_reaches_steady(model)
+    check_windows(model, window, num_windows)
     tol = 1e-6 if model.dtype == jnp.float64 else 1e-4
     max_time: Any = 1000 / jnp.min(model.kappa) if transient is None else jnp.asarray(transient, model.dtype)
     check_all("transient", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")

@@ -15,7 +15,7 @@ from .._door import check_options, checked
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
 from ..mean_field import DickeModel, MeanFieldState
-from .steady_state import relaxing_solver, steadystate
+from .steady_state import check_ends, relaxing_solver, steadystate
 from .taylor_solver import written_out
 from .trajectory import default_solver, mfsolve
 
@@ -106,6 +106,7 @@ def solve_ensemble(
         refuse("throw", "left out: a row that fails says so in its status", options["throw"])
     run_by, given = (steadystate, STATE) if tsave is None else (mfsolve, (*STATE, "tsave", "throw"))
     options = check_options(run_by, options, given)
+    check_ends(model, options.get("max_time"), options.get("max_steps"))
     if not all(known(leaf) for leaf in jax.tree.leaves(eqx.filter((model, states), eqx.is_array))):
         refuse("model and states", "known; jax.vmap(mfsolve) can be traced", "traced")
     times = None if tsave is None else as_times(tsave)

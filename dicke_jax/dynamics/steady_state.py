@@ -18,7 +18,7 @@ from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occup
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from .begin_and_end import IsStationary, largest_change
 from .integrate import integrate
-from .trajectory import check_tolerance, default_solver, without_nan
+from .trajectory import MOST_TURNS, check_tolerance, default_solver, longest_run, without_nan
 
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
 SAMPLES_PER_BLOCK = 32
@@ -120,13 +120,23 @@ def steadystate(
     if max_steps is not None:
         check_count("max_steps", max_steps)
     rate = jax.lax.stop_gradient(jnp.min(model.kappa))
+    check_ends(model, max_time, max_steps)
     end = 5000 / rate if max_time is None else jax.lax.stop_gradient(jnp.asarray(max_time, model.dtype))
-    check_all("max_time", end, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
+    check_all("max_time", end, lambda t: t < np.inf, "finite in the model's precision")
 
     solver = relaxing_solver(model, tol, rtol) if solver is None else solver
     controller = dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
     threshold = jnp.asarray(tol, model.dtype) * rate
     return _relax(model, state, end, threshold, solver=solver, stepsize_controller=controller, max_steps=max_steps)
+
+
+def check_ends(model: DickeModel, max_time: Any, max_steps: int | None) -> None:
+    """Refuse a longest run that is no time, or that nothing would ever come to the end of."""
+    if max_time is None:
+        return
+    check_all("max_time", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
+    if max_steps is None and known(max_time) and np.max(max_time) > (longest := longest_run(model)):
+        refuse("max_time", f"at most {longest:.1e}, {MOST_TURNS:.0e} turns at these rates, or max_steps given", max_time)
 
 
 def default_residual(model: DickeModel) -> float:

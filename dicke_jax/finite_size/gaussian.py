@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
-from .._checks import as_float, as_times, check_finite, check_shape, refuse
+from .._checks import as_float, as_times, check_count, check_finite, check_shape, refuse
 from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
@@ -69,6 +69,7 @@ def gaussian_moments(
     **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down.
     """
     y0 = moments.real_start(model, state)
+    check_count("max_steps", max_steps)
     times = as_times(tsave, model.dtype)
     size, start = 3 * model.num_subsets + 2 * model.num_modes, None
     if covariance is not None:

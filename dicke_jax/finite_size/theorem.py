@@ -15,6 +15,7 @@ from ..dynamics import MFSolution
 from ..mean_field import DickeModel, MeanFieldState, check_constant_rates
 from .moments import Moments, product_covariance, real_start
 
+D0 = "proved", "printed"
 EQUAL = 1e-6  # relative difference up to which weights count as equal
 
 
@@ -129,7 +130,7 @@ def theorem_constants(model: DickeModel, state: MeanFieldState, *, d0: str = "pr
     - `d0`: "proved" or "printed"; the latter for signs and equal subsets only.
     """
     real_start(model, state)
-    check_choice("d0", d0, ("proved", "printed"))
+    check_choice("d0", d0, D0)
     check_constant_rates(model, "for this bound")
     if model.dissipation is not None:
         refuse("model", "without single-spin dissipation for this bound: it adds a source to E_N", "one with it")
@@ -165,6 +166,7 @@ def check_theorem(
 
     **Arguments** as in `scaled_error` and `theorem_constants`. The first time counts as t = 0.
     """
+    check_choice("d0", d0, D0)
     constants = theorem_constants(model, MeanFieldState(*_first(reference.m, reference.alpha)), d0=d0)
     scaled, deviation = _errors(model, moments.covariance, *_compared(moments, reference))
     N = None if moments.num_spins is None else moments.num_spins / model.num_subsets

@@ -107,7 +107,8 @@ def mcsolve(
     chunk = min(chunk, num_trajectories)
     if tol is None:
         tol = 1e-7 if jnp.result_type(float) == jnp.float64 else 1e-5
-    check_all("tol", tol, lambda x: (x > 0) & (x < 1), "between 0 and 1")
+    for name, value in (("tol", tol), ("cutoff_tol", cutoff_tol)):
+        check_all(name, value, lambda x: (x > 0) & (x < 1), "between 0 and 1")
     copies = COPIES + 3 * len(sizes) + 2 * model.num_modes
     must_be = f"so small that {chunk} times {copies} state vectors fit into {MOST_GIGABYTES} GB"
     times = as_times(tsave, float)

@@ -92,8 +92,6 @@ def design(
     **Raises** ValueError for arguments that do not fit.
     """
     parameters = free_rates(model, free, bounds)
-    if not callable(objective):
-        refuse("objective", "a function of a DickeModel", type(objective).__name__)
     check_count("num_steps", num_steps)
     if not known(tol) or not tol > 0:
         refuse("tol", "positive", tol)
@@ -161,7 +159,7 @@ def stability_margin(model: DickeModel) -> Float[Array, ""]:
 
 
 @checked
-def basin_proxy(model: DickeModel, cues: MeanFieldState, pattern: int = 0, *, time: Any = 20.0) -> Float[Array, ""]:
+def basin_proxy(model: DickeModel, cues: MeanFieldState, pattern: int = 0, *, time: float = 20.0) -> Float[Array, ""]:
     """The share of pattern nu in what cues recall, a smooth stand-in for the probability that they end there.
 
         < xi_nu(t)^2 / sum_mu xi_mu(t)^2 >   over all cues, and over t from time / 2 to time

@@ -87,10 +87,8 @@ def fit(
         if measure is not chi_square:
             refuse("loss", "'chi-square' for least squares (an optax optimiser takes any)", repr(loss))
         stepper = LeastSquaresSteps(optimizer)
-    elif isinstance(optimizer, optax.GradientTransformation):
-        stepper = GradientSteps(optimizer)
     else:
-        refuse("optimizer", "of optax, or of optimistix's Gauss-Newton family", type(optimizer).__name__)
+        stepper = GradientSteps(optimizer)
     check_count("num_restarts", num_restarts)
     if not known(spread) or not spread > 0:
         refuse("spread", "positive", spread)

@@ -177,8 +177,6 @@ class TimeTrace(Measurements):
         g0: ArrayLike | None = None,
         missing: ArrayLike | None = None,
     ) -> None:
-        if not isinstance(state, MeanFieldState):
-            refuse("state", "a MeanFieldState", type(state).__name__)
         times = np.asarray(t, float)
         if times.ndim != 1 or times.size < 2 or not (np.all(np.diff(times) > 0) and times[0] >= 0):
             refuse("t", "at least two increasing times, none negative", f"{times.tolist()}")

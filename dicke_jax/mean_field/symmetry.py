@@ -75,8 +75,6 @@ def reduce_symmetry(model: DickeModel, state: MeanFieldState) -> SymmetryReducti
 
     **Raises** ValueError for arguments that do not fit.
     """
-    if not isinstance(state, MeanFieldState):
-        refuse("state", "a MeanFieldState", type(state).__name__)
     if not all(known(leaf) for leaf in jax.tree.leaves(eqx.filter((model, state), eqx.is_array))):
         refuse("model and state", "known: which subsets are alike depends on the numbers", "traced")
     state.to_real(model)  # checks the shapes

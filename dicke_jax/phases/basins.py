@@ -14,7 +14,6 @@ from .._checks import (
     as_float,
     as_pattern_index,
     as_probability,
-    check_all,
     check_choice,
     check_count,
     check_finite,
@@ -23,6 +22,7 @@ from .._checks import (
 )
 from .._door import checked
 from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
+from ..dynamics.steady_state import check_ends
 from ..mean_field import DickeModel, MeanFieldState, corrupted_pattern, overlaps, random_state, tilted_pattern
 from .cue_outcome import CueOutcomes, name_outcome, overlap_reach
 
@@ -80,6 +80,7 @@ def retrieval_probability(
     nu = as_pattern_index(pattern, model.num_modes)
     if max_time is None:
         max_time = 1000 / float(np.min(np.asarray(model.kappa)))
+    check_ends(model, max_time, None)
     states = draw_cues(StoredCues(model, cue, as_strength(cue, strength)), key, nu, num_samples)
     return run_cues(model, states, nu, max_time, tol, chunk, progress)
 
@@ -96,8 +97,6 @@ def as_strength(cue: Any, strength: float | None) -> Float[Array, ""] | None:
     named = isinstance(cue, str)
     if named:
         check_choice("cue", cue, tuple(CUES))
-    elif not callable(cue):
-        refuse("cue", "a name or a function (key, model, pattern) -> MeanFieldState", type(cue).__name__)
     default = CUES[cue][1] if named else None
     if default is None:
         if strength is not None:
@@ -146,8 +145,10 @@ def run_cues(
     """Integrate cues and name their outcomes. The model may be a batch as well, one for each cue."""
     if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool) or chunk < BATCH or chunk % BATCH:
         refuse("chunk", f"a positive multiple of {BATCH}", repr(chunk))
-    check_all("max_time", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
-    options = {"max_time": as_array(max_time, model.dtype), "tol": tol or (1e-6 if model.dtype == np.float64 else 1e-4)}
+    check_ends(model, max_time, None)
+    if tol is None:
+        tol = 1e-6 if model.dtype == np.float64 else 1e-4
+    options = {"max_time": as_array(max_time, model.dtype), "tol": tol}
     runs = solve_ensemble(model, states, save=_kept, chunk=chunk, progress=progress, **options)
     return CueOutcomes(pattern, *_named(model, pattern, runs.status, runs.reduced))
 

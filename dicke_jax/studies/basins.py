@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from .._checks import check_all, check_count, refuse
+from .._checks import check_all, check_count, refuse, told
 from .._door import checked
 from .._typing import ArrayLike
 from ..couplings import LargeSpins, random_patterns
@@ -57,8 +57,8 @@ def retrieval_basins(
     with `lower` and `upper` of its 95 % Wilson interval, and `end_code`, `overlap`, `fluctuation` of every single cue.
     """
     couplings, strengths = _grid("g0", g0), _grid("strength", strength)
-    if cue not in ("tilt", "flip"):
-        refuse("cue", "'tilt' or 'flip', which have a strength", repr(cue))
+    if not isinstance(cue, str) or cue not in ("tilt", "flip"):
+        refuse("cue", "'tilt' or 'flip', which have a strength", told(cue))
     check_count("num_samples", num_samples)
     make = model if callable(model) else lambda g: model.replace(g0=g)
     if not callable(model):

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
 
-from .._checks import as_pattern_index, check_all, check_count, refuse
+from .._checks import as_pattern_index, as_times, check_all, check_count, refuse
 from .._door import checked
 from .._typing import ArrayLike
 from ..couplings import flip_spins, map_to_large_spins
@@ -28,6 +28,7 @@ def quench(
     That state is the normal one below threshold. It is symmetric between a pattern and its negative, and would stay so
     for ever: every spin is turned towards the pattern by the small angle `seed` (radians).
     """
+    as_times(tsave)
     start = _seeded(model.replace(g0=g0_before), pattern, seed)
     after = model.replace(g0=g0_after)
     sol = mfsolve(after, start, tsave)
@@ -123,6 +124,7 @@ def picture_mending(
     **Returns** a dataset with dimensions decay, time, row, column (and pattern): `sigma_z` of every spin, `share_right`
     (the share of pixels that agree with the picture, up to a common sign), `overlap`.
     """
+    as_times(tsave)
     if len(decays) == 0:
         refuse("decays", "at least one rate", "none")
     images = np.asarray(pictures)

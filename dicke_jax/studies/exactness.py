@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
 
-from .._checks import check_count, refuse
+from .._checks import as_times, check_count, refuse
 from .._door import checked
 from .._typing import ArrayLike
 from ..dynamics import mfsolve
@@ -60,6 +60,8 @@ def mean_field_exactness(
             refuse(name, "at least two increasing numbers", f"{list(sizes)}")
         for size in sizes:
             check_count(name, size)
+    as_times(tsave)
+    check_count("num_samples", num_samples, 2)
     theorem_constants(model, state)  # refuses what the bound does not cover
     keys = jax.random.split(jax.random.key(0) if key is None else key, len(sampled_sizes))
     reference = mfsolve(model, state, tsave)
