@@ -87,18 +87,20 @@ GOOD = dict(  # what a call cannot do without
     images=np.eye(3)[None], g0=[0.5, 1.0], x=("g0", [1.0]), y=("omega_spin", [1.0]), strength=[0.1],
     omega_spin=0.5, omega_mode=1.0, kappa=1.0,
 )  # fmt: skip
-COVARIANCE = np.broadcast_to(np.eye(10), (2, 10, 10))
-GOOD["moments"] = dj.finite_size.Moments(jnp.arange(2.0), np.ones((2, 3, 2)), np.ones((2, 2)) + 0j, COVARIANCE, None)
+GOOD["moments"] = dj.Moments(jnp.arange(2.0), jnp.ones((2, 3, 2)), jnp.ones((2, 2), complex), jnp.ones((2, 10, 10)), None)
 GOOD["found"] = object.__new__(dj.FitResult)  # of a fit, all that is looked at before the arguments are
 object.__setattr__(GOOD["found"], "loss", 0.0)
 BESIDES = {  # what a call needs although it has a default
-    **dict.fromkeys(("mesolve", "mcsolve", "wigner_moments"), dict(subset_size=2)),
+    "mesolve": dict(subset_size=2),
+    "mcsolve": dict(subset_size=2),
+    "wigner_moments": dict(subset_size=2),
     "invert_critical_coupling": dict(pattern=(0, 1)),
     "retrieval_load": dict(num_patterns=[1], g0=1.0),
     "stability": dict(state=dj.retrieval_state(MODEL)),
 }
 STUDIES = ("bifurcation_diagram", "mean_field_exactness", "phase_diagram", "picture_mending", "quench",
            "ramp_hysteresis", "retrieval_basins", "retrieval_load", "retrieval_transition")  # fmt: skip
+EXAMINED_ELSEWHERE = {"options", "side", "g0", "omega_spin", "omega_mode", "kappa", "dissipation"}
 UNASKED = {"mean_field_equations", "show_versions"}  # the one is a solver's, the other asks for nothing
 FUNCTIONS = {
     name: thing
@@ -122,41 +124,44 @@ def as_a_user_runs_it():
     config.update("jaxtyping_disable", False)
 
 
-def calls():
-    for called, function in FUNCTIONS.items():
-        parameters = inspect.signature(function).parameters
-        needed = {n: GOOD.get(n) for n, p in parameters.items() if p.default is p.empty and p.kind != p.VAR_KEYWORD}
-        for name in parameters:
-            for bad in BAD.get(KIND.get(name, ""), ()):
-                if not (bad is None and parameters[name].default is None) and (called, name, str(bad)) not in SUITS:
-                    yield called, function, needed | BESIDES.get(called, {}), name, bad
+def bad_calls(called):
+    """Arguments that are right but for one, that one's name, and its value."""
+    parameters = inspect.signature(FUNCTIONS[called]).parameters
+    needed = {n: GOOD[n] for n, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+    for name in parameters.keys() - EXAMINED_ELSEWHERE:
+        for bad in BAD[KIND[name]]:
+            if not (bad is None and parameters[name].default is None) and (called, name, str(bad)) not in SUITS:
+                yield needed | BESIDES.get(called, {}) | {name: bad}, name, bad
 
 
-def outcome(function, needed, name, bad):
+def outcome(called, arguments, name):
     try:
-        function(**(needed | {name: bad}))
+        FUNCTIONS[called](**arguments)
     except (ValueError, TypeError) as error:
         text = str(error)
-        right = name in text.split(" must be ")[0] and "; got " in text and "\n" not in text
-        return "right" if right else f"unclear: {type(error).__name__}: {text[:150]}"
+        clear = name in text.split(" must be ")[0] and "; got " in text and "\n" not in text
+        return "right" if clear else f"unclear, {type(error).__name__}: {text}"
     except Exception as error:
-        return f"unclear: {type(error).__name__}: {str(error)[:150]}"
+        return f"unclear, {type(error).__name__}: {error}"
     return "accepted"
 
 
-if __name__ == "__main__":
-    import time
-    from collections import Counter
-    config.update("jaxtyping_disable", True)
-    counts = Counter(); unknown = set()
-    begin = time.time()
-    for called, function, needed, name, bad in calls():
-        t = time.time()
-        what = outcome(function, needed, name, bad)
-        counts[what.split(":")[0]] += 1
-        slow = f"  {time.time()-t:.1f} s" if time.time()-t > 0.3 else ""
-        if what != "right" or slow:
-            print(f"{called}({name}={str(bad)[:30]!r}): {what}{slow}", flush=True)
-    for called, function in FUNCTIONS.items():
-        print(called, [n for n in inspect.signature(function).parameters if n not in KIND])
-    print(counts, time.time() - begin)
+@pytest.mark.parametrize("called", FUNCTIONS)
+def test_every_bad_argument_is_refused_in_a_line_that_names_it(called):
+    outcomes = {f"{name}={bad!r}": outcome(called, arguments, name) for arguments, name, bad in bad_calls(called)}
+    assert {call: what for call, what in outcomes.items() if what != "right"} == {}
+
+
+def test_there_are_many():
+    assert sum(1 for called in FUNCTIONS for _ in bad_calls(called)) > 2000
+
+
+def test_whole_numbers_of_any_library_are_counts():
+    for count in (np.int64(3), np.int32(3), jnp.asarray(3), np.array(3)):
+        assert dj.random_patterns(KEY, count, count).shape == (3, 3)
+
+
+def test_the_door_stands_before_the_annotations_that_tests_execute():
+    config.update("jaxtyping_disable", False)
+    with pytest.raises(ValueError, match="model must be a DickeModel; got float"):
+        dj.overlaps(1.0, STATE.m)

@@ -106,7 +106,7 @@ def solve_ensemble(
         refuse("throw", "left out: a row that fails says so in its status", options["throw"])
     run_by, given = (steadystate, STATE) if tsave is None else (mfsolve, (*STATE, "tsave", "throw"))
     options = check_options(run_by, options, given)
-    check_ends(model, options.get("max_time"), options.get("max_steps"))
+    check_ends(model, *(options.get(name) for name in ("tol", "max_time", "max_steps")))
     if not all(known(leaf) for leaf in jax.tree.leaves(eqx.filter((model, states), eqx.is_array))):
         refuse("model and states", "known; jax.vmap(mfsolve) can be traced", "traced")
     times = None if tsave is None else as_times(tsave)

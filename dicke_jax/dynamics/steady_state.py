@@ -112,15 +112,13 @@ def steadystate(
     """
     check_reaches_steady(model)
     tol = default_residual(model) if tol is None else tol
-    if not known(tol) or not 0 < tol < 1:
-        refuse("tol", "a number between 0 and 1", tol)
+    check_ends(model, tol, max_time, max_steps)
     finest = _finest(model, tol)
     rtol = check_tolerance("rtol", finest if rtol is None else rtol, model.dtype)
     atol = check_tolerance("atol", finest if atol is None else atol, model.dtype)
     if max_steps is not None:
         check_count("max_steps", max_steps)
     rate = jax.lax.stop_gradient(jnp.min(model.kappa))
-    check_ends(model, max_time, max_steps)
     end = 5000 / rate if max_time is None else jax.lax.stop_gradient(jnp.asarray(max_time, model.dtype))
     check_all("max_time", end, lambda t: t < np.inf, "finite in the model's precision")
 
@@ -130,13 +128,17 @@ def steadystate(
     return _relax(model, state, end, threshold, solver=solver, stepsize_controller=controller, max_steps=max_steps)
 
 
-def check_ends(model: DickeModel, max_time: Any, max_steps: int | None) -> None:
-    """Refuse a longest run that is no time, or that nothing would ever come to the end of."""
+def check_ends(model: DickeModel, tol: float | None, max_time: Any, max_steps: int | None = None) -> None:
+    """Refuse a residual that is none, and a longest run that is no time or that none would come to the end of."""
+    if tol is not None and (not known(tol) or not 0 < tol < 1):
+        refuse("tol", "a number between 0 and 1", tol)
     if max_time is None:
         return
     check_all("max_time", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     if max_steps is None and known(max_time) and np.max(max_time) > (longest := longest_run(model)):
-        refuse("max_time", f"at most {longest:.1e}, {MOST_TURNS:.0e} turns at these rates, or max_steps given", max_time)
+        refuse(
+            "max_time", f"at most {longest:.1e}, {MOST_TURNS:.0e} turns at these rates, or max_steps given", max_time
+        )
 
 
 def default_residual(model: DickeModel) -> float:

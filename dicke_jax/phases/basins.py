@@ -76,11 +76,10 @@ def retrieval_probability(
 
     Retrieval and its basins: paper, Eq. 12 and Fig. 3; that a state which exists need not attract is not in the paper.
     """
-    check_reaches_steady(model)
+    check_cue_runs(model, tol, max_time, chunk)
     nu = as_pattern_index(pattern, model.num_modes)
     if max_time is None:
         max_time = 1000 / float(np.min(np.asarray(model.kappa)))
-    check_ends(model, max_time, None)
     states = draw_cues(StoredCues(model, cue, as_strength(cue, strength)), key, nu, num_samples)
     return run_cues(model, states, nu, max_time, tol, chunk, progress)
 
@@ -133,6 +132,14 @@ def _draw(draw: Any, key: PRNGKeyArray, pattern: Array, num_samples: int) -> Any
     return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), pattern))(jnp.arange(num_samples))
 
 
+def check_cue_runs(model: DickeModel, tol: float | None, max_time: float | None, chunk: int) -> None:
+    """Refuse what `run_cues` cannot be asked for."""
+    check_reaches_steady(model)
+    check_ends(model, tol, max_time)
+    if chunk < BATCH or chunk % BATCH:
+        refuse("chunk", f"a positive multiple of {BATCH}", chunk)
+
+
 def run_cues(
     model: DickeModel,
     states: MeanFieldState,
@@ -143,9 +150,6 @@ def run_cues(
     progress: Callable[[int, int], None] | None,
 ) -> CueOutcomes:
     """Integrate cues and name their outcomes. The model may be a batch as well, one for each cue."""
-    if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool) or chunk < BATCH or chunk % BATCH:
-        refuse("chunk", f"a positive multiple of {BATCH}", repr(chunk))
-    check_ends(model, max_time, None)
     if tol is None:
         tol = 1e-6 if model.dtype == np.float64 else 1e-4
     options = {"max_time": as_array(max_time, model.dtype), "tol": tol}

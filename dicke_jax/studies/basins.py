@@ -17,10 +17,9 @@ from .._checks import check_all, check_count, refuse, told
 from .._door import checked
 from .._typing import ArrayLike
 from ..couplings import LargeSpins, random_patterns
-from ..dynamics import check_reaches_steady
 from ..mean_field import DickeModel, LocalDissipation, MeanFieldState, check_model
 from ..phases import CueOutcomes, retrieval_probability
-from ..phases.basins import StoredCues, as_strength, draw_cues, run_cues
+from ..phases.basins import StoredCues, as_strength, check_cue_runs, draw_cues, run_cues
 from ..phases.cue_outcome import OUTCOMES
 from .results import Progress, part_of, provenance, stacked, with_flags
 
@@ -132,7 +131,7 @@ def retrieval_load(
     quality = as_strength(cue, strength)
     models = [_example(key, int(number), num_spins, rates, dissipation) for number in num_patterns]
     for model in models:
-        check_reaches_steady(model)
+        check_cue_runs(model, tol, max_time, chunk)
     limit = 1000 / float(jnp.min(models[0].kappa)) if max_time is None else max_time
     first, runs = jnp.asarray(0), []
     for model in models:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_count, refuse
+from .._checks import check_count, check_real, refuse, told
 from .._door import checked
 from .._typing import ArrayLike
 from ..mean_field.model import DickeModel
@@ -168,7 +168,7 @@ def phase_diagram(
     (0 where there is none); `stable_mixtures`, `states`, their numbers up to signs; `normal_stable`; `complete`,
     whether the search supports that these are all.
     """
-    (x_name, xs), (y_name, ys) = (_axis(model, *axis) for axis in (x, y))
+    (x_name, xs), (y_name, ys) = (_axis(model, *axis) for axis in (("x", x), ("y", y)))
     if x_name == y_name:
         refuse("y", "another parameter than x", repr(y[0]))
     check_count("max_states", max_states)
@@ -196,11 +196,14 @@ def phase_diagram(
     )
 
 
-def _axis(model: DickeModel, parameter: Parameter, values: ArrayLike) -> tuple[str, np.ndarray]:
-    name, present = parameter_of(model, parameter)
-    grid = np.asarray(values, dtype=float)
+def _axis(model: DickeModel, axis: str, given: tuple[Parameter, ArrayLike]) -> tuple[str, np.ndarray]:
+    must_be = "a named parameter and a one-dimensional array of finite values"
+    if not isinstance(given, list | tuple) or len(given) != 2 or not isinstance(given[0], str | tuple):
+        refuse(axis, must_be, told(given))
+    check_real(axis, given[1], must_be)
+    (name, present), grid = parameter_of(model, given[0]), np.asarray(given[1], dtype=float)
     if present is None or grid.ndim != 1 or grid.size < 1 or not np.isfinite(grid).all():
-        refuse("x and y", "a named parameter and a one-dimensional array of finite values", f"shape {grid.shape}")
+        refuse(axis, must_be, f"shape {grid.shape}")
     return name, grid
 
 
