@@ -87,7 +87,9 @@ GOOD = dict(  # what a call cannot do without
     images=np.eye(3)[None], g0=[0.5, 1.0], x=("g0", [1.0]), y=("omega_spin", [1.0]), strength=[0.1],
     omega_spin=0.5, omega_mode=1.0, kappa=1.0,
 )  # fmt: skip
-GOOD["moments"] = dj.Moments(jnp.arange(2.0), jnp.ones((2, 3, 2)), jnp.ones((2, 2), complex), jnp.ones((2, 10, 10)), None)
+GOOD["moments"] = dj.Moments(
+    jnp.arange(2.0), jnp.ones((2, 3, 2)), jnp.ones((2, 2), complex), jnp.ones((2, 10, 10)), None
+)
 GOOD["found"] = object.__new__(dj.FitResult)  # of a fit, all that is looked at before the arguments are
 object.__setattr__(GOOD["found"], "loss", 0.0)
 BESIDES = {  # what a call needs although it has a default
