@@ -46,6 +46,8 @@ LINES = [
 @pytest.mark.parametrize("name", commands())
 def test_every_bad_command_line_is_refused_in_one_line(name, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    parser = build_parser()  # once: the annotations that tests execute take their time with its many closures
+    monkeypatch.setattr(sys.modules["dicke_jax.cli.main"], "build_parser", lambda: parser)
     endings = Counter()
     for line in (line for line in LINES if line[0] == name):
         code = main(line)
