@@ -4,6 +4,7 @@ Every refusal is one line that names the argument, what it must be and what it w
 they are known: inside `jax.jit`, `jax.vmap` and `jax.grad` an array is a tracer, and only its shape is checked.
 """
 
+import math
 import warnings
 from typing import Any, NoReturn
 
@@ -15,6 +16,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Int
 
 from ._typing import ArrayLike
+
+MOST_TOLD = 60  # letters of a value that a refusal shows
 
 
 def known(value: Any) -> bool:
@@ -29,15 +32,58 @@ def as_array(value: ArrayLike, dtype: Any = None) -> Array:
     return jax.device_put(np.asarray(value, dtype))
 
 
-def as_float(value: ArrayLike) -> Array:
+def as_real(value: ArrayLike, name: str) -> Array:
+    """An array of real numbers of any kind."""
+    check_real(name, value)
+    return jnp.asarray(value)
+
+
+def as_float(value: ArrayLike, name: str = "numbers") -> Array:
     """An array of real numbers, its precision kept; whole numbers become JAX's default floats."""
-    array = jnp.asarray(value)
+    array = as_real(value, name)
     # with its own dtype named, an array is not of a weak type: one compilation serves all
     return jnp.array(array, array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else float)
 
 
 def refuse(name: str, must_be: str, was: Any) -> NoReturn:
-    raise ValueError(f"{name} must be {must_be}; got {was}.")
+    raise ValueError(f"{name} must be {must_be}; got {' '.join(str(was).split())}.")
+
+
+def told(value: Any) -> str:
+    """A value in a few words, on one line."""
+    if isinstance(value, jax.Array | np.ndarray) and np.ndim(value):
+        return f"an array of {value.dtype} and shape {value.shape}"
+    text = str(value) if isinstance(value, int | float | complex | np.generic | jax.Array) else repr(value)
+    return text if len(text) <= MOST_TOLD and "\n" not in text else type(value).__name__
+
+
+def check_real(name: str, value: Any, must_be: str = "real numbers", or_complex: bool = False) -> None:
+    """Refuse what is no array of real numbers: complex ones, texts, objects, rows of unequal length."""
+    leaves = jax.tree.leaves(value) if isinstance(value, list | tuple | jax.Array) else []
+    if not any(isinstance(leaf, jax.Array) for leaf in leaves):
+        try:
+            leaves = [np.asarray(value)]
+        except (ValueError, TypeError):
+            refuse(name, must_be, told(value))
+    for leaf in leaves:
+        dtype = leaf.dtype if isinstance(leaf, jax.Array) else np.asarray(leaf).dtype
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            if or_complex:
+                continue
+            refuse(name, must_be, "complex ones")
+        if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+            refuse(name, must_be, told(value))
+
+
+def is_key(value: Any) -> bool:
+    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+
+
+def check_key(name: str, value: Any) -> Any:
+    """One key of the new kind, which knows what it is. The old ones are numbers as any others."""
+    if not is_key(value) or value.shape:
+        refuse(name, "one key, as jax.random.key(seed) makes it", told(value))
+    return value
 
 
 def check_shape(name: str, value: Any, shape: tuple[int, ...], meaning: str) -> None:
@@ -60,14 +106,22 @@ def check_finite(name: str, value: Any) -> None:
     check_all(name, value, np.isfinite, "finite")
 
 
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        refuse(name, f"a whole number of at least {least}", repr(value))
+def as_whole(name: str, value: Any, must_be: str, least: float = -math.inf) -> int:
+    """A whole number of Python, NumPy or JAX, as one of Python's; true and false are none."""
+    is_array = known(value) and isinstance(value, jax.Array | np.ndarray) and value.ndim == 0
+    number = value.item() if is_array else value
+    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+        refuse(name, must_be, told(value))
+    return int(number)
+
+
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    return as_whole(name, value, f"a whole number of at least {least}", least)
 
 
 def as_times(value: ArrayLike, dtype: Any = None, name: str = "tsave") -> Array:
     """At least two increasing times. Traced ones are checked by whoever runs with them."""
-    times = as_float(value) if dtype is None else as_float(value).astype(dtype)
+    times = as_float(value, name) if dtype is None else as_float(value, name).astype(dtype)
     if times.ndim != 1 or times.size < 2:
         refuse(name, "a one-dimensional array of at least two increasing times", f"shape {times.shape}")
     check_finite(name, times)
@@ -79,14 +133,6 @@ def as_times(value: ArrayLike, dtype: Any = None, name: str = "tsave") -> Array:
     return times
 
 
-def key_first(key: Any, model: Any, name: str) -> tuple[Any, Any]:
-    """The first two arguments of a function that draws at random; the order of before is told to be deprecated."""
-    if not hasattr(model, "dtype") or not jnp.issubdtype(model.dtype, jax.dtypes.prng_key):
-        return key, model
-    warnings.warn(f"{name}(key, ...) takes the key first", DeprecationWarning, stacklevel=3)
-    return model, key
-
-
 def renamed(name: str, value: Any, old_name: str, old_value: Any) -> Any:
     """An argument that may still be given by its old name."""
     if old_value is None:
@@ -96,21 +142,23 @@ def renamed(name: str, value: Any, old_name: str, old_value: Any) -> Any:
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        refuse(name, "one of " + ", ".join(repr(c) for c in choices), repr(value))
+    if not isinstance(value, str) or value not in choices:
+        refuse(name, "one of " + ", ".join(repr(c) for c in choices), told(value))
 
 
 def as_pattern_index(pattern: ArrayLike, num_modes: int) -> Int[Array, ""]:
     """The number of a stored pattern, from 0. A traced number is checked when it is known, at run time."""
-    index, must_be = as_array(pattern), f"a pattern number from 0 to {num_modes - 1}"
+    must_be = f"a pattern number from 0 to {num_modes - 1}"
+    check_real("pattern", pattern, must_be)
+    index = as_array(pattern)
     if not jnp.issubdtype(index.dtype, jnp.integer) or index.ndim != 0:
-        refuse("pattern", must_be, repr(pattern))
+        refuse("pattern", must_be, told(pattern))
     return _checked("pattern", pattern, index, lambda i: (i >= 0) & (i < num_modes), must_be)
 
 
 def as_probability(name: str, value: ArrayLike) -> Array:
     """A number from 0 to 1. A traced one is checked when it is known, at run time."""
-    probability = as_float(value)
+    probability = as_float(value, name)
     return _checked(name, probability, probability, lambda p: (p >= 0) & (p <= 1), "a probability, from 0 to 1")
 
 

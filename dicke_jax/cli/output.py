@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -59,7 +60,8 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
     lines = [headings, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = ["   ".join(map(str.rjust, line, widths)) for line in lines]
-    print(title, "", *(f"  {text}" for text in (texts[0], "─" * len(texts[0]), *texts[1:])), "", sep="\n")
+    line = "─" if "─".encode(sys.stdout.encoding or "ascii", "ignore") else "-"
+    print(title, "", *(f"  {text}" for text in (texts[0], line * len(texts[0]), *texts[1:])), "", sep="\n")
 
 
 def watched(quiet: bool, study: Callable[..., "xr.Dataset"], *arguments: Any, **options: Any) -> "xr.Dataset":

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from .._checks import as_float, check_all, check_count, check_finite, check_shape, known, refuse
+from .._door import checked
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from .operators import AbstractCouplings, DenseCouplings, HypercubeCouplings
 
@@ -83,6 +84,7 @@ class LargeSpins(eqx.Module):
     gauged: bool = eqx.field(static=True)
     orthogonal: tuple[bool, ...] = eqx.field(static=True, init=False)
 
+    @checked
     def __init__(
         self, operator: AbstractCouplings, weights: ArrayLike, num_spins: int | None = None, gauged: bool = False
     ) -> None:
@@ -99,6 +101,7 @@ class LargeSpins(eqx.Module):
             check_count("num_spins", self.num_spins)
 
     @classmethod
+    @checked
     def hypercube(cls, num_patterns: int, *, gauge: bool = True) -> "LargeSpins":
         """N_sp -> infinity of random patterns: equal subsets, 2^(M-1) with the gauge, 2^M without (paper, Eq. 3)."""
         operator = HypercubeCouplings(num_patterns, gauge)
@@ -107,6 +110,7 @@ class LargeSpins(eqx.Module):
         return cls(operator, weights, gauged=gauge)
 
     @classmethod
+    @checked
     def from_distribution(cls, values: ArrayLike, probabilities: ArrayLike, num_patterns: int) -> "LargeSpins":
         """N_sp -> infinity of couplings that take the value x_i with probability p_i, independently.
 
@@ -132,6 +136,7 @@ class LargeSpins(eqx.Module):
         return cls(DenseCouplings(x[digits]), weights)
 
     @classmethod
+    @checked
     def individual(cls, patterns: ArrayLike) -> "LargeSpins":
         """One subset for each spin, no grouping: G of shape (M, N_sp) as it is, weights 1/N_sp."""
         operator = DenseCouplings(patterns)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Int8
 
 from .._checks import check_all, check_finite, check_shape, known, refuse
+from .._door import checked
 from .._typing import ArrayLike, SpinVectors
 from .large_spins import LargeSpins
 from .operators import DenseCouplings, HypercubeCouplings
@@ -33,6 +34,7 @@ class SpinMapping(eqx.Module):
         """A stable reordering of the spins, subset after subset: (G * gauge)[:, order] is block-constant (Fig. 2)."""
         return jnp.argsort(self.subset, stable=True)
 
+    @checked
     def to_large(self, bloch: ArrayLike) -> SpinVectors:
         """m_k, the mean over the spins of subset k of their gauged Bloch vectors. (3, N_sp) -> (3, K)."""
         vectors = jnp.asarray(bloch)
@@ -40,6 +42,7 @@ class SpinMapping(eqx.Module):
         sums = jax.ops.segment_sum(turned(vectors, self.gauge).T, self.subset, num_segments=self.spins.num_subsets)
         return (sums / self.spins.subset_sizes.astype(vectors.dtype)[:, None]).T
 
+    @checked
     def to_spins(self, m: ArrayLike) -> Float[Array, "3 N"]:
         """The vector of its subset for each spin, the gauge undone. (3, K) -> (3, N_sp).
 
@@ -56,6 +59,7 @@ def turned(m: Float[Array, "*batch 3 K"], sign: ArrayLike) -> Float[Array, "*bat
     return m * jnp.broadcast_to(jnp.stack([jnp.ones_like(s), s, s]), m.shape)
 
 
+@checked
 def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayLike | None = None) -> SpinMapping:
     """Group spins whose couplings are alike.
 

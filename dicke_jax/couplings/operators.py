@@ -7,6 +7,7 @@ A structured G then needs neither M x K memory nor M x K time.
 """
 
 import abc
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int8, Num
 
-from .._checks import check_count, check_finite, refuse
+from .._checks import as_real, check_count, check_finite, refuse
 from .._typing import ModeReals, SubsetReals
 
 SMALL_MATRIX = 4096  # entries up to which sums that fuse cost less than a matrix product that does not
@@ -46,7 +47,7 @@ class AbstractCouplings(eqx.Module):
 class DenseCouplings(AbstractCouplings):
     """Any G, kept as a matrix of shape (M, K); each map is one matrix product, written out where G is small."""
 
-    matrix: Num[Array, "M K"] = eqx.field(converter=jnp.asarray)
+    matrix: Num[Array, "M K"] = eqx.field(converter=partial(as_real, name="matrix"))
 
     def __check_init__(self) -> None:
         if self.matrix.ndim != 2 or 0 in self.matrix.shape:

@@ -8,10 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int8, PRNGKeyArray
 
-from .._checks import as_float, as_probability, check_count, check_finite, check_shape, refuse
+from .._checks import as_float, as_probability, check_count, check_finite, check_real, check_shape, refuse
+from .._door import checked
 from .._typing import ArrayLike
 
+BYTES = 5  # of an entry while it is drawn: a random word of four, and the sign
+MOST_GIGABYTES = 64
 
+
+@checked
 def random_patterns(key: PRNGKeyArray, num_patterns: int, num_spins: int) -> Int8[Array, "M N"]:
     """G[mu, k] = +1 or -1 with equal probability, independently: M patterns of N_sp spins (paper, below Eq. 2).
 
@@ -19,9 +24,13 @@ def random_patterns(key: PRNGKeyArray, num_patterns: int, num_spins: int) -> Int
     """
     check_count("num_patterns", num_patterns)
     check_count("num_spins", num_spins)
+    if (gigabytes := BYTES * num_patterns * num_spins / 1e9) > MOST_GIGABYTES:
+        must_be = f"so small that {num_patterns} patterns are drawn in {MOST_GIGABYTES} GB"
+        refuse("num_spins", must_be, f"{num_spins}, which take {gigabytes:.3g} GB")
     return jax.random.rademacher(key, (num_patterns, num_spins), dtype=jnp.int8)
 
 
+@checked
 def pattern_overlaps(patterns: ArrayLike, sigma_z: ArrayLike) -> Float[Array, " M"]:
     """xi_mu = (1/N_sp) sum_k G[mu, k] <sigma_z^(k)>, the overlap of single spins with every pattern.
 
@@ -34,13 +43,14 @@ def pattern_overlaps(patterns: ArrayLike, sigma_z: ArrayLike) -> Float[Array, " 
     return jnp.matmul(rows.astype(z.dtype), z, precision="highest") / z.size
 
 
+@checked
 def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8[Array, "M rows columns"]:
     """Pictures as patterns: +1 where a pixel is brighter than the middle of its picture's range, else -1.
 
     `images`: an array of shape (M, rows, columns), or paths of as many PNG files of one size, which are read in grey.
     As patterns of spins they are `image_patterns(images).reshape(M, -1)`.
     """
-    if isinstance(images, Sequence) and images and all(isinstance(image, str | os.PathLike) for image in images):
+    if isinstance(images, list | tuple) and images and all(isinstance(image, str | os.PathLike) for image in images):
         from PIL import Image
 
         grey = []
@@ -51,6 +61,7 @@ def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8
             refuse("images", "pictures of one size", f"sizes {[picture.shape for picture in grey]}")
         pixels = np.stack(grey)
     else:
+        check_real("images", images, "real numbers, or paths of pictures")
         pixels = np.asarray(images, dtype=float)
     if pixels.ndim != 3 or 0 in pixels.shape:
         refuse("images", "of shape (M, rows, columns), or paths of pictures", f"shape {pixels.shape}")
@@ -62,6 +73,7 @@ def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8
     return jnp.asarray(np.where(pixels > middle, 1, -1), jnp.int8)
 
 
+@checked
 def flip_spins(key: PRNGKeyArray, configuration: ArrayLike, flip: ArrayLike) -> Array:
     """A configuration of single spins with every entry's sign changed with probability `flip`, independently."""
     spins = jnp.asarray(configuration)

@@ -10,14 +10,15 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_all
+from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState, RealStates
 from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
 from .integrate import integrate
-from .lyapunov import lyapunov_exponent
-from .steady_state import check_reaches_steady, steadystate
-from .trajectory import check_model_and_state, default_solver, default_tolerance, without_nan
+from .lyapunov import check_windows, lyapunov_exponent
+from .steady_state import steadystate
+from .trajectory import default_solver, default_tolerance, without_nan
 
 CHAOS = 5.0  # e-foldings of a deviation, in each half of the run, from which on its growth is exponential
 NEUTRAL = 2.0  # e-foldings in the second half below which it need not be: a neutral shear has log(2) or so
@@ -72,6 +73,7 @@ class Attractor(AbstractResult):
             yield name, getattr(self, name)
 
 
+@checked
 def attractor(
     model: DickeModel,
     state: MeanFieldState,
@@ -113,8 +115,7 @@ def attractor(
 
     **Returns** an `Attractor`. **Raises** ValueError for arguments that do not fit; a failed run is a kind, not raised.
     """
-    check_model_and_state(model, state)
-    check_reaches_steady(model)
+    check_windows(model, window, num_windows)
     tol = 1e-6 if model.dtype == jnp.float64 else 1e-4
     max_time: Any = 1000 / jnp.min(model.kappa) if transient is None else jnp.asarray(transient, model.dtype)
     check_all("transient", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")

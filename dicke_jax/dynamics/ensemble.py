@@ -10,11 +10,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from .._checks import as_float, check_choice, check_count, check_finite, known, refuse
+from .._checks import as_times, check_choice, check_count, known, refuse, told
+from .._door import check_options, checked
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..mean_field import DickeModel, MeanFieldState, check_model
-from .steady_state import relaxing_solver, steadystate
+from ..mean_field import DickeModel, MeanFieldState
+from .steady_state import check_ends, relaxing_solver, steadystate
 from .taylor_solver import written_out
 from .trajectory import default_solver, mfsolve
 
@@ -22,6 +23,7 @@ CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
 CHUNK_ELSEWHERE = 65_536
 TOGETHER = {"cpu": 16}  # rows whose results a core holds at once, or that run in lock step where a solver needs that
 MANY = 256  # rows from which on orders of the series are written out: longer to compile, shorter to run
+STATE = ("model", "state")  # what every row has of its own
 KEPT = ("m", "alpha", "overlaps", "occupations", "reduced")
 
 
@@ -60,6 +62,7 @@ class EnsembleSolution(AbstractResult):
         yield "steps", f"{np.min(self.num_steps)} to {np.max(self.num_steps)}"
 
 
+@checked
 def solve_ensemble(
     model: DickeModel,
     states: MeanFieldState,
@@ -97,19 +100,19 @@ def solve_ensemble(
 
     **Raises** ValueError for arguments that do not fit.
     """
-    check_model(model)
-    if not isinstance(states, MeanFieldState):
-        refuse("states", "a MeanFieldState", type(states).__name__)
     if not callable(save):
         check_choice("save", save, ("all", "final", "overlaps"))
     if "throw" in options:
         refuse("throw", "left out: a row that fails says so in its status", options["throw"])
+    run_by, given = (steadystate, STATE) if tsave is None else (mfsolve, (*STATE, "tsave", "throw"))
+    options = check_options(run_by, options, given)
+    check_ends(model, *(options.get(name) for name in ("tol", "max_time", "max_steps")))
     if not all(known(leaf) for leaf in jax.tree.leaves(eqx.filter((model, states), eqx.is_array))):
         refuse("model and states", "known; jax.vmap(mfsolve) can be traced", "traced")
-    times = None if tsave is None else as_float(tsave)
-    if times is not None:
-        check_finite("tsave", times)
-    devices = jax.local_devices() if devices is None else list(devices)
+    times = None if tsave is None else as_times(tsave)
+    devices = jax.local_devices() if devices is None else devices
+    if not isinstance(devices, list | tuple) or not all(isinstance(device, jax.Device) for device in devices):
+        refuse("devices", "a list of JAX's devices", told(devices))
     if not devices:
         refuse("devices", "at least one", "none")
     platform = devices[0].platform
@@ -140,14 +143,14 @@ def solve_ensemble(
         numbers = start + in_turn
         rows = np.minimum(numbers, total - 1)
         which = rows if model_of is None else model_of[rows]
-        own = model if model_of is None else jax.tree.map(lambda x: x[which], flat_model)
+        own = model if model_of is None else _of_arrays(lambda x: x[which], flat_model)
         starts = jax.tree.map(lambda x: x[state_of[rows]], flat_states)
         for x in jax.tree.leaves(starts):
             x[numbers >= total] = np.nan  # past the last row, and put to rest
         place = devices[0] if mesh is None else NamedSharding(mesh, PartitionSpec("row"))
         starts = jax.device_put(starts, place)
         if mesh is None or run.own_models:
-            own = jax.device_put(own, place)
+            own = _of_arrays(lambda x: jax.device_put(x, place), own)
         return jax.tree.map(lambda x: np.asarray(x)[np.argsort(in_turn)], _run_chunk(run, own, starts, mesh))
 
     kept: Any = None
@@ -161,7 +164,7 @@ def solve_ensemble(
             whole[done : done + each] = piece[: share - done]
         if progress is not None:
             progress(min(done + each, share), share)
-    fields = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), _from_all_hosts(kept, total))
+    fields = jax.tree.map(lambda x: x.reshape((*shape, *x.shape[1:])), _from_all_hosts(kept, total))
     return EnsembleSolution(t=None if times is None else np.asarray(times), **fields)
 
 
@@ -245,4 +248,9 @@ def _rows(
 
 def _flat(tree: Any, axes: int) -> Any:
     """All leading axes as one."""
-    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[axes:]), tree)
+    return _of_arrays(lambda x: np.asarray(x).reshape(-1, *x.shape[axes:]), tree)
+
+
+def _of_arrays(function: Callable[[Any], Any], tree: Any) -> Any:
+    """`function` of all arrays; rates that are functions of time stay as they are."""
+    return jax.tree.map(lambda x: function(x) if isinstance(x, jax.Array | np.ndarray) else x, tree)

@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_all, check_count, refuse
+from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState
 from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
 from .integrate import integrate
 from .steady_state import check_reaches_steady
-from .trajectory import check_model_and_state, check_tolerance, without_nan
+from .trajectory import check_tolerance, without_nan
 
 NUM_BLOCKS = 10  # of windows, whose means give the standard error
 
@@ -55,6 +56,7 @@ class LyapunovExponent(AbstractResult):
             yield "exponent", f"{good.min():.4g} to {good.max():.4g}"
 
 
+@checked
 def lyapunov_exponent(
     model: DickeModel,
     state: MeanFieldState,
@@ -90,17 +92,22 @@ def lyapunov_exponent(
 
     G. Benettin, L. Galgani, A. Giorgilli and J.-M. Strelcyn, Meccanica 15, 9 (1980); equations: Eq. 7 of the paper.
     """
-    check_model_and_state(model, state)
+    length = check_windows(model, window, num_windows)
+    check_count("num_transient", num_transient, 0)
+    tolerances = check_tolerance("rtol", rtol, model.dtype), check_tolerance("atol", atol, model.dtype)
+    key = jax.random.key(0) if key is None else key
+    return _tangent_run(model, state.to_real(model), key, length, num_windows, num_transient, *tolerances)
+
+
+def check_windows(model: DickeModel, window: float | None, num_windows: int) -> Float[Array, ""]:
+    """The time between two normalisations, of a run that can be made."""
     check_reaches_steady(model)
     check_count("num_windows", num_windows, NUM_BLOCKS)
-    check_count("num_transient", num_transient, 0)
     if num_windows % NUM_BLOCKS:
         refuse("num_windows", f"a multiple of {NUM_BLOCKS}", num_windows)
     length = 2.5 / jnp.min(model.kappa) if window is None else jnp.asarray(window, model.dtype)
     check_all("window", length, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
-    tolerances = check_tolerance("rtol", rtol, model.dtype), check_tolerance("atol", atol, model.dtype)
-    key = jax.random.key(0) if key is None else key
-    return _tangent_run(model, state.to_real(model), key, length, num_windows, num_transient, *tolerances)
+    return length
 
 
 @eqx.filter_jit

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._checks import check_all, check_count, known, refuse
+from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
@@ -27,7 +28,7 @@ from ..mean_field import (
 from ..mean_field.stationary_equations import follow, self_consistency, signed_lengths, state_of_overlaps
 from .begin_and_end import IsStationary, largest_change, slowest_rate
 from .integrate import integrate
-from .trajectory import STIFF, check_model_and_state, check_tolerance, default_solver, stiffness, without_nan
+from .trajectory import MOST_TURNS, STIFF, check_tolerance, default_solver, longest_run, stiffness, without_nan
 
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
 SAMPLES_PER_BLOCK = 32
@@ -83,6 +84,7 @@ class SteadyState(AbstractResult):
             yield name, getattr(self, name)
 
 
+@checked
 def steadystate(
     model: DickeModel,
     state: MeanFieldState,
@@ -125,11 +127,9 @@ def steadystate(
 
     **Raises** ValueError for arguments that do not fit. A run that fails is told by its status.
     """
-    check_model_and_state(model, state)
     check_reaches_steady(model)
     tol = default_residual(model) if tol is None else tol
-    if not known(tol) or not 0 < tol < 1:
-        refuse("tol", "a number between 0 and 1", tol)
+    check_ends(model, tol, max_time, max_steps)
     finest = _finest(model, tol)
     rtol = check_tolerance("rtol", finest if rtol is None else rtol, model.dtype)
     atol = check_tolerance("atol", finest if atol is None else atol, model.dtype)
@@ -137,12 +137,25 @@ def steadystate(
         check_count("max_steps", max_steps)
     if max_time is not None:
         max_time = jax.lax.stop_gradient(jnp.asarray(max_time, model.dtype))
-        check_all("max_time", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
+        check_all("max_time", max_time, lambda t: t < np.inf, "finite in the model's precision")
     solver = relaxing_solver(model, tol, rtol) if solver is None else solver
     end = _relax(model, state, max_time, np.asarray(tol, model.dtype), (rtol, atol), solver, max_steps)
     if not known(end.residual) or end.status != Status.oscillating or 3 * model.num_subsets > LARGEST_SPECTRUM:
         return end
     return end if _goes_on(model, end) else dataclasses.replace(end, status=Status.not_converged)
+
+
+def check_ends(model: DickeModel, tol: float | None, max_time: Any, max_steps: int | None = None) -> None:
+    """Refuse a residual that is none, and a longest run that is no time or that none would come to the end of."""
+    if tol is not None and (not known(tol) or not 0 < tol < 1):
+        refuse("tol", "a number between 0 and 1", tol)
+    if max_time is None:
+        return
+    check_all("max_time", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
+    if max_steps is None and known(max_time) and float(np.max(np.asarray(max_time))) > (longest := longest_run(model)):
+        refuse(
+            "max_time", f"at most {longest:.1e}, {MOST_TURNS:.0e} turns at these rates, or max_steps given", max_time
+        )
 
 
 def default_residual(model: DickeModel) -> float:

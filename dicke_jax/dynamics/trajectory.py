@@ -1,6 +1,7 @@
 """`mfsolve`: the mean-field equations integrated from one state."""
 
 import dataclasses
+import math
 from typing import Any
 
 import diffrax as dfx
@@ -10,18 +11,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from .._checks import as_times, known, refuse
+from .._checks import as_times, check_all, check_count, known, refuse
+from .._door import checked
 from .._status import Status, where, worst_text
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
 from ..couplings.operators import SMALL_MATRIX
 from ..mean_field import DickeModel, MeanFieldState, check_model, occupations, overlaps, spin_lengths
+from ..mean_field.rates import is_schedule
 from ._loop import ReplayAdjoint
 from .integrate import integrate
 from .rate_resolution import functions_of_time, steps_that_see, unseen
 from .taylor_series import has_series
 from .taylor_solver import BilinearTaylor
 
+MOST_TURNS = 1e15  # that a time can tell apart in float64; a thousandth of it takes a year
 LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
 LEAST_STEP = 1e-20  # of the run
 STIFF = 1000.0  # times the rates of the spins, from which on modes are left to an implicit solver
@@ -125,6 +129,13 @@ def default_adjoint(model: DickeModel, solver: dfx.AbstractSolver) -> dfx.Abstra
     return dfx.RecursiveCheckpointAdjoint()
 
 
+def longest_run(model: DickeModel) -> float:
+    """The time in which the constant rates that are known turn by `MOST_TURNS`: no run gets that far."""
+    rates = (rate for rate in model.rates.values() if known(rate) and not is_schedule(rate))
+    fastest = max((float(np.max(np.abs(np.asarray(rate)))) for rate in rates), default=0.0)
+    return MOST_TURNS / fastest if fastest > 0 else math.inf
+
+
 def check_tolerance(name: str, value: float | None, dtype: jnp.dtype) -> float:
     """A local error tolerance that the precision can reach, or the default for that precision."""
     if value is None:
@@ -135,6 +146,7 @@ def check_tolerance(name: str, value: float | None, dtype: jnp.dtype) -> float:
     refuse(name, f"from {least:.1e}, the least that {dtype} can reach, to 1", value)
 
 
+@checked
 def mfsolve(
     model: DickeModel,
     state: MeanFieldState,
@@ -179,8 +191,13 @@ def mfsolve(
 
     **Raises** ValueError for arguments that do not fit; an Equinox runtime error for a failed run if `throw`.
     """
-    check_model_and_state(model, state)
+    if max_steps is not None:
+        check_count("max_steps", max_steps)
+    if dt0 is not None:
+        check_all("dt0", dt0, lambda step: step > 0, "positive")
     times = as_times(tsave, model.dtype)
+    if max_steps is None and known(times) and float(times[-1] - times[0]) > longest_run(model):
+        refuse("max_steps", f"a number for more than {MOST_TURNS:.0e} turns of the fastest rate", "None")
     if stepsize_controller is None:
         tolerances = check_tolerance("rtol", rtol, model.dtype), check_tolerance("atol", atol, model.dtype)
         stepsize_controller = dfx.PIDController(*tolerances)

@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
-from .._checks import as_float, as_times, check_finite, check_shape, refuse
+from .._checks import as_float, as_times, check_count, check_finite, check_shape, refuse
+from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState, SpinVectors
@@ -38,6 +39,7 @@ AT_REST = 1e-6  # max |dy/dt| in units of the smallest kappa up to which a state
 NEUTRAL = 1e-8  # a rate of growth or decay below this share of the largest eigenvalue is none
 
 
+@checked
 def gaussian_moments(
     model: DickeModel,
     state: MeanFieldState,
@@ -67,6 +69,7 @@ def gaussian_moments(
     **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down.
     """
     y0 = moments.real_start(model, state)
+    check_count("max_steps", max_steps)
     times = as_times(tsave, model.dtype)
     size, start = 3 * model.num_subsets + 2 * model.num_modes, None
     if covariance is not None:
@@ -174,6 +177,7 @@ class OutputSpectrum(AbstractResult):
         yield "squeezing", f"least noise of a quadrature {np.min(self.squeezing):.4f} of the vacuum's"
 
 
+@checked
 def stationary_covariance(model: DickeModel, state: MeanFieldState) -> StationaryCovariance:
     """The covariance in which fluctuations around a stationary state end, A Sigma + Sigma A^T + D = 0.
 
@@ -207,6 +211,7 @@ def _stationary(model: DickeModel, state: MeanFieldState, y: RealState) -> Stati
     return StationaryCovariance(ended, status, growth, neutral)
 
 
+@checked
 def output_spectrum(model: DickeModel, state: MeanFieldState, omega: ArrayLike) -> OutputSpectrum:
     """The light that leaves a stationary state: a_out = a_in + sqrt(kappa) a, with vacuum in a_in.
 

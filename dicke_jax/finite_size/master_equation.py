@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import as_times
+from .._checks import as_times, check_all, check_count
+from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, Quadratures, SpinVectors
@@ -60,6 +61,7 @@ class MasterSolution(AbstractResult):
         yield "highest level", f"population {np.max(self.top_population):.1e}"
 
 
+@checked
 def mesolve(
     model: DickeModel,
     state: MeanFieldState,
@@ -106,8 +108,11 @@ def mesolve(
     must_be = f"so small that {COPIES} density matrices {fit} into {MOST_GIGABYTES} GB"
     memory = COPIES * jnp.dtype(model.dtype).itemsize, 2
     times = as_times(tsave, model.dtype)
+    check_count("max_steps", max_steps)
     if tol is None:
         tol = 1e-9 if model.dtype == jnp.float64 else 1e-5
+    for name, value in (("tol", tol), ("cutoff_tol", cutoff_tol)):
+        check_all(name, value, lambda x: (x > 0) & (x < 1), "between 0 and 1")
     tolerances = jnp.asarray(cutoff_tol, model.dtype), jnp.asarray(tol, model.dtype)
 
     def run(space: LargeSpinSpace) -> MasterSolution:

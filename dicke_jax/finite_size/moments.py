@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Inexact
 
 from .._checks import check_all, check_count, known, refuse
+from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState, RealStates, SpinVectors
@@ -133,6 +134,7 @@ def unravel(v: Float[Array, " D"], model: DickeModel) -> RealState:
     return v[:n].reshape(3, model.num_subsets), v[n:].reshape(2, model.num_modes)
 
 
+@checked
 @eqx.filter_jit
 def product_covariance(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
     """N_sp times the covariance of independent spins, alike within a subset, and of modes in vacuum or coherent states.
@@ -150,6 +152,7 @@ def block_matrix(model: DickeModel, same_spin: Float[Array, "3 3 K"], modes: Arr
     return jax.scipy.linalg.block_diag(spins.reshape(3 * model.num_subsets, -1), modes)
 
 
+@checked
 @eqx.filter_jit
 def commutators(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
     """W with N_sp <[v_i, v_j]> = i W_ij: 2 eps_abc m_c / w_k for spins, 1/2 for Re and Im of a mode.

@@ -8,12 +8,14 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from .._checks import check_all, check_choice, known, refuse
+from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from ..dynamics import MFSolution
 from ..mean_field import DickeModel, MeanFieldState, check_constant_rates
 from .moments import Moments, product_covariance, real_start
 
+D0 = "proved", "printed"
 EQUAL = 1e-6  # relative difference up to which weights count as equal
 
 
@@ -83,6 +85,7 @@ class TheoremCheck(AbstractResult):
         yield "bound", f"exp({np.max(np.asarray(self.log_scaled_bound)[..., -1]):.4g})"
 
 
+@checked
 def initial_error(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
     """N E_N(0) of a product state: (1/K) sum_k (3 - |m_k|^2) / w_k + M, which is 2 K + M for pure spins, equal subsets.
 
@@ -91,6 +94,7 @@ def initial_error(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
     return _initial(model, real_start(model, state)[0])
 
 
+@checked
 def scaled_error(model: DickeModel, moments: Moments, reference: MFSolution | MeanFieldState) -> Float[Array, " T"]:
     """N E_N(t) of Eq. 9, from moments and the mean field at the same times.
 
@@ -106,6 +110,7 @@ def scaled_error(model: DickeModel, moments: Moments, reference: MFSolution | Me
     return _errors(model, moments.covariance, *_compared(moments, reference))[0]
 
 
+@checked
 def theorem_constants(model: DickeModel, state: MeanFieldState, *, d0: str = "proved") -> TheoremConstants:
     """The constants of the paper's supplement, for any couplings.
 
@@ -125,7 +130,7 @@ def theorem_constants(model: DickeModel, state: MeanFieldState, *, d0: str = "pr
     - `d0`: "proved" or "printed"; the latter for signs and equal subsets only.
     """
     real_start(model, state)
-    check_choice("d0", d0, ("proved", "printed"))
+    check_choice("d0", d0, D0)
     check_constant_rates(model, "for this bound")
     if model.dissipation is not None:
         refuse("model", "without single-spin dissipation for this bound: it adds a source to E_N", "one with it")
@@ -153,6 +158,7 @@ def _constants(model: DickeModel, alpha: Complex[Array, " M"], proved: bool) -> 
     return TheoremConstants(beta, c0, lemma4, 2 * M * lemma4 + 3 * K * c0)
 
 
+@checked
 def check_theorem(
     model: DickeModel, moments: Moments, reference: MFSolution | MeanFieldState, *, d0: str = "proved"
 ) -> TheoremCheck:
@@ -160,6 +166,7 @@ def check_theorem(
 
     **Arguments** as in `scaled_error` and `theorem_constants`. The first time counts as t = 0.
     """
+    check_choice("d0", d0, D0)
     constants = theorem_constants(model, MeanFieldState(*_first(reference.m, reference.alpha)), d0=d0)
     scaled, deviation = _errors(model, moments.covariance, *_compared(moments, reference))
     N = None if moments.num_spins is None else moments.num_spins / model.num_subsets

@@ -18,6 +18,7 @@ import optimistix as optx
 from jaxtyping import Array, Complex, Float, Key, PRNGKeyArray
 
 from .._checks import as_float, as_times, check_all, check_count, refuse
+from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
@@ -61,6 +62,7 @@ class TrajectorySolution(AbstractResult):
         yield "highest level", f"population {np.max(self.top_population):.1e}"
 
 
+@checked
 def mcsolve(
     key: PRNGKeyArray,
     model: DickeModel,
@@ -105,7 +107,8 @@ def mcsolve(
     chunk = min(chunk, num_trajectories)
     if tol is None:
         tol = 1e-7 if jnp.result_type(float) == jnp.float64 else 1e-5
-    check_all("tol", tol, lambda x: (x > 0) & (x < 1), "between 0 and 1")
+    for name, value in (("tol", tol), ("cutoff_tol", cutoff_tol)):
+        check_all(name, value, lambda x: (x > 0) & (x < 1), "between 0 and 1")
     copies = COPIES + 3 * len(sizes) + 2 * model.num_modes
     must_be = f"so small that {chunk} times {copies} state vectors fit into {MOST_GIGABYTES} GB"
     times = as_times(tsave, float)

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray
 
 from .._checks import as_pattern_index, as_times, check_all, check_count, known, refuse
+from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState, RealStates, SpinVectors, SubsetReals
@@ -51,6 +52,7 @@ class WignerSolution(AbstractResult):
     final_overlaps: Float[Array, "S M"]
     status: Status
 
+    @checked
     def retrieval_probability(
         self, pattern: ArrayLike = 0, threshold: float = 0.5
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
@@ -70,6 +72,7 @@ class WignerSolution(AbstractResult):
         yield from self.moments._rows()
 
 
+@checked
 def wigner_moments(
     key: PRNGKeyArray,
     model: DickeModel,

@@ -13,10 +13,11 @@ import optax
 from jaxtyping import Array, Float
 
 from .._checks import as_array, as_pattern_index, check_all, check_count, known, refuse
+from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from ..dynamics.trajectory import mfsolve
-from ..mean_field import DickeModel, MeanFieldState, check_model
+from ..mean_field import DickeModel, MeanFieldState
 from .free_parameters import FREE, Bounds, FreeRates, RateName, Vector, free_rates
 from .optimise import Descent, outcome, start, step
 from .threshold_inversion import thresholds_of
@@ -53,6 +54,7 @@ class DesignResult(AbstractResult):
         yield from zip(self.names, np.asarray(self.rates), strict=True)
 
 
+@checked
 def design(
     objective: Callable[[DickeModel], Any],
     model: DickeModel,
@@ -90,8 +92,6 @@ def design(
     **Raises** ValueError for arguments that do not fit.
     """
     parameters = free_rates(model, free, bounds)
-    if not callable(objective):
-        refuse("objective", "a function of a DickeModel", type(objective).__name__)
     check_count("num_steps", num_steps)
     if not known(tol) or not tol > 0:
         refuse("tol", "positive", tol)
@@ -149,16 +149,17 @@ def _described(parameters: FreeRates, best: Vector, vectors: Float[Array, "steps
     return parameters.to_model(best), parameters.rates(best), jax.vmap(parameters.rates)(vectors)
 
 
+@checked
 def stability_margin(model: DickeModel) -> Float[Array, ""]:
     """The smallest g0 / g_stab,nu over all patterns nu: above 1 every one is retrieved stably.
 
     A minimum: where the best model has several patterns with the same margin, no slope vanishes there.
     """
-    check_model(model)
     return jnp.min(jnp.abs(model.g0) / thresholds_of(model, jnp.arange(model.num_modes), "stability"))
 
 
-def basin_proxy(model: DickeModel, cues: MeanFieldState, pattern: int = 0, *, time: Any = 20.0) -> Float[Array, ""]:
+@checked
+def basin_proxy(model: DickeModel, cues: MeanFieldState, pattern: int = 0, *, time: float = 20.0) -> Float[Array, ""]:
     """The share of pattern nu in what cues recall, a smooth stand-in for the probability that they end there.
 
         < xi_nu(t)^2 / sum_mu xi_mu(t)^2 >   over all cues, and over t from time / 2 to time
@@ -173,7 +174,6 @@ def basin_proxy(model: DickeModel, cues: MeanFieldState, pattern: int = 0, *, ti
     - `time`: in the inverse unit of the rates; long enough that a cue that is going to be lost loses its share, and
       short enough that the slopes of runs that go astray are still small numbers.
     """
-    check_model(model)
     nu = as_pattern_index(pattern, model.num_modes)
     end = jnp.asarray(time, model.dtype)
     check_all("time", end, lambda t: t > 0, "positive")

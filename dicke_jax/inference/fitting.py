@@ -12,6 +12,7 @@ import optimistix as optx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import as_array, check_choice, check_count, known, refuse
+from .._door import checked
 from .._status import Status
 from ..mean_field.model import DickeModel
 from .fit_result import FitResult, gain, information, interval_ends, misfits, supported, touches
@@ -27,6 +28,7 @@ BATCH = 8  # restarts side by side: more fall out of a processor's cache
 STALLED, PATIENCE = 1e-10, 2  # of the loss, relative: so many looks at less than that end a fit
 
 
+@checked
 def fit(
     model: DickeModel,
     data: Measurements | Sequence[Measurements],
@@ -87,10 +89,8 @@ def fit(
         if measure is not chi_square:
             refuse("loss", "'chi-square' for least squares (an optax optimiser takes any)", repr(loss))
         stepper = LeastSquaresSteps(optimizer)
-    elif isinstance(optimizer, optax.GradientTransformation):
-        stepper = GradientSteps(optimizer)
     else:
-        refuse("optimizer", "of optax, or of optimistix's Gauss-Newton family", type(optimizer).__name__)
+        stepper = GradientSteps(optimizer)
     check_count("num_restarts", num_restarts)
     if not known(spread) or not spread > 0:
         refuse("spread", "positive", spread)

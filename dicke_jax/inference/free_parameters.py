@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import as_array, check_all, known, refuse
+from .._door import checked
 from ..mean_field import DickeModel, MeanFieldState, check_model, overlaps
 from ..mean_field.rates import is_schedule
 from .measurements import Measurements, TimeTrace
@@ -89,6 +90,7 @@ class FreeRates(AbstractFree):
         return as_array(numpy.log(sizes - lower) - numpy.where(bounded, room, 0))
 
 
+@checked
 def free_rates(model: DickeModel, free: Sequence[RateName] = FREE, bounds: Bounds | None = None) -> FreeRates:
     """The `FreeRates` of a model.
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .._checks import as_array, as_pattern_index, check_all, check_choice, check_shape, refuse
+from .._door import checked
 from .._typing import ArrayLike
 from ..dynamics.trajectory import check_model_and_state, mfsolve
 from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occupations, overlaps
@@ -96,6 +97,7 @@ class StationaryCurve(Measurements):
     g0: Float[Array, " n"]
     pattern: int = eqx.field(static=True)
 
+    @checked
     def __init__(
         self,
         g0: ArrayLike,
@@ -163,6 +165,7 @@ class TimeTrace(Measurements):
     g0: Float[Array, ""] | None
     from_start: bool = eqx.field(static=True)
 
+    @checked
     def __init__(
         self,
         t: ArrayLike,
@@ -174,8 +177,6 @@ class TimeTrace(Measurements):
         g0: ArrayLike | None = None,
         missing: ArrayLike | None = None,
     ) -> None:
-        if not isinstance(state, MeanFieldState):
-            refuse("state", "a MeanFieldState", type(state).__name__)
         times = np.asarray(t, float)
         if times.ndim != 1 or times.size < 2 or not (np.all(np.diff(times) > 0) and times[0] >= 0):
             refuse("t", "at least two increasing times, none negative", f"{times.tolist()}")

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from .._checks import check_count, key_first, known, refuse
+from .._checks import check_count, known, refuse
+from .._door import checked
 from .._summary import summary
 from .fit_result import FitResult
 from .fit_steps import chi_square, residuals
@@ -55,6 +56,7 @@ class PosteriorSamples(eqx.Module):
         return summary(heading, rows)
 
 
+@checked
 def sample_posterior(
     key: PRNGKeyArray,
     found: FitResult,
@@ -86,7 +88,6 @@ def sample_posterior(
     **Raises** ImportError without blackjax, which `pip install "dicke-jax[posterior]"` brings; ValueError for a fit
     that failed, and for arguments that do not fit.
     """
-    key, found = key_first(key, found, "sample_posterior")
     try:
         import blackjax
     except ImportError as error:

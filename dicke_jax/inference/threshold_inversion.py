@@ -13,6 +13,7 @@ import optimistix as optx
 from jaxtyping import Array, Float, Int
 
 from .._checks import as_array, as_pattern_index, check_all, check_choice, check_finite, check_shape, known, refuse
+from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
@@ -58,6 +59,7 @@ class Inversion(AbstractResult):
             yield name, f"{rates[..., i]:.8g}  ({changes[..., i]:+.3g} %)" if rates.ndim == 1 else rates[..., i]
 
 
+@checked
 def invert_critical_coupling(
     model: DickeModel,
     pattern: int | Sequence[int] = 0,

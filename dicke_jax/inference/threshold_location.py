@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._checks import as_array, as_pattern_index, check_all, check_choice, check_count, refuse
+from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
@@ -57,6 +58,7 @@ class LocatedCoupling(AbstractResult):
         yield "couplings", np.array2string(np.asarray(self.couplings), precision=8)
 
 
+@checked
 def locate_critical_coupling(
     model: DickeModel,
     pattern: ArrayLike = 0,

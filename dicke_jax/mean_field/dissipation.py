@@ -54,7 +54,7 @@ class LocalDissipation(eqx.Module):
         terms = [_bloch_terms(jump) for jump, _ in jumps]
         self.linear = jnp.array([linear for linear, _ in terms], float)
         self.constant = jnp.array([constant for _, constant in terms], float)
-        self.rates = tuple(rate if is_schedule(rate) else as_float(rate) for _, rate in jumps)
+        self.rates = tuple(rate if is_schedule(rate) else as_float(rate, "rate of a jump") for _, rate in jumps)
         for rate in (rate for rate in self.rates if not is_schedule(rate)):
             if rate.ndim > 1:
                 refuse("rate of a jump", "one number or of shape (K,)", f"shape {rate.shape}")

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .._checks import check_all, check_choice, check_finite, refuse
+from .._checks import check_all, check_choice, check_finite, check_real, refuse
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
 from .dissipation import LocalDissipation
@@ -144,8 +144,7 @@ def _common_float(**rates: Any) -> jnp.dtype:
     """The precision of the arrays among the rates; Python numbers and lists of them adapt to it."""
     rates = {name: rate for name, rate in rates.items() if not is_schedule(rate)}
     for name, rate in rates.items():
-        if jnp.iscomplexobj(jnp.asarray(rate)):
-            refuse(name, "real", "complex")
+        check_real(name, rate, "real numbers, or a function of time")
     with jax.numpy_dtype_promotion("standard"):
         dtype = jnp.result_type(0.0, *(rate for rate in rates.values() if hasattr(rate, "dtype")))
     return dtype

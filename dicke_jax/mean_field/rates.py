@@ -26,7 +26,7 @@ class PiecewiseLinear(eqx.Module):
     """
 
     times: Float[Array, " n"] = eqx.field(converter=partial(as_times, name="times"))
-    values: Float[Array, " n *M"] = eqx.field(converter=as_float)
+    values: Float[Array, " n *M"] = eqx.field(converter=partial(as_float, name="values"))
 
     def __check_init__(self) -> None:
         if self.values.ndim not in (1, 2) or self.values.shape[0] != self.times.size:

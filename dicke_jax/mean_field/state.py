@@ -1,5 +1,6 @@
 """States of the mean-field equations, what one looks at in them, and those that a memory is tested with."""
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -7,12 +8,23 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray
 
-from .._checks import as_float, as_pattern_index, as_probability, check_all, check_finite, check_shape, refuse
+from .._checks import (
+    as_float,
+    as_pattern_index,
+    as_probability,
+    check_all,
+    check_finite,
+    check_real,
+    check_shape,
+    refuse,
+)
+from .._door import checked
 from .._typing import ArrayLike, RealState, SubsetReals
 from .model import DickeModel
 
 
 def _as_complex(alpha: ArrayLike) -> jax.Array:
+    check_real("alpha", alpha, "numbers", or_complex=True)
     array = jnp.asarray(alpha)
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         return array
@@ -28,7 +40,7 @@ class MeanFieldState(eqx.Module):
     A batch of states has the same leading axes on both.
     """
 
-    m: Float[Array, "*batch 3 K"] = eqx.field(converter=as_float)
+    m: Float[Array, "*batch 3 K"] = eqx.field(converter=partial(as_float, name="m"))
     alpha: Complex[Array, "*batch M"] = eqx.field(converter=_as_complex)
 
     def __check_init__(self) -> None:
@@ -52,16 +64,19 @@ class MeanFieldState(eqx.Module):
         return cls(m, jax.lax.complex(re, im))
 
 
+@checked
 def overlaps(model: DickeModel, m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch M"]:
     """xi_mu = sum_k w_k G[mu, k] z_k, from -1 to 1: how far the spins are aligned with pattern mu (paper, Eq. 12)."""
     return jnp.vectorize(model.spins.project, signature="(k)->(m)")(m[..., 2, :])
 
 
+@checked
 def occupations(alpha: Complex[Array, "*batch M"]) -> Float[Array, "*batch M"]:
     """|alpha_mu|^2 = <a_mu^dag a_mu> / N_sp, photons per spin. The paper's Fig. 3(b) shows 2^(M-1) times this."""
     return jnp.real(alpha) ** 2 + jnp.imag(alpha) ** 2
 
 
+@checked
 def spin_lengths(m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch K"]:
     """|m_k|, conserved by the equations; 1 where all spins of a subset are alike and pure."""
     squared = jnp.sum(m**2, axis=-2)
@@ -85,11 +100,13 @@ def pattern_row(model: DickeModel, index: Int[Array, ""]) -> SubsetReals:
     return model.spins.field((jnp.arange(model.num_modes) == index).astype(model.dtype))
 
 
+@checked
 def stored_pattern(model: DickeModel, pattern: ArrayLike = 0) -> MeanFieldState:
     """z_k = G[nu, k], x_k = y_k = 0, no photons: xi_nu = 1, the initial state of the paper's Fig. 3."""
     return _without_photons(model, pattern_signs(model, pattern))
 
 
+@checked
 def corrupted_pattern(
     key: PRNGKeyArray, model: DickeModel, pattern: ArrayLike = 0, flip: ArrayLike = 0.1
 ) -> MeanFieldState:
@@ -108,6 +125,7 @@ def corrupted_pattern(
     return _without_photons(model, (1 - 2 * share) * z)
 
 
+@checked
 def tilted_pattern(
     key: PRNGKeyArray, model: DickeModel, pattern: ArrayLike = 0, angle: ArrayLike = 0.3
 ) -> MeanFieldState:
@@ -124,6 +142,7 @@ def tilted_pattern(
     return _without_photons(model, z * jnp.cos(theta), side * jnp.cos(phi), side * jnp.sin(phi))
 
 
+@checked
 def random_state(key: PRNGKeyArray, model: DickeModel, amplitude: ArrayLike = 0.0) -> MeanFieldState:
     """Spin directions uniform on the sphere; Re and Im alpha_mu normal with standard deviation `amplitude`."""
     scale = jnp.asarray(amplitude, model.dtype)

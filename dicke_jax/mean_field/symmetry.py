@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
 from .._checks import check_shape, known, refuse
+from .._door import checked
 from .._summary import summary
 from ..couplings import DenseCouplings, HypercubeCouplings, LargeSpins
 from ..couplings.mapping import turned
-from .model import DickeModel, check_model
+from .model import DickeModel
 from .rates import PiecewiseLinear, is_schedule, value_at
 from .state import MeanFieldState
 
@@ -57,6 +58,7 @@ class SymmetryReduction(eqx.Module):
         return summary(heading, [("active modes", f"{self.active.tolist()} (from 0)"), ("out of sight", unseen)])
 
 
+@checked
 def reduce_symmetry(model: DickeModel, state: MeanFieldState) -> SymmetryReduction:
     """The smallest exact model of this kind for all that follows from `state`.
 
@@ -73,9 +75,6 @@ def reduce_symmetry(model: DickeModel, state: MeanFieldState) -> SymmetryReducti
 
     **Raises** ValueError for arguments that do not fit.
     """
-    check_model(model)
-    if not isinstance(state, MeanFieldState):
-        refuse("state", "a MeanFieldState", type(state).__name__)
     if not all(known(leaf) for leaf in jax.tree.leaves(eqx.filter((model, state), eqx.is_array))):
         refuse("model and state", "known: which subsets are alike depends on the numbers", "traced")
     state.to_real(model)  # checks the shapes

@@ -14,22 +14,22 @@ from .._checks import (
     as_float,
     as_pattern_index,
     as_probability,
-    check_all,
     check_choice,
     check_count,
     check_finite,
     check_shape,
-    key_first,
     refuse,
 )
+from .._door import checked
 from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
+from ..dynamics.steady_state import check_ends
 from ..mean_field import DickeModel, MeanFieldState, corrupted_pattern, overlaps, random_state, tilted_pattern
-from ..mean_field.model import check_model
 from .cue_outcome import CueOutcomes, name_outcome, overlap_reach
 
 BATCH = 16  # cues of one compiled batch, whatever the chunk: so its size changes no bit of a result
 
 
+@checked
 def retrieval_probability(
     key: PRNGKeyArray,
     model: DickeModel,
@@ -76,9 +76,7 @@ def retrieval_probability(
 
     Retrieval and its basins: paper, Eq. 12 and Fig. 3; that a state which exists need not attract is not in the paper.
     """
-    key, model = key_first(key, model, "retrieval_probability")
-    check_model(model)
-    check_reaches_steady(model)
+    check_cue_runs(model, tol, max_time, chunk)
     nu = as_pattern_index(pattern, model.num_modes)
     if max_time is None:
         max_time = 1000 / float(np.min(np.asarray(model.kappa)))
@@ -98,8 +96,6 @@ def as_strength(cue: Any, strength: float | None) -> Float[Array, ""] | None:
     named = isinstance(cue, str)
     if named:
         check_choice("cue", cue, tuple(CUES))
-    elif not callable(cue):
-        refuse("cue", "a name or a function (key, model, pattern) -> MeanFieldState", type(cue).__name__)
     default = CUES[cue][1] if named else None
     if default is None:
         if strength is not None:
@@ -136,6 +132,14 @@ def _draw(draw: Any, key: PRNGKeyArray, pattern: Array, num_samples: int) -> Any
     return jax.vmap(lambda i: draw(jax.random.fold_in(key, i), pattern))(jnp.arange(num_samples))
 
 
+def check_cue_runs(model: DickeModel, tol: float | None, max_time: float | None, chunk: int) -> None:
+    """Refuse what `run_cues` cannot be asked for."""
+    check_reaches_steady(model)
+    check_ends(model, tol, max_time)
+    if chunk < BATCH or chunk % BATCH:
+        refuse("chunk", f"a positive multiple of {BATCH}", chunk)
+
+
 def run_cues(
     model: DickeModel,
     states: MeanFieldState,
@@ -146,10 +150,9 @@ def run_cues(
     progress: Callable[[int, int], None] | None,
 ) -> CueOutcomes:
     """Integrate cues and name their outcomes. The model may be a batch as well, one for each cue."""
-    if not isinstance(chunk, int | np.integer) or isinstance(chunk, bool) or chunk < BATCH or chunk % BATCH:
-        refuse("chunk", f"a positive multiple of {BATCH}", repr(chunk))
-    check_all("max_time", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
-    options = {"max_time": as_array(max_time, model.dtype), "tol": tol or (1e-6 if model.dtype == np.float64 else 1e-4)}
+    if tol is None:
+        tol = 1e-6 if model.dtype == np.float64 else 1e-4
+    options = {"max_time": as_array(max_time, model.dtype), "tol": tol}
     runs = solve_ensemble(model, states, save=_kept, chunk=chunk, progress=progress, **options)
     return CueOutcomes(pattern, *_named(model, pattern, runs.status, runs.reduced))
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .._checks import as_array, check_count, check_finite, check_shape, refuse
+from .._door import checked
 from .._summary import summary
 from .._typing import ArrayLike
 from ..mean_field import DickeModel, MeanFieldState, check_constant_rates
@@ -79,6 +80,7 @@ class Branch(eqx.Module):
         return summary(heading, rows + [(p.kind, f"{self.name} = {p.parameter:.10g}") for p in self.special])
 
 
+@checked
 def continuation(
     model: DickeModel,
     start: MeanFieldState | ArrayLike | SpecialPoint,

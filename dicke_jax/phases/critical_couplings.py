@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
 from .._checks import as_pattern_index, check_choice, known, refuse
+from .._door import checked
 from .._implicit import implicit, smallest_solution
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from ..mean_field.model import DickeModel, check_constant_rates
@@ -31,6 +32,7 @@ HALVINGS = 50
 FLAT = 1e-6  # of |d log lambda / d log a|: a branch that turns back, and not one that is crossed
 
 
+@checked
 def critical_coupling(
     model: DickeModel,
     pattern: ArrayLike = 0,

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._checks import as_array, as_pattern_index, known, refuse
+from .._door import checked
 from .._implicit import implicit
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from ..mean_field.model import DickeModel
@@ -41,6 +42,7 @@ def stiffness(model: DickeModel, pattern: ArrayLike | None = None) -> Float[Arra
     return jnp.where(turns, (omega**2 + kappa**2 / 4) / (2 * jnp.where(turns, omega, 1)), jnp.inf)
 
 
+@checked
 def retrieval_overlap(model: DickeModel, pattern: ArrayLike = 0, *, spin_length: ArrayLike = 1.0) -> Float[Array, ""]:
     """|xi_nu| of the stationary state that is aligned with pattern nu; 0 below threshold.
 
@@ -61,6 +63,7 @@ def retrieval_overlap(model: DickeModel, pattern: ArrayLike = 0, *, spin_length:
     return _components(model, *_checked(model, pattern, spin_length))[1]
 
 
+@checked
 def retrieval_state(
     model: DickeModel, pattern: ArrayLike = 0, sign: int = 1, *, spin_length: ArrayLike = 1.0
 ) -> MeanFieldState:

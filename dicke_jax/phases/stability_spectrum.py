@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
 from .._checks import as_array, check_choice, known, refuse
+from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
@@ -78,6 +79,7 @@ def towards(shares: Float[np.ndarray, " M"]) -> str:
     return "patterns " + ", ".join(f"{nu + 1} ({shares[nu]:.2f})" for nu in seen)
 
 
+@checked
 def stability(
     model: DickeModel, state: MeanFieldState, *, method: str | None = None, tol: float | None = None
 ) -> Stability:

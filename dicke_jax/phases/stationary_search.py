@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray
 
-from .._checks import as_array, check_count, check_shape, key_first, known, refuse, renamed
+from .._checks import as_array, check_count, check_shape, known, refuse, renamed
+from .._door import checked
 from .._summary import summary
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occupations
@@ -113,6 +114,7 @@ class StationaryStates(eqx.Module):
         return summary(f"StationaryStates: {len(self)} up to signs, {np.sum(stable)} stable", rows)
 
 
+@checked
 def stationary_states(
     key: PRNGKeyArray,
     model: DickeModel,
@@ -148,7 +150,6 @@ def stationary_states(
 
     **Raises** ValueError for arguments that do not fit, or for rates that depend on time.
     """
-    key, model = key_first(key, model, "stationary_states")
     lengths = signed_spin_lengths(model, spin_length, renamed("spin_alignment", spin_alignment, "side", side))
     M = model.num_modes
     num_starts = min(max(1024, 128 * 2**M), 65536) if num_starts is None else num_starts
@@ -172,6 +173,7 @@ def stationary_states(
     return StationaryStates(**described, num_found=roots.number, num_failed=roots.failed, num_starts=num_starts)
 
 
+@checked
 def stationary_state(
     model: DickeModel,
     guess: ArrayLike,

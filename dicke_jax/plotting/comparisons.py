@@ -7,12 +7,14 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from .._door import checked
 from .style import COLOURS, LINES, meanings, new_axes, pattern_style
 
 if TYPE_CHECKING:
     from ..inference import FitResult
 
 
+@checked
 def plot_fit(result: "FitResult", axes: Any = None) -> Any:
     """Measurements with their noise, the fit at the same points, and below the residuals in units of the noise.
 
@@ -52,6 +54,7 @@ def plot_fit(result: "FitResult", axes: Any = None) -> Any:
     return axes
 
 
+@checked
 def plot_exactness(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) -> tuple[Axes, Axes]:
     """The two panels of `studies.mean_field_exactness`: N E_N(t) against time, and E_N at the last time against N.
 

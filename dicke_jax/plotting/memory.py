@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from .._checks import refuse
+from .._door import checked
 from .._typing import ArrayLike
 from ..couplings import SpinMapping
 from ..dynamics import MFSolution
@@ -21,6 +22,7 @@ ENDED = {  # marker and label; "converged" as older results have it
 }
 
 
+@checked
 def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) -> tuple[Axes, Axes]:
     """The two panels of the paper's Fig. 3 from `studies.retrieval_transition`: theory as lines, runs as markers.
 
@@ -53,6 +55,7 @@ def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) 
     return top, bottom
 
 
+@checked
 def plot_overlaps(solution: MFSolution, axis: Axes | None = None) -> Axes:
     """xi_mu against time for one run of `mfsolve`."""
     if solution.overlaps.ndim != 2:
@@ -65,6 +68,7 @@ def plot_overlaps(solution: MFSolution, axis: Axes | None = None) -> Axes:
     return axis
 
 
+@checked
 def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: tuple[Axes, ...] | None = None) -> tuple[Axes, ...]:
     """The mapping of the paper's Fig. 2: G as it is, gauged, and reordered with the subsets marked.
 
@@ -87,6 +91,7 @@ def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: tuple[Axes, ..
     return made
 
 
+@checked
 def plot_mending(results: xr.Dataset, axes: Any = None) -> Any:
     """What the spins show in `studies.picture_mending`: a row of pictures for each decay rate, in the order of time."""
     decays, times = results.sizes["decay"], results.sizes["time"]
@@ -103,6 +108,7 @@ def plot_mending(results: xr.Dataset, axes: Any = None) -> Any:
     return axes
 
 
+@checked
 def plot_hysteresis(results: xr.Dataset, axis: Axes | None = None) -> Axes:
     """The loop of `studies.ramp_hysteresis`, with Eq. 12 and the critical coupling."""
     (axis,) = new_axes(None if axis is None else (axis,), 1)

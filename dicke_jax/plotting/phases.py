@@ -5,11 +5,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from .._door import checked
 from .style import COLOURS, meanings, new_axes, pattern_style
 
 SPECIAL = {"fold": "s", "branch_point": "o", "hopf": "^"}
 
 
+@checked
 def plot_basins(results: xr.Dataset, axis: Axes | None = None) -> Axes:
     """The chance of retrieval: against coupling for each cue (`studies.retrieval_basins`), or against load.
 
@@ -32,6 +34,7 @@ def plot_basins(results: xr.Dataset, axis: Axes | None = None) -> Axes:
     return axis
 
 
+@checked
 def plot_branches(results: xr.Dataset, axis: Axes | None = None) -> Axes:
     """The branches of `studies.bifurcation_diagram`: the length of all overlaps, solid where stable, else dashed.
 
@@ -64,6 +67,7 @@ def plot_branches(results: xr.Dataset, axis: Axes | None = None) -> Axes:
     return axis
 
 
+@checked
 def plot_phases(results: xr.Dataset, axis: Axes | None = None) -> Axes:
     """How many patterns are stable, over the two parameters of `studies.phase_diagram`.
 

@@ -13,17 +13,18 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from .._checks import check_all, check_count, key_first, refuse
+from .._checks import check_all, check_count, refuse, told
+from .._door import checked
 from .._typing import ArrayLike
 from ..couplings import LargeSpins, random_patterns
-from ..dynamics import check_reaches_steady
 from ..mean_field import DickeModel, LocalDissipation, MeanFieldState, check_model
 from ..phases import CueOutcomes, retrieval_probability
-from ..phases.basins import StoredCues, as_strength, draw_cues, run_cues
+from ..phases.basins import StoredCues, as_strength, check_cue_runs, draw_cues, run_cues
 from ..phases.cue_outcome import OUTCOMES
 from .results import Progress, part_of, provenance, stacked, with_flags
 
 
+@checked
 def retrieval_basins(
     key: PRNGKeyArray,
     model: DickeModel | Callable[[float], DickeModel],
@@ -54,10 +55,9 @@ def retrieval_basins(
     **Returns** a dataset with dimensions g0, strength (and end, sample, pattern): `counts` of each end, `probability`
     with `lower` and `upper` of its 95 % Wilson interval, and `end_code`, `overlap`, `fluctuation` of every single cue.
     """
-    key, model = key_first(key, model, "retrieval_basins")
     couplings, strengths = _grid("g0", g0), _grid("strength", strength)
-    if cue not in ("tilt", "flip"):
-        refuse("cue", "'tilt' or 'flip', which have a strength", repr(cue))
+    if not isinstance(cue, str) or cue not in ("tilt", "flip"):
+        refuse("cue", "'tilt' or 'flip', which have a strength", told(cue))
     check_count("num_samples", num_samples)
     make = model if callable(model) else lambda g: model.replace(g0=g)
     if not callable(model):
@@ -85,6 +85,7 @@ def retrieval_basins(
     )
 
 
+@checked
 def retrieval_load(
     key: PRNGKeyArray,
     num_spins: int,
@@ -130,7 +131,7 @@ def retrieval_load(
     quality = as_strength(cue, strength)
     models = [_example(key, int(number), num_spins, rates, dissipation) for number in num_patterns]
     for model in models:
-        check_reaches_steady(model)
+        check_cue_runs(model, tol, max_time, chunk)
     limit = 1000 / float(jnp.min(models[0].kappa)) if max_time is None else max_time
     first, runs = jnp.asarray(0), []
     for model in models:

@@ -8,16 +8,18 @@ import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
 
-from .._checks import as_pattern_index, check_all, check_count, refuse
+from .._checks import as_pattern_index, as_times, check_all, check_count, refuse
+from .._door import checked
 from .._typing import ArrayLike
 from ..couplings import flip_spins, map_to_large_spins
 from ..dynamics import mfsolve
-from ..mean_field import DickeModel, LocalDissipation, PiecewiseLinear, check_model
+from ..mean_field import DickeModel, LocalDissipation, PiecewiseLinear
 from ..mean_field.state import MeanFieldState, pattern_signs
 from ..phases import critical_coupling, retrieval_overlap, retrieval_state
 from .results import provenance
 
 
+@checked
 def quench(
     model: DickeModel, g0_before: float, g0_after: float, tsave: ArrayLike, *, pattern: int = 0, seed: float = 1e-3
 ) -> xr.Dataset:
@@ -26,7 +28,7 @@ def quench(
     That state is the normal one below threshold. It is symmetric between a pattern and its negative, and would stay so
     for ever: every spin is turned towards the pattern by the small angle `seed` (radians).
     """
-    check_model(model)
+    as_times(tsave)
     start = _seeded(model.replace(g0=g0_before), pattern, seed)
     after = model.replace(g0=g0_after)
     sol = mfsolve(after, start, tsave)
@@ -41,6 +43,7 @@ def quench(
     )
 
 
+@checked
 def ramp_hysteresis(
     model: DickeModel,
     g0_low: float,
@@ -59,7 +62,6 @@ def ramp_hysteresis(
 
     **Returns** a dataset with dimensions direction ("up", "down") and g0: `overlap` |xi_nu|, and `theory` (Eq. 12).
     """
-    check_model(model)
     check_all("duration", np.asarray(duration), lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     check_count("points", points, 2)
     if not g0_low < g0_high:
@@ -92,6 +94,7 @@ def _seeded(model: DickeModel, pattern: int, seed: float) -> MeanFieldState:
     return MeanFieldState(jnp.stack([c * x + s * row * z, y, c * z - s * row * x]), state.alpha)
 
 
+@checked
 def picture_mending(
     key: PRNGKeyArray,
     pictures: ArrayLike,
@@ -121,7 +124,7 @@ def picture_mending(
     **Returns** a dataset with dimensions decay, time, row, column (and pattern): `sigma_z` of every spin, `share_right`
     (the share of pixels that agree with the picture, up to a common sign), `overlap`.
     """
-    check_model(rates, "rates")
+    as_times(tsave)
     if len(decays) == 0:
         refuse("decays", "at least one rate", "none")
     images = np.asarray(pictures)

@@ -9,9 +9,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import check_count, key_first, refuse
+from .._checks import check_count, check_real, refuse, told
+from .._door import checked
 from .._typing import ArrayLike
-from ..mean_field.model import DickeModel, check_model
+from ..mean_field.model import DickeModel
 from ..phases import Branch, SpecialPoint, StateKind, continuation, stationary_states
 from ..phases.arclength import with_parameter
 from ..phases.branches import KINDS, parameter_of
@@ -22,6 +23,7 @@ SAME = 1e-5  # distance between branch points, or states, that counts as none
 ALONG = 5e-3  # distance in overlap from the chords of a branch within which a state lies on it
 
 
+@checked
 def bifurcation_diagram(
     model: DickeModel,
     parameter: Parameter = "g0",
@@ -54,7 +56,6 @@ def bifurcation_diagram(
     `overlap`, `growth_rate`, `stable`; and with dimension special: `special_value`, `special_kind`, `special_branch`,
     `special_overlap`. Branches that are sign images of each other are shown once.
     """
-    check_model(model)
     check_count("depth", depth, 0)
     check_count("max_branches", max_branches)
     name, _ = parameter_of(model, parameter)
@@ -142,6 +143,7 @@ def _diagram(model: DickeModel, name: str, branches: list[Branch], complete: boo
     )
 
 
+@checked
 def phase_diagram(
     key: PRNGKeyArray,
     model: DickeModel,
@@ -166,9 +168,7 @@ def phase_diagram(
     (0 where there is none); `stable_mixtures`, `states`, their numbers up to signs; `normal_stable`; `complete`,
     whether the search supports that these are all.
     """
-    key, model = key_first(key, model, "phase_diagram")
-    check_model(model)
-    (x_name, xs), (y_name, ys) = (_axis(model, *axis) for axis in (x, y))
+    (x_name, xs), (y_name, ys) = (_axis(model, *axis) for axis in (("x", x), ("y", y)))
     if x_name == y_name:
         refuse("y", "another parameter than x", repr(y[0]))
     check_count("max_states", max_states)
@@ -196,11 +196,14 @@ def phase_diagram(
     )
 
 
-def _axis(model: DickeModel, parameter: Parameter, values: ArrayLike) -> tuple[str, np.ndarray]:
-    name, present = parameter_of(model, parameter)
-    grid = np.asarray(values, dtype=float)
+def _axis(model: DickeModel, axis: str, given: tuple[Parameter, ArrayLike]) -> tuple[str, np.ndarray]:
+    must_be = "a named parameter and a one-dimensional array of finite values"
+    if not isinstance(given, list | tuple) or len(given) != 2 or not isinstance(given[0], str | tuple):
+        refuse(axis, must_be, told(given))
+    check_real(axis, given[1], must_be)
+    (name, present), grid = parameter_of(model, given[0]), np.asarray(given[1], dtype=float)
     if present is None or grid.ndim != 1 or grid.size < 1 or not np.isfinite(grid).all():
-        refuse("x and y", "a named parameter and a one-dimensional array of finite values", f"shape {grid.shape}")
+        refuse(axis, must_be, f"shape {grid.shape}")
     return name, grid
 
 

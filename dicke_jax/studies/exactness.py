@@ -8,14 +8,16 @@ import numpy as np
 import xarray as xr
 from jaxtyping import PRNGKeyArray
 
-from .._checks import check_count, refuse
+from .._checks import as_times, check_count, refuse
+from .._door import checked
 from .._typing import ArrayLike
 from ..dynamics import mfsolve
 from ..finite_size import check_theorem, gaussian_moments, mesolve, scaled_error, theorem_constants, wigner_moments
-from ..mean_field import DickeModel, MeanFieldState, check_model
+from ..mean_field import DickeModel, MeanFieldState
 from .results import Progress, counted, provenance, stacked, with_flags
 
 
+@checked
 def mean_field_exactness(
     model: DickeModel,
     state: MeanFieldState,
@@ -51,7 +53,6 @@ def mean_field_exactness(
     runs `largest_deviation` of a mean (S6), `top_population` and `status`; and the fitted powers `exponent_exact` and
     `exponent_sampled` of N with their standard errors `..._se`.
     """
-    check_model(model)
     if model.spins.num_spins is not None:
         refuse("model.spins", "infinitely many, whose number is varied", f"{model.spins.num_spins}")
     for name, sizes in (("exact_sizes", exact_sizes), ("sampled_sizes", sampled_sizes)):
@@ -59,6 +60,8 @@ def mean_field_exactness(
             refuse(name, "at least two increasing numbers", f"{list(sizes)}")
         for size in sizes:
             check_count(name, size)
+    as_times(tsave)
+    check_count("num_samples", num_samples, 2)
     theorem_constants(model, state)  # refuses what the bound does not cover
     keys = jax.random.split(jax.random.key(0) if key is None else key, len(sampled_sizes))
     reference = mfsolve(model, state, tsave)
@@ -113,6 +116,7 @@ def mean_field_exactness(
     )
 
 
+@checked
 def power_of_n(
     sizes: Sequence[int], scaled_errors: np.ndarray, sem: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from .._door import checked
 from ..mean_field.model import DickeModel
 
 NETCDF: Final = "h5netcdf"
@@ -66,6 +67,7 @@ def provenance(model: DickeModel) -> dict[str, Any]:
     }
 
 
+@checked
 def save_results(results: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     """Write results to a netCDF file, whole or not at all."""
     data = io.BytesIO()  # HDF5 itself ends the process where a disk is full
@@ -88,6 +90,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         unfinished.unlink(missing_ok=True)
 
 
+@checked
 def open_results(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read results that `save_results` wrote."""
     return xr.load_dataset(path, engine=NETCDF)

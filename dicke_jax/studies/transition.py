@@ -8,13 +8,14 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .._checks import as_float, check_finite, refuse
+from .._door import checked
 from .._status import Status
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
 from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
 from ..dynamics.steady_state import relaxing_solver
 from ..dynamics.taylor_solver import written_out
-from ..mean_field import DickeModel, SymmetryReduction, check_model, reduce_symmetry, stored_pattern
+from ..mean_field import DickeModel, SymmetryReduction, reduce_symmetry, stored_pattern
 from ..phases import critical_coupling, retrieval_overlap
 from .results import Progress, part_of, provenance, stacked, with_flags
 
@@ -24,6 +25,7 @@ CHUNK = 32  # rows between two signs of progress
 OF_MODES = ("overlaps", "occupations", "fluctuations")
 
 
+@checked
 def retrieval_transition(
     model: DickeModel,
     g0: ArrayLike,
@@ -62,7 +64,6 @@ def retrieval_transition(
     `other_overlap` (the largest with another pattern), `status`, `residual`, `time`, `num_steps`; and for each
     pattern `g_crit`, `g_estimate` with `g_lower` and `g_upper`, the two simulated couplings that enclose the threshold.
     """
-    check_model(model)
     values = as_float(g0).astype(model.dtype)
     if values.ndim != 1 or values.size < 1:
         refuse("g0", "a one-dimensional array of couplings", f"shape {values.shape}")
@@ -143,6 +144,7 @@ def retrieval_transition(
     )
 
 
+@checked
 def threshold_from_overlaps(g0: ArrayLike, overlap: ArrayLike) -> tuple[float, float, float]:
     """The threshold that points (g0, |xi|) show by themselves: an estimate, and the two points that enclose it.
 

@@ -116,14 +116,14 @@ CASES = {
         "loss must be 'chi-square' for least squares",
     ),
     "spread": (lambda: dj.fit(MODEL, CURVE, spread=0.0), "spread must be positive; got 0.0"),
-    "objective": (lambda: dj.design(1.0, MODEL), "objective must be a function of a DickeModel; got float"),
+    "objective": (lambda: dj.design(1.0, MODEL), "objective must be a function; got float"),
     "objective: shape": (
         lambda: dj.design(lambda model: model.kappa, MODEL),
         r"objective must be a function with one number .*got shape \(2,\)",
     ),
     "optimizer": (
         lambda: dj.fit(MODEL, CURVE, optimizer=optx.BFGS(1e-6, 1e-6)),
-        "optimizer must be of optax, or of optimistix's Gauss-Newton family; got BFGS",
+        "optimizer must be an optimistix AbstractGaussNewton or an optax GradientTransformation or None; got BFGS",
     ),
 }
 
@@ -137,5 +137,5 @@ def test_is_refused(name):
 
 
 def test_the_order_of_before_is_told_to_be_deprecated():
-    with pytest.warns(DeprecationWarning, match="key first"), pytest.raises(ValueError, match="num_samples must be"):
+    with pytest.warns(DeprecationWarning, match="key first"), pytest.raises(ValueError, match="found must be"):
         dj.sample_posterior(Found(), jax.random.key(0), num_samples=1)

@@ -112,7 +112,7 @@ CASES = {
     ),
     "strength: shape": (
         lambda: dj.retrieval_probability(KEY, MODEL, strength=[0.1, 0.2]),
-        r"strength must be of shape \(\), one number; got shape \(2,\)",
+        r"strength must be one finite number or None; got \[0.1, 0.2\]",
     ),
     "strength: random": (
         lambda: dj.retrieval_probability(KEY, MODEL, cue="random", strength=0.3),

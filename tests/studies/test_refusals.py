@@ -44,7 +44,7 @@ CASES = {
     ),
     "x: shape": (
         lambda: dj.studies.phase_diagram(KEY, MODEL, ("g0", 1.0), ("omega_spin", [1.0])),
-        r"x and y must be a named parameter and a one-dimensional array of finite values; got shape \(\)",
+        r"x must be a named parameter and a one-dimensional array of finite values; got shape \(\)",
     ),
     "g0: scan": (lambda: dj.studies.retrieval_transition(MODEL, [1.0, 0.5]), "g0 must be strictly increasing"),
     "model: ramp": (lambda: dj.studies.ramp_hysteresis(1.0, 0.3, 1.0, 5.0), "model must be a DickeModel; got float"),

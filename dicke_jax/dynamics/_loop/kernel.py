@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from optimistix import rms_norm
 
+from ..._door import checked
 from ...couplings.operators import SMALL_MATRIX, DenseCouplings, HypercubeCouplings
 from ...mean_field import DickeModel, LocalDissipation, PiecewiseLinear
 from ..begin_and_end import FirstStep, IsStationary
@@ -27,6 +28,7 @@ SMALL = 128  # subsets up to which XLA's CPU backend sums over a state itself: a
 _switch = {"on": os.environ.get(VARIABLE, "1").lower() not in ("0", "false", "off")}
 
 
+@checked
 def use_cpu_kernel(on: bool) -> None:
     """Turn the kernel on or off in this process; what has been compiled is forgotten.
 
