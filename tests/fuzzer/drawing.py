@@ -136,7 +136,7 @@ def _couplings(rng, M, invariant, question):
 
 
 def _cube(M, gauge):
-    digits = np.indices((2,) * (M - gauge)).reshape(M - gauge, -1) if M > gauge else np.zeros((0, 1))
+    digits = np.indices((2,) * (M - gauge)).reshape(M - gauge, -1) if gauge < M else np.zeros((0, 1))
     G = np.vstack([np.ones((int(gauge), digits.shape[1])), 1.0 - 2 * digits])
     return G, np.full(G.shape[1], 1 / G.shape[1])
 

@@ -178,7 +178,7 @@ def _derivative(draw, answer):
         return np.nan if xi is None else slow_route.state_at(eq, xi, answer["lengths"])[2 * eq.K]
 
     if of in ("steady", "stationary"):
-        eq, y, rest, _ = _rest_of(draw, answer)
+        eq, _, rest, _ = _rest_of(draw, answer)
         if rest is None or _nearly_singular(eq, rest):
             return "unchecked", "no stationary state near, or at a threshold"
         answer = answer | {"xi": slow_route.overlaps_of(eq, rest), "lengths": _lengths(eq, rest)}

@@ -1,6 +1,7 @@
 """The answers once more, by SciPy and NumPy alone, from the equations written out here. Nothing of the package."""
 
 import time
+from itertools import pairwise
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -103,7 +104,7 @@ def integrate(eq, y0, times, tol=1e-11, seconds=40.0, right_hand_side=None, jaco
     longest = min(longest_step(rate) for rate in eq.all_rates)
     stiff = eq.fastest(times) * (times[-1] - times[0]) > 3e4
     y, states = np.asarray(y0), [np.asarray(y0)]
-    for a, b in zip(breaks[:-1], breaks[1:], strict=True):
+    for a, b in pairwise(breaks):
         inside_a, inside_b = np.nextafter(a, np.inf), np.nextafter(b, -np.inf)
 
         def inside(t, y, a=inside_a, b=inside_b):  # a piece is smooth: it ends before the next one begins
