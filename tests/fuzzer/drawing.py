@@ -21,7 +21,10 @@ QUESTIONS = {  # and how often each is asked
 AT_REST = ("steady", "eigenvalues", "stationary", "critical")  # questions about constant rates
 INVARIANT = ("decay_x", "dephasing_x", "dephasing_y", "dephasing_z")  # jumps that the gauge leaves as they are
 JUMPS = (*INVARIANT, "sigma_minus", "sigma_plus", "matrix")
-VARYING = ("ramp", "line", "cubic", "pulse", "sine", "step")
+VARYING = {"ramp": 0.36, "line": 0.12, "cubic": 0.12, "pulse": 0.14, "sine": 0.13, "step": 0.13}
+
+
+STYLES = {"": [0.72, 0.08, 0.2], "steady": [0.75, 0.25, 0.0]}
 
 
 @dataclass
@@ -69,7 +72,7 @@ def draw(seed: int, number: int, question: str | None = None, small: bool = Fals
     precision = "float32" if rng.random() < 0.25 and question not in ("derivative", "master", "gaussian") else "float64"
     jumps = [] if rng.random() < 0.7 else [str(rng.choice(JUMPS)) for _ in range(rng.integers(1, 4))]
     mapping, G, w, raw = _couplings(rng, M, all(jump in INVARIANT for jump in jumps), question)
-    K, style = w.size, str(rng.choice(["plain", "stiff", "long"], p=[0.72, 0.08, 0.2]))
+    K, style = w.size, str(rng.choice(["plain", "stiff", "long"], p=STYLES.get(question, STYLES[""])))
     if question not in ("trajectory", "batch", "steady", "derivative"):
         style = "plain"
     values = _values(rng, M, style, question)
@@ -80,8 +83,13 @@ def draw(seed: int, number: int, question: str | None = None, small: bool = Fals
         duration, values["g0"] = min(duration, 4.0), min(values["g0"], 1.0)
     times = rounded(np.sort(t0 + duration * np.array([0, *rng.uniform(0.05, 0.95, 3), 1])), precision)
     kinds = ("constant",)
+    quiet = long and rng.random() < 0.6  # nothing happens before a pulse, nor after it
     if question not in AT_REST and rng.random() < (1.0 if long else 0.55):
-        kinds = ("constant", *((str(rng.choice(VARYING)),) if not long else ("pulse", str(rng.choice(VARYING)))))
+        other = str(rng.choice(list(VARYING), p=list(VARYING.values())))
+        kinds = ("constant", "pulse") if quiet else (("constant", "pulse", other) if long else ("constant", other))
+    if quiet:
+        values, precision = values | {"g0": 0.0 if rng.random() < 0.5 else values["g0"]}, "float64"
+        values |= {"omega_spin": 0.0} if values["g0"] == 0 else {}
     how = _how(rng, question, bool(jumps), M)
     if how.get("of", "overlap at the end") != "overlap at the end" or how.get("by") == "ensemble to rest":
         kinds = ("constant",)
@@ -89,6 +97,11 @@ def draw(seed: int, number: int, question: str | None = None, small: bool = Fals
         mapping, G, w, raw, jumps = "hypercube", *_cube(M, True), None, []
         K = w.size
         values = {name: np.abs(value) + 0.1 for name, value in values.items()}
+    if question == "steady" and rng.random() < 0.6:  # such as do come to rest
+        M = min(M, 2)
+        mapping, G, w, raw, jumps = "hypercube", *_cube(M, True), None, jumps if len(jumps) < 2 else ["decay_x"]
+        jumps = [jump for jump in jumps if jump in INVARIANT]
+        K, values = w.size, {name: np.abs(v)[:M] if np.ndim(v) else np.abs(v) for name, v in values.items()}
     rates = _rates(rng, values, times, precision, kinds)
     spun = []
     for jump in jumps:
@@ -104,6 +117,8 @@ def draw(seed: int, number: int, question: str | None = None, small: bool = Fals
         series = all(getattr(rate, "kind", "ramp") == "ramp" for rate in (*rates.values(), *(r for _, r in spun)))
         solver = solver if series or rng.random() < 0.1 else "default"  # the series refuses other rates
     m, alpha = _state(rng, G, question)
+    if quiet:
+        m, alpha = _at_rest(rng, G, w, rates, m, alpha)
     m, alpha = rounded(m, precision), rounded(alpha.real, precision) + 1j * rounded(alpha.imag, precision)
     name = f"{seed}:{number}"
     return Draw(name, question, how, mapping, G, w, rates, spun, precision, solver, times, m, alpha, raw)
@@ -160,7 +175,7 @@ def _values(rng, M, style, question):
         omega = 0.0
     if question not in AT_REST and rng.random() < 0.05:
         kappa[rng.integers(M)] = 0.0
-    if style == "stiff":
+    if style == "stiff":  # the bad cavity
         kappa = kappa * 10 ** rng.uniform(2, 4)
         mode = mode * (kappa / max(np.abs(mode).max(), 0.1) if rng.random() < 0.6 else 1)
     threshold = np.sqrt(np.abs(omega * (mode**2 + kappa**2 / 4) / (2 * mode + 1e-300)).clip(1e-3, 1e6).min())
@@ -175,14 +190,16 @@ def _rates(rng, values, times, precision, kinds):
         return constant
     span = (times[0], times[-1])
     chosen = rng.permutation(["g0", "omega_spin", "g0", "omega_spin", "omega_mode", "kappa"])[: rng.integers(1, 4)]
+    if kinds == ("constant", "pulse"):
+        chosen = ["omega_spin" if values["g0"] == 0 else "g0"]
     shared = None
     if rng.random() < 0.5:  # kinks of two rates that round-off may take apart
         shared = np.linspace(*span, int(rng.integers(4, 40)))
     varying = kinds[1:]
     for name in dict.fromkeys(chosen):
         own = shared
-        if shared is not None and rng.random() < 0.7:
-            up = rng.random(shared.size) < 0.5
+        if shared is not None and rng.random() < 0.7:  # not at 0, beside which the next number is no time at all
+            up = (rng.random(shared.size) < 0.5) & (shared != 0)
             own = np.where(up, np.nextafter(shared, np.inf), shared)
         allowed = [k for k in varying if k != "pulse" or name in ("g0", "omega_spin")] or ["sine"]
         constant[name] = draw_rate(rng, values[name], span, precision, allowed, own)
@@ -207,6 +224,21 @@ def _state(rng, G, question):
         m = z * np.array([np.sin(angle) * np.cos(phi), np.sin(angle) * np.sin(phi), np.full(K, np.cos(angle))])
     size = float(rng.choice([0.0, 0.3]))
     return m, size * (rng.normal(size=M) + 1j * rng.normal(size=M))
+
+
+def _at_rest(rng, G, w, rates, m, alpha):
+    """Where the rates without their pulses keep it, or nearly so: the normal state, a pattern's, poles without g0."""
+    still = {name: rate.value if isinstance(rate, Constant) else rate.base for name, rate in rates.items()}
+    if still["g0"] == 0:
+        sign = rng.choice([-1.0, 1.0], w.size)
+        return np.array([np.zeros(w.size), np.zeros(w.size), sign]), 0 * alpha
+    xi = (G * w) @ np.sign(G[0] + 1e-9)
+    for _ in range(500):  # the overlaps that reproduce themselves
+        q = 2 * np.real(-1j * still["g0"] * xi / (1j * still["omega_mode"] + still["kappa"] / 2))
+        axis = np.array([np.full(w.size, still["omega_spin"]), np.zeros(w.size), still["g0"] * q @ G])
+        m = -axis / np.maximum(np.linalg.norm(axis, axis=0), 1e-9)
+        xi = (G * w) @ m[2]
+    return m, -1j * still["g0"] * xi / (1j * still["omega_mode"] + still["kappa"] / 2)
 
 
 def _how(rng, question, jumps, M):

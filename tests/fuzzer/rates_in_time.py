@@ -112,7 +112,7 @@ def draw_rate(rng, value, span, precision, kinds, shared_times=None):
     if kind == "pulse":  # of area about one, however narrow
         width = float(np.exp(rng.uniform(np.log(0.01), 0.0)))
         at = t0 + (t1 - t0) * rng.uniform(0.1, 0.9)
-        height = np.sign(value) * rng.uniform(0.3, 1.5) / (width * np.sqrt(np.pi)) * np.ones_like(value)
+        height = np.where(value < 0, -1, 1) * rng.uniform(0.3, 1.5) / (width * np.sqrt(np.pi))
     base, height, at, width = (rounded(x, precision) for x in (value, height, at, width))
     return Function(kind, base, height, float(at), float(width), plain)
 
