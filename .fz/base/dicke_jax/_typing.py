@@ -1,0 +1,24 @@
+"""Shape names of the annotations, read as in the source paper.
+
+    M  modes, which are the stored patterns      K  subsets (large spins)
+    N  single spins, N_sp of the paper           T  saved times
+
+A batch is a leading axis that `jax.vmap` puts in front; the physics never sees it. The annotations are executed in
+the tests by jaxtyping with beartype and cost users nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import jaxtyping
+from jaxtyping import Array, Float, Int, Int8
+
+ArrayLike: TypeAlias = jaxtyping.ArrayLike | Sequence[Any]  # at the door: arrays, numbers, lists of them
+ModeReals: TypeAlias = Float[Array, " M"]
+SubsetReals: TypeAlias = Float[Array, " K"]
+SpinVectors: TypeAlias = Float[Array, "3 K"]
+Quadratures: TypeAlias = Float[Array, "2 M"]
+RealState: TypeAlias = tuple[SpinVectors, Quadratures]
+RealStates: TypeAlias = tuple[Float[Array, "T 3 K"], Float[Array, "T 2 M"]]
+SubsetOfSpin: TypeAlias = Int[Array, " N"]
+SignOfSpin: TypeAlias = Int8[Array, " N"]

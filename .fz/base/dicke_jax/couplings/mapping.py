@@ -1,0 +1,146 @@
+"""The exact mapping of raw patterns to large spins (paper, Fig. 2, S1 and S2).
+
+Rows of G are read one after the other; each splits the subsets found so far by the value of the coupling, largest
+first. That is the reordering of the paper, and at no time larger than one number for each spin.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from .._checks import check_all, check_finite, known, refuse
+from .._typing import ArrayLike, SignOfSpin, SpinVectors, SubsetOfSpin
+from .large_spins import LargeSpins
+from .operators import DenseCouplings, HypercubeCouplings
+
+
+class SpinMapping(eqx.Module):
+    """Which large spin every single spin belongs to, and the sign by which it was gauged.
+
+    - `spins`: the `LargeSpins`, with the subset sizes that G really has. Columns that no spin has are left out.
+    - `subset`: shape (N_sp,), the subset of each spin.
+    - `gauge`: shape (N_sp,), +1 or -1; spins with -1 are rotated by pi about x, which flips y and z.
+    """
+
+    spins: LargeSpins
+    subset: SubsetOfSpin = eqx.field(converter=jnp.asarray)
+    gauge: SignOfSpin = eqx.field(converter=jnp.asarray)
+
+    @property
+    def order(self) -> Int[Array, " N"]:
+        """A stable reordering of the spins, subset after subset: (G * gauge)[:, order] is block-constant (Fig. 2)."""
+        return jnp.argsort(self.subset, stable=True)
+
+    def to_large(self, bloch: ArrayLike) -> SpinVectors:
+        """m_k, the mean over the spins of subset k of their gauged Bloch vectors. (3, N_sp) -> (3, K)."""
+        vectors = jnp.asarray(bloch)
+        if vectors.shape != (3, self.subset.size):
+            refuse("bloch", f"of shape (3, {self.subset.size}), a vector for each spin", f"shape {vectors.shape}")
+        sums = jax.ops.segment_sum(self._turned(vectors).T, self.subset, num_segments=self.spins.num_subsets)
+        return (sums / self.spins.subset_sizes.astype(vectors.dtype)[:, None]).T
+
+    def to_spins(self, m: ArrayLike) -> Float[Array, "3 N"]:
+        """The vector of its subset for each spin, the gauge undone. (3, K) -> (3, N_sp).
+
+        Exact where the spins of a subset are alike; otherwise it is their mean.
+        """
+        vectors = jnp.asarray(m)
+        if vectors.shape != (3, self.spins.num_subsets):
+            refuse("m", f"of shape (3, {self.spins.num_subsets}), a vector for each subset", f"shape {vectors.shape}")
+        return self._turned(vectors[:, self.subset])
+
+    def _turned(self, vectors: Float[Array, "3 N"]) -> Float[Array, "3 N"]:
+        """Rotate the gauged spins by pi about x, which is its own inverse."""
+        sign = self.gauge.astype(vectors.dtype)
+        return vectors * jnp.stack([jnp.ones_like(sign), sign, sign])
+
+
+def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayLike | None = None) -> SpinMapping:
+    """Group spins whose couplings are alike.
+
+        G[mu, k] -> gauge_k G[mu, k],   gauge_k = G[0, k],   so that the first row becomes +1
+
+    Needs one pass over G for each pattern and memory of a few numbers for each spin. The number of subsets depends on
+    the data, so that this function cannot be called inside `jax.jit`.
+
+    **Arguments**
+
+    - `patterns`: the raw G of shape (M, N_sp). With the gauge its entries are +-1; without, any finite numbers.
+    - `gauge`: make the first pattern uniform (paper, Fig. 2). At most 2^(M-1) subsets then, otherwise 2^M (Fig. S1).
+      Initial states must be gauged along with G, which `SpinMapping.to_large` does.
+    - `bloch`: initial Bloch vectors of the single spins, (3, N_sp). Spins that start differently are then kept apart,
+      so that every single spin can be read out exactly at any later time: `SpinMapping.to_spins` of the solution.
+
+    **Raises** ValueError for an array that is not a matrix, or entries that the gauge does not allow.
+    """
+    if not known(patterns):
+        raise ValueError(
+            "patterns must be known when they are mapped, since they set the number of subsets; got a tracer."
+        )
+    G = np.asarray(patterns)
+    if G.ndim != 2 or 0 in G.shape:
+        refuse("patterns", "of shape (M, N_sp) with M, N_sp >= 1", f"shape {G.shape}")
+    if gauge:
+        check_all("patterns", G, lambda g: np.abs(g) == 1, "+1 or -1 in every entry, or mapped with gauge=False")
+    else:
+        check_finite("patterns", G)
+
+    num_modes, num_spins = G.shape
+    sign = G[0].astype(np.int8) if gauge else np.ones(num_spins, np.int8)
+    subset = np.zeros(num_spins, np.int32)
+    columns = np.zeros((0, 1))
+    rows = [row * sign.astype(row.dtype) for row in G]
+    if bloch is not None:
+        rows += _gauged_vectors(bloch, sign)
+    for row in rows:
+        subset, columns = _split(subset, columns, *_ranked(row))
+    columns = columns[:num_modes]
+
+    sizes = np.bincount(subset, minlength=columns.shape[1])
+    operator = _couplings(columns, num_modes, gauge) if bloch is None else DenseCouplings(columns)
+    spins = LargeSpins(operator, sizes / num_spins, num_spins, gauge)
+    return SpinMapping(spins, subset, sign)
+
+
+def _gauged_vectors(bloch: ArrayLike, sign: np.ndarray) -> list[np.ndarray]:
+    vectors = np.asarray(bloch, dtype=float)
+    if vectors.shape != (3, sign.size):
+        refuse("bloch", f"of shape (3, {sign.size}), a vector for each spin", f"shape {vectors.shape}")
+    check_finite("bloch", vectors)
+    return [vectors[0], vectors[1] * sign, vectors[2] * sign]
+
+
+def _ranked(row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values in a row, largest first, and the rank of each entry among them."""
+    if np.all(np.abs(row) == 1):  # without a sort: ten million spins in a fraction of a second
+        return np.array([1.0, -1.0]), (row < 0).astype(np.int32)
+    values, rank = np.unique(row, return_inverse=True)
+    return values[::-1].astype(float), (values.size - 1 - rank).astype(np.int32)
+
+
+def _split(
+    subset: np.ndarray, columns: np.ndarray, values: np.ndarray, digit: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split every subset by one more row of couplings, and leave out the parts that are empty."""
+    part = subset.astype(np.int64) * values.size + digit
+    num_parts = columns.shape[1] * values.size
+    if num_parts <= 4 * part.size:  # counted, without a sort
+        found = np.flatnonzero(np.bincount(part, minlength=num_parts))
+        new_number = np.zeros(num_parts, np.int32)
+        new_number[found] = np.arange(found.size, dtype=np.int32)
+        renumbered = new_number[part]
+    else:  # more parts than spins, as where every spin has a value of its own
+        found, inverse = np.unique(part, return_inverse=True)
+        renumbered = inverse.astype(np.int32)
+    split_columns = np.vstack([columns[:, found // values.size], values[found % values.size]])
+    return renumbered, split_columns
+
+
+def _couplings(columns: np.ndarray, num_modes: int, gauge: bool) -> DenseCouplings | HypercubeCouplings:
+    """The hypercube where every sign column occurs, which costs less than its matrix; else the matrix."""
+    signs = bool(np.all(np.abs(columns) == 1))
+    if signs and columns.shape[1] == 2 ** (num_modes - gauge):
+        return HypercubeCouplings(num_modes, gauge)
+    return DenseCouplings(columns.astype(np.int8) if signs else columns)

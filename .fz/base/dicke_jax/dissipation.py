@@ -1,0 +1,119 @@
+"""Single-spin dissipation: jump operators on every spin, as affine terms of the Bloch equations."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ._checks import as_float, check_all, check_choice, check_finite, known, refuse
+from ._typing import ArrayLike, SpinVectors
+from .schedules import is_schedule, value_at
+
+SIGMA_X = np.array([[0, 1], [1, 0]], complex)
+SIGMA_Y = np.array([[0, -1j], [1j, 0]])
+SIGMA_Z = np.array([[1, 0], [0, -1]], complex)
+JUMPS = {
+    "decay_x": (SIGMA_Y - 1j * SIGMA_Z) / 2,  # towards the -x state, the ground state of Omega sigma_x
+    "sigma_minus": (SIGMA_X - 1j * SIGMA_Y) / 2,
+    "sigma_plus": (SIGMA_X + 1j * SIGMA_Y) / 2,
+    "dephasing_x": SIGMA_X,
+    "dephasing_y": SIGMA_Y,
+    "dephasing_z": SIGMA_Z,
+}
+GAUGE = np.diag([1.0, -1.0, -1.0])  # the rotation by pi about x, on Bloch vectors
+
+
+class LocalDissipation(eqx.Module):
+    """Jump operators L_j at rates r_j on every single spin.
+
+        m' = sum_j r_j (T_j m + c_j),   L = l_0 + l . sigma
+        T = 2 Re(l l^dag) - 2 |l|^2 - 2 [Im(conj(l_0) l)]_x,   c = 4 Re l x Im l
+
+    with [v]_x m = v x m. The paper's theorem covers such processes; mean field stays exact with them. Spin lengths are
+    no longer conserved.
+
+    **Argument**
+
+    - `jumps`: pairs (jump, rate). A jump is a 2x2 matrix in the basis in which sigma_z = diag(1, -1), or a name:
+      "decay_x" (towards the -x state), "sigma_minus", "sigma_plus", "dephasing_x", "dephasing_y", "dephasing_z", the
+      latter three with L = sigma. A rate is not negative: one number, or one for each subset, of shape (K,); or it
+      depends on time, as the rates of `DickeModel` may.
+    """
+
+    linear: Float[Array, "J 3 3"]
+    constant: Float[Array, "J 3"]
+    rates: tuple[Any, ...]  # each Float[Array, "*K"], or a schedule
+    is_gauge_invariant: bool = eqx.field(static=True)
+
+    def __init__(self, jumps: Sequence[tuple[Any, Any]]) -> None:
+        if not len(jumps):
+            refuse("jumps", "pairs (jump, rate), at least one", "none")
+        terms = [_bloch_terms(jump) for jump, _ in jumps]
+        self.linear = jnp.array([linear for linear, _ in terms], float)
+        self.constant = jnp.array([constant for _, constant in terms], float)
+        self.rates = tuple(rate if is_schedule(rate) else as_float(rate) for _, rate in jumps)
+        for rate in self.rates:
+            if is_schedule(rate):
+                continue
+            if rate.ndim > 1:
+                refuse("rate of a jump", "one number or of shape (K,)", f"shape {rate.shape}")
+            check_finite("rate of a jump", rate)
+            check_all("rate of a jump", rate, lambda r: r >= 0, "not negative")
+        self.is_gauge_invariant = _is_gauge_invariant(terms, self.rates)
+
+    def at(self, t: ArrayLike) -> "LocalDissipation":
+        """The dissipation with the values that its rates have at time t."""
+        return eqx.tree_at(lambda d: d.rates, self, tuple(jnp.asarray(value_at(rate, t)) for rate in self.rates))
+
+    def terms(self, dtype: jnp.dtype) -> tuple[Float[Array, "3 3 *K"], Float[Array, " 3 *K"]]:
+        """T and c of all jumps together; their last axis has one entry, or one for each subset."""
+        linear, constant = 0.0, 0.0
+        for T, c, rate in zip(self.linear, self.constant, self.rates, strict=True):
+            r = jnp.atleast_1d(rate).astype(dtype)
+            linear += T.astype(dtype)[:, :, None] * r[None, None, :]
+            constant += c.astype(dtype)[:, None] * r[None, :]
+        return jnp.asarray(linear), jnp.asarray(constant)
+
+    def rate_of_change(self, m: SpinVectors) -> SpinVectors:
+        """T m + c."""
+        linear, constant = self.terms(m.dtype)
+        return apply_terms(linear, m) + constant
+
+
+def _is_gauge_invariant(terms: list[tuple[np.ndarray, np.ndarray]], rates: tuple[Any, ...]) -> bool:
+    """Whether the gauge of the mapping, a rotation by pi about x, changes nothing: all jumps, or else their sum."""
+
+    def unchanged(linear: np.ndarray, constant: np.ndarray) -> bool:
+        return np.allclose(GAUGE @ linear @ GAUGE, linear) and np.allclose(GAUGE @ constant, constant)
+
+    if all(unchanged(*term) for term in terms):
+        return True
+    if any(is_schedule(rate) or not known(rate) for rate in rates):
+        return False
+    each = np.stack(np.broadcast_arrays(*(np.atleast_1d(np.asarray(rate)) for rate in rates)))
+    linear = np.einsum("jk,jab->kab", each, np.stack([term[0] for term in terms]))
+    constant = np.einsum("jk,ja->ka", each, np.stack([term[1] for term in terms]))
+    return all(unchanged(*sums) for sums in zip(linear, constant, strict=True))
+
+
+def apply_terms(linear: Float[Array, "3 3 *K"], m: SpinVectors) -> SpinVectors:
+    """T m, written out: nine products that a compiler fuses."""
+    return jnp.stack([sum((linear[a, b] * m[b] for b in (1, 2)), linear[a, 0] * m[0]) for a in range(3)])
+
+
+def _bloch_terms(jump: Any) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(jump, str):
+        check_choice("jump", jump, tuple(JUMPS))
+        jump = JUMPS[jump]
+    L = np.asarray(jump, dtype=complex)
+    if L.shape != (2, 2):
+        refuse("jump", "a 2x2 matrix or a name", f"shape {L.shape}")
+    check_finite("jump", L)
+    l0 = np.trace(L) / 2
+    l = np.array([np.trace(L @ sigma) / 2 for sigma in (SIGMA_X, SIGMA_Y, SIGMA_Z)])  # noqa: E741
+    turn = np.cross(np.imag(np.conj(l0) * l), np.eye(3), axisb=0).T  # [v]_x, its columns v x e_i
+    linear = 2 * np.real(np.outer(l, l.conj())) - 2 * np.vdot(l, l).real * np.eye(3) - 2 * turn
+    return linear, 4 * np.cross(np.real(l), np.imag(l))

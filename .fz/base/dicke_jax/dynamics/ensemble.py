@@ -1,0 +1,250 @@
+"""`solve_ensemble`: many states and many models, in chunks that fit, on all local devices."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from .._checks import as_float, check_choice, check_count, check_finite, known, refuse
+from .._typing import ArrayLike
+from ..model import DickeModel, check_model
+from ..state import MeanFieldState
+from .solve import mfsolve
+from .steady import steadystate
+
+CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
+CHUNK_ELSEWHERE = 65_536
+TOGETHER = {"cpu": 16}  # rows whose results a core holds at once, or that run in lock step where a solver needs that
+KEPT = ("m", "alpha", "overlaps", "occupations", "reduced")
+
+
+class EnsembleSolution(eqx.Module):
+    """What was asked for of every trajectory, as NumPy arrays with the leading axes of the ensemble.
+
+    - `t`: (T,), the times `tsave`; None for runs until nothing moves.
+    - `m`, `alpha`: (..., T, 3, K) and (..., T, M) with `save="all"`, those of the last time with "final" and for runs
+      until nothing moves, else None.
+    - `overlaps`, `occupations`: (..., T, M), with "all" and "overlaps"; (..., M) with "final"; for runs until nothing
+      moves (..., M) as in `SteadyState`.
+    - `reduced`: what a function given as `save` returned.
+    - `status`: (...), a `diffrax.RESULTS`, or a `SteadyStatus`, of every row. `successful` says which rows are good.
+    - `num_steps`: (...), steps of every row.
+    """
+
+    t: Any
+    m: Any
+    alpha: Any
+    overlaps: Any
+    occupations: Any
+    reduced: Any
+    status: Any
+    successful: np.ndarray
+    num_steps: np.ndarray
+
+    def __repr__(self) -> str:
+        good, total = int(np.sum(self.successful)), self.successful.size
+        steps = np.asarray(self.num_steps)
+        kept = [
+            name for name in ("m", "alpha", "overlaps", "occupations", "reduced") if getattr(self, name) is not None
+        ]
+        rows = [f"EnsembleSolution: {self.successful.shape}, {good} of {total} successful"]
+        rows.append(f"  kept   {', '.join(kept)}")
+        rows.append(f"  steps  {steps.min()} to {steps.max()}")
+        return "\n".join(rows)
+
+
+def solve_ensemble(
+    model: DickeModel,
+    states: MeanFieldState,
+    tsave: ArrayLike | None = None,
+    *,
+    save: str | Callable[[Any], Any] = "all",
+    chunk: int | None = None,
+    devices: list[Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> EnsembleSolution:
+    """Integrate every state, with every model, and keep what is asked for.
+
+    Rows are independent: a row's numbers do not depend on its neighbours, on `chunk` or on the number of devices. What
+    is kept leaves the device chunk by chunk, so that a million trajectories need not fit there.
+
+    **Main arguments**
+
+    - `model`: a `DickeModel`; or many, with leading axes on all arrays, as `jax.vmap` makes them from a function that
+      returns one.
+    - `states`: a `MeanFieldState` whose arrays have leading axes. The leading axes of both are broadcast.
+    - `tsave`: increasing times, as in `mfsolve`; None to run until nothing moves, as in `steadystate`.
+
+    **Other arguments**
+
+    - `save`: "all" times, "final" state only, "overlaps" (and occupations) on the grid of times; or a function of one
+      `MFSolution` (or `SteadyState`) whose arrays are kept, compiled once for each function object.
+    - `chunk`: rows on their way at a time; by default 2,048 for each device on a CPU, 65,536 elsewhere.
+    - `devices`: all local ones by default. Make a CPU several by `jax.config.update("jax_num_cpu_devices", n)`. Where
+      `jax.distributed` is initialised every host calls this alike, does its share, and gets all rows.
+    - `progress`: called with the numbers of finished and of all rows of this host.
+    - others, as `solver`, `rtol`, `atol`, `max_steps`, go to `mfsolve` or `steadystate`.
+
+    **Returns** an `EnsembleSolution`. A row that fails says so in its `status`; nothing is raised for it.
+
+    **Raises** ValueError for arguments that do not fit.
+    """
+    check_model(model)
+    if not isinstance(states, MeanFieldState):
+        refuse("states", "a MeanFieldState", type(states).__name__)
+    if not callable(save):
+        check_choice("save", save, ("all", "final", "overlaps"))
+    if "throw" in options:
+        refuse("throw", "left out: a row that fails says so in its status", options["throw"])
+    if not all(known(leaf) for leaf in jax.tree.leaves(eqx.filter((model, states), eqx.is_array))):
+        refuse("model and states", "known; jax.vmap(mfsolve) can be traced", "traced")
+    times = None if tsave is None else as_float(tsave)
+    if times is not None:
+        check_finite("tsave", times)
+    devices = jax.local_devices() if devices is None else list(devices)
+    if not devices:
+        refuse("devices", "at least one", "none")
+    platform = devices[0].platform
+
+    shape, total, model_of, state_of = _rows(model, states)
+    if total == 0:
+        refuse("states", "at least one", f"leading axes {shape}")
+    together = TOGETHER.get(platform)  # None: all of a chunk
+    unit = len(devices) * (together or 1)
+    each = len(devices) * CHUNK.get(platform, CHUNK_ELSEWHERE) if chunk is None else chunk
+    check_count("chunk", each)
+    share = math.ceil(total / jax.process_count())  # rows of each host
+    first = jax.process_index() * share
+    each = unit * math.ceil(min(each, share) / unit)
+    run = _Run(times, save, options, together, model_of is not None)
+    mesh = Mesh(np.array(devices), ("row",)) if len(devices) > 1 else None
+    # rows are picked on the host: on a device each shape of an array would be compiled for
+    flat_model = model if model_of is None else _flat(model, model.spins.weights.ndim - 1)
+    flat_states = _flat(states, states.m.ndim - 2)
+
+    in_turn = np.arange(each).reshape(-1, len(devices)).T.ravel()  # neighbours take about as long: one for each device
+
+    def take(start: int) -> dict[str, Any]:
+        numbers = start + in_turn
+        rows = np.minimum(numbers, total - 1)
+        which = rows if model_of is None else model_of[rows]
+        own = model if model_of is None else jax.tree.map(lambda x: x[which], flat_model)
+        starts = jax.tree.map(lambda x: x[state_of[rows]], flat_states)
+        # past the last row NaN, which is put to rest
+        starts = jax.tree.map(lambda x: np.where(_beside(numbers < total, x), x, np.nan).astype(x.dtype), starts)
+        place = devices[0] if mesh is None else NamedSharding(mesh, PartitionSpec("row"))
+        starts = jax.device_put(starts, place)
+        if mesh is None or run.own_models:
+            own = jax.device_put(own, place)
+        return jax.tree.map(lambda x: np.asarray(x)[np.argsort(in_turn)], _run_chunk(run, own, starts, mesh))
+
+    kept: Any = None
+    if progress is not None:
+        progress(0, share)
+    for done in range(0, share, each):
+        part = take(first + done)
+        if kept is None:  # room for all rows, filled chunk by chunk
+            kept = jax.tree.map(lambda x: np.empty((share, *x.shape[1:]), x.dtype), part)
+        for whole, piece in zip(jax.tree.leaves(kept), jax.tree.leaves(part), strict=True):
+            whole[done : done + each] = piece[: share - done]
+        if progress is not None:
+            progress(min(done + each, share), share)
+    fields = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), _from_all_hosts(kept, total))
+    return EnsembleSolution(t=None if times is None else np.asarray(times), **fields)
+
+
+def _from_all_hosts(kept: Any, total: int) -> Any:
+    """The rows of all hosts, on each of them."""
+    if jax.process_count() == 1:
+        return kept
+    from jax.experimental import multihost_utils
+
+    everywhere = jax.tree.map(np.asarray, multihost_utils.process_allgather(kept))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:total], everywhere)
+
+
+class _Run(eqx.Module):
+    """What is done with one row."""
+
+    times: Float[Array, " T"] | None
+    save: Any
+    options: dict[str, Any]
+    together: int | None = eqx.field(static=True)
+    own_models: bool = eqx.field(static=True)
+
+    def __call__(self, model: DickeModel, state: MeanFieldState) -> dict[str, Any]:
+        kept: dict[str, Any] = dict.fromkeys(KEPT)
+        if self.times is None:
+            end = steadystate(model, state, **self.options)
+            if callable(self.save):
+                kept["reduced"] = self.save(end)
+            else:
+                kept.update(overlaps=end.overlaps, occupations=end.occupations)
+                if self.save != "overlaps":
+                    kept.update(m=end.state.m, alpha=end.state.alpha)
+            return kept | {"status": end.status, "successful": end.converged, "num_steps": end.num_steps}
+        sol = mfsolve(model, state, self.times, throw=False, **self.options)
+        at = (lambda x: x[-1]) if self.save == "final" else (lambda x: x)
+        if callable(self.save):
+            kept["reduced"] = self.save(sol)
+        else:
+            kept.update(overlaps=at(sol.overlaps), occupations=at(sol.occupations))
+            if self.save != "overlaps":
+                kept.update(m=at(sol.m), alpha=at(sol.alpha))
+        return kept | {"status": sol.status, "successful": sol.successful, "num_steps": sol.stats["num_steps"]}
+
+
+@eqx.filter_jit
+def _run_chunk(run: _Run, model: DickeModel, states: MeanFieldState, mesh: Mesh | None) -> dict[str, Any]:
+    arrays, rest = eqx.partition((run, model), eqx.is_array)
+
+    def every(arrays: Any, states: MeanFieldState) -> dict[str, Any]:
+        run, model = eqx.combine(arrays, rest)
+        rows = (eqx.filter(model, eqx.is_array), states) if run.own_models else states
+
+        def one(row: Any) -> dict[str, Any]:
+            own, state = (eqx.combine(row[0], model), row[1]) if run.own_models else (model, row)
+            return run(own, state)
+
+        if run.together is None:
+            return jax.vmap(one)(rows)
+        return jax.lax.map(one, rows, batch_size=run.together)
+
+    if mesh is None:
+        return every(arrays, states)
+    row, all_ = PartitionSpec("row"), PartitionSpec()
+    specs = (all_, row if run.own_models else all_)
+    split = jax.shard_map(every, mesh=mesh, in_specs=(specs, row), out_specs=row, check_vma=False)
+    return split(arrays, states)
+
+
+def _rows(
+    model: DickeModel, states: MeanFieldState
+) -> tuple[tuple[int, ...], int, Int[np.ndarray, " R"] | None, Int[np.ndarray, " R"]]:
+    """The leading axes of the ensemble, the number of rows, and which model and which state each row has."""
+    of_model, of_states = model.spins.weights.shape[:-1], states.m.shape[:-2]
+    try:
+        shape = np.broadcast_shapes(of_model, of_states)
+    except ValueError:
+        refuse("states", f"of leading axes that broadcast with those of the model, {of_model}", of_states)
+
+    def index(own: tuple[int, ...]) -> Int[np.ndarray, " R"]:
+        return np.broadcast_to(np.arange(math.prod(own)).reshape(own), shape).ravel()
+
+    return shape, math.prod(shape), index(of_model) if of_model else None, index(of_states)
+
+
+def _beside(which: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """`which` rows, of as many axes as x."""
+    return which.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def _flat(tree: Any, axes: int) -> Any:
+    """All leading axes as one."""
+    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[axes:]), tree)

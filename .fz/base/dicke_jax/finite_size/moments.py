@@ -1,0 +1,153 @@
+"""First and second moments of the large spins and the modes: what the exact, sampled and Gaussian routes all return."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from .._checks import check_count, known, refuse
+from .._typing import RealState, SpinVectors
+from ..model import DickeModel, check_model
+from ..state import MeanFieldState
+
+
+class Moments(eqx.Module):
+    """Means and N_sp times the covariance of v = (m_x,1 ... m_z,K, Re alpha_1, ..., Im alpha_M).
+
+        m_a,k = S_a,k / N_k,   alpha_mu = a_mu / sqrt(N_sp)
+        covariance_ij = N_sp <(v_i - <v_i>)(v_j - <v_j>)>, symmetrised in the order of the operators
+
+    The operators are those of `MeanFieldState`, unlike the a / sqrt(N) of the paper. Multiplied by N_sp the covariance
+    tends to a limit, (delta_ab - m_a m_b) / w_k for a product state of spins and 1/4 for a quadrature in the vacuum,
+    and its equation of motion has the Jacobian of `mean_field_equations` as it stands.
+
+    - `t`: (T,), times.
+    - `m`: (T, 3, K), means of the large spins.
+    - `alpha`: (T, M), complex means of the modes.
+    - `covariance`: (T, D, D) with D = 3 K + 2 M, in the order of `v`.
+    - `num_spins`: N_sp, or None for the limit, where the means are those of the mean field.
+    """
+
+    t: Float[Array, "*batch T"]
+    m: Float[Array, "*batch T 3 K"]
+    alpha: Complex[Array, "*batch T M"]
+    covariance: Float[Array, "*batch T D D"]
+    num_spins: int | None = eqx.field(static=True)
+
+    @property
+    def _num_spin_entries(self) -> int:
+        return 3 * self.m.shape[-1]
+
+    @property
+    def spin_covariance(self) -> Float[Array, "*batch T 3 K 3 K"]:
+        """N_sp cov(m_a,k, m_b,l)."""
+        n, K = self._num_spin_entries, self.m.shape[-1]
+        return self.covariance[..., :n, :n].reshape(*self.m.shape[:-2], 3, K, 3, K)
+
+    @property
+    def mode_covariance(self) -> Float[Array, "*batch T 2 M 2 M"]:
+        """The covariance of Re a_mu and Im a_mu, 1/4 in the vacuum."""
+        n, M = self._num_spin_entries, self.alpha.shape[-1]
+        return self.covariance[..., n:, n:].reshape(*self.alpha.shape[:-1], 2, M, 2, M)
+
+    @property
+    def spin_mode_covariance(self) -> Float[Array, "*batch T 3 K 2 M"]:
+        """N_sp cov(m_a,k, quadrature of alpha_mu): what mean field leaves out."""
+        n, M = self._num_spin_entries, self.alpha.shape[-1]
+        return self.covariance[..., :n, n:].reshape(*self.m.shape, 2, M)
+
+    @property
+    def squeezing(self) -> Float[Array, "*batch T M"]:
+        """The smallest variance of any quadrature of each mode, in units of the vacuum's: below 1 it is squeezed."""
+        each = jnp.moveaxis(jnp.diagonal(self.mode_covariance, axis1=-3, axis2=-1), -1, -3)
+        return 4 * jnp.linalg.eigvalsh(each)[..., 0]
+
+    def __repr__(self) -> str:
+        if not known(self.covariance):
+            return eqx.tree_pformat(self)
+        subsets, modes = self.m.shape[-1], self.alpha.shape[-1]
+        number = "N_sp -> infinity" if self.num_spins is None else f"N_sp = {self.num_spins}"
+        least = np.asarray(self.squeezing).min()
+        return (
+            f"Moments: {subsets} subsets, {modes} modes, {number}, {self.t.shape[-1]} times\n"
+            f"  least variance of a quadrature {least:.4f} of the vacuum's"
+        )
+
+
+def real_start(model: DickeModel, state: MeanFieldState) -> RealState:
+    """The arguments every route starts from, checked: the state's real components."""
+    check_model(model)
+    if not isinstance(state, MeanFieldState):
+        refuse("state", "a MeanFieldState", type(state).__name__)
+    return state.to_real(model)
+
+
+def ravel(y: RealState) -> Float[Array, " D"]:
+    """The components of a state in the order of the covariance."""
+    m, quadratures = y
+    return jnp.concatenate([m.ravel(), quadratures.ravel()])
+
+
+def unravel(v: Float[Array, " D"], model: DickeModel) -> RealState:
+    """The inverse of `ravel`."""
+    n = 3 * model.num_subsets
+    return v[:n].reshape(3, model.num_subsets), v[n:].reshape(2, model.num_modes)
+
+
+def product_covariance(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
+    """N_sp times the covariance of independent spins, alike within a subset, and of modes in vacuum or coherent states.
+
+    (delta_ab - m_a m_b) / w_k for the spins of subset k, 1/4 for every quadrature.
+    """
+    K, M = model.num_subsets, model.num_modes
+    weights = model.spins.weights.astype(m.dtype)
+    same_spin = (jnp.eye(3, dtype=m.dtype)[:, :, None] - m[:, None] * m[None, :]) / weights[None, None, :]
+    spins = jnp.einsum("abk,kl->akbl", same_spin, jnp.eye(K, dtype=m.dtype)).reshape(3 * K, 3 * K)
+    return jax.scipy.linalg.block_diag(spins, jnp.eye(2 * M, dtype=m.dtype) / 4)
+
+
+def commutators(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
+    """W with N_sp <[v_i, v_j]> = i W_ij: 2 eps_abc m_c / w_k for spins, 1/2 for Re and Im of a mode.
+
+    covariance + (i / 2) W >= 0 is the uncertainty relation.
+    """
+    K, M = model.num_subsets, model.num_modes
+    epsilon = np.zeros((3, 3, 3))
+    for a, b, c in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        epsilon[a, b, c], epsilon[b, a, c] = 1.0, -1.0
+    weights = model.spins.weights.astype(m.dtype)
+    same_spin = 2 * jnp.einsum("abc,ck->abk", jnp.asarray(epsilon, m.dtype), m) / weights[None, None, :]
+    spins = jnp.einsum("abk,kl->akbl", same_spin, jnp.eye(K, dtype=m.dtype)).reshape(3 * K, 3 * K)
+    modes = jnp.kron(jnp.array([[0.0, 0.5], [-0.5, 0.0]], m.dtype), jnp.eye(M, dtype=m.dtype))
+    return jax.scipy.linalg.block_diag(spins, modes)
+
+
+def frames(m: SpinVectors) -> tuple[Float[Array, "3 3 K"], Float[Array, " K"]]:
+    """For every spin two directions across and the one along m_k, as columns; and |m_k|."""
+    length = jnp.linalg.norm(m, axis=0)
+    up = jnp.stack([jnp.zeros_like(length), jnp.zeros_like(length), jnp.ones_like(length)])
+    n = jnp.where(length[None] > 0, m / jnp.where(length > 0, length, 1.0)[None], up)
+    side = jnp.where(n[2] >= 0, 1.0, -1.0).astype(m.dtype)
+    u = n.at[2].add(side)  # the reflection 1 - 2 u u^T / |u|^2 takes -side z to n
+    across = jnp.eye(3, dtype=m.dtype)[:, :2, None] - 2 * u[:, None] * u[None, :2] / jnp.sum(u**2, axis=0)[None, None]
+    return jnp.concatenate([across, n[:, None]], axis=1), length
+
+
+def subset_sizes(model: DickeModel, subset_size: int | None) -> tuple[int, ...]:
+    """N_k: `subset_size` spins in each of infinitely large equal subsets, or those that the model's spins have."""
+    spins = model.spins
+    if not known(spins.weights):
+        refuse("model.spins.weights", "known, for they are sizes of subsets", "traced")
+    if spins.num_spins is not None:
+        if subset_size is not None:
+            refuse("subset_size", "left out for a model whose spins have a number", repr(subset_size))
+        sizes = tuple(int(n) for n in np.asarray(spins.subset_sizes))
+        if min(sizes) < 1:
+            refuse("model.spins", "without empty subsets", f"sizes {sizes}")
+        return sizes
+    check_count("subset_size", subset_size)
+    weights = np.asarray(spins.weights)
+    if np.ptp(weights) > 1e-6 * weights.max():
+        refuse("model.spins", "of equal weights, or mapped from a finite number of spins", "infinitely many, unequal")
+    return (int(subset_size),) * spins.num_subsets  # pyright: ignore[reportArgumentType]

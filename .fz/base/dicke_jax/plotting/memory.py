@@ -1,0 +1,130 @@
+"""What is stored, and its course in time."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from .._typing import ArrayLike
+from ..couplings import SpinMapping
+from ..dynamics import MFSolution
+from .style import COLOURS, new_axes, pattern_style
+
+ENDS = {
+    "converged": "simulation",
+    "oscillating": "average of an oscillation",
+    "not_converged": "not converged",
+    "failed": "failed",
+}
+MARKERS = {"converged": "o", "oscillating": "s", "not_converged": "x", "failed": "+"}
+
+
+def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) -> tuple[Axes, Axes]:
+    """The two panels of the paper's Fig. 3 from `studies.retrieval_transition`: theory as lines, runs as markers.
+
+    Panel (b) counts photons per subset, 2^(M-1) times the photons per spin that the results hold. Open circles are
+    converged runs; squares are averages of runs that keep oscillating, crosses are runs to distrust.
+    """
+    top, bottom = new_axes(axes, 2)
+    subsets = 2 ** (int(results.attrs["num_patterns"]) - 1)
+    unit = r"$\kappa$" if np.all(np.asarray(results.attrs["kappa"]) == 1) else "the rates"
+    codes = dict(zip(results.status.attrs["flag_meanings"].split(), results.status.attrs["flag_values"], strict=True))
+    for axis, name, factor in ((top, "overlap", 1), (bottom, "occupation", subsets)):
+        for nu in range(results.sizes["pattern"]):
+            row, style = results.isel(pattern=nu), pattern_style(nu)
+            axis.plot(row.g0_curve, factor * row[f"{name}_curve"], **style, lw=1.4, label=f"pattern {nu + 1}")
+            for meaning, code in codes.items():
+                at = (row.status == code).values
+                axis.plot(
+                    row.g0[at],
+                    factor * row[name][at],
+                    MARKERS[meaning],
+                    color=style["color"],
+                    ms=4.5,
+                    mfc="none",
+                    mew=1.1,
+                )
+        axis.set_xlabel(rf"coupling $g_0$ (units of {unit})")
+        axis.set_xlim(float(results.g0.min()), float(results.g0.max()))
+    top.set_ylabel(r"stationary overlap $|\xi_\mu|$")
+    top.set_ylim(-0.03, 1.03)
+    bottom.set_ylabel(r"photons per subset $\langle a_\mu^\dagger a_\mu\rangle / N$")
+    bottom.set_ylim(bottom=-0.03 * bottom.get_ylim()[1])
+    top.set_title("(a)", loc="left")
+    bottom.set_title("(b)", loc="left")
+    for meaning, code in codes.items():
+        if (results.status == code).any():
+            top.plot([], [], MARKERS[meaning], color="grey", ms=4.5, mfc="none", label=ENDS[meaning])
+    top.legend(frameon=False, title="lines: Eq. 12", alignment="left")
+    return top, bottom
+
+
+def plot_overlaps(solution: MFSolution, axis: Axes | None = None) -> Axes:
+    """xi_mu against time for one run of `mfsolve`."""
+    if solution.overlaps.ndim != 2:
+        raise ValueError(
+            f"solution must be one run, with overlaps of shape (T, M); got shape {solution.overlaps.shape}."
+        )
+    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    for nu in range(solution.overlaps.shape[1]):
+        axis.plot(
+            np.asarray(solution.t), np.asarray(solution.overlaps[:, nu]), **pattern_style(nu), label=f"pattern {nu + 1}"
+        )
+    axis.set_xlabel(r"time $t$ (inverse unit of the rates)")
+    axis.set_ylabel(r"overlap $\xi_\mu$")
+    axis.set_ylim(-1.05, 1.05)
+    axis.legend(frameon=False)
+    return axis
+
+
+def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: tuple[Axes, ...] | None = None) -> tuple[Axes, ...]:
+    """The mapping of the paper's Fig. 2: G as it is, gauged, and reordered with the subsets marked.
+
+    Where nothing was gauged (Fig. S1 and S2) the middle panel is left out.
+    """
+    G, gauge = np.asarray(patterns), np.asarray(mapping.gauge)
+    panels = {"couplings $G$": G}
+    if mapping.spins.gauged:
+        panels["gauged"] = G * gauge
+    panels["reordered"] = (G * gauge)[:, np.asarray(mapping.order)]
+    made = new_axes(axes, len(panels), rows=True)
+    for axis, (title, rows) in zip(made, panels.items(), strict=True):
+        axis.imshow(rows, cmap="cividis", aspect="auto", interpolation="none", vmin=G.min(), vmax=G.max())
+        axis.set_title(title, loc="left")
+        axis.set_yticks(range(len(G)), [f"pattern {nu + 1}" for nu in range(len(G))])
+    edges = np.cumsum(np.bincount(np.asarray(mapping.subset)))
+    for edge in edges[:-1]:
+        made[-1].axvline(edge - 0.5, color="white", lw=1.5)
+    made[-1].set_xlabel(f"spin ({len(edges)} subsets)")
+    return made
+
+
+def plot_mending(results: xr.Dataset, axes: Any = None) -> Any:
+    """What the spins show in `studies.picture_mending`: a row of pictures for each decay rate, in the order of time."""
+    decays, times = results.sizes["decay"], results.sizes["time"]
+    if axes is None:
+        size = (1.7 * times, 2.1 * decays)
+        axes = plt.subplots(decays, times, figsize=size, layout="constrained", squeeze=False)[1]
+    for i in range(decays):
+        for j in range(times):
+            frame, axis = results.isel(decay=i, time=j), axes[i][j]
+            axis.imshow(frame.sigma_z, cmap="cividis", vmin=-1, vmax=1, interpolation="none")
+            axis.set(xticks=[], yticks=[])
+            axis.set_title(f"t = {float(frame.time):g}: {100 * float(frame.share_right):.0f} %", fontsize=9)
+        axes[i][0].set_ylabel(f"decay {float(results.decay[i]):g}")
+    return axes
+
+
+def plot_hysteresis(results: xr.Dataset, axis: Axes | None = None) -> Axes:
+    """The loop of `studies.ramp_hysteresis`, with Eq. 12 and the critical coupling."""
+    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    for direction, colour, line in (("up", COLOURS[1], "-"), ("down", COLOURS[2], "--")):
+        axis.plot(results.g0, results.overlap.sel(direction=direction), line, color=colour, label=f"ramped {direction}")
+    axis.plot(results.g0, results.theory, ":", color=COLOURS[0], label="stationary, Eq. 12")
+    axis.axvline(float(results.g_crit), color="grey", lw=0.8)
+    axis.set_xlabel(r"coupling $g_0$ (unit of the rates)")
+    axis.set_ylabel(rf"overlap $|\xi_{{{int(results.attrs['ramped_pattern']) + 1}}}|$")
+    axis.legend(frameon=False)
+    return axis

@@ -1,0 +1,105 @@
+"""Phases: branches, diagrams, basins."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from .style import COLOURS, new_axes, pattern_style
+
+SPECIAL = {"fold": "s", "branch_point": "o", "hopf": "^"}
+
+
+def plot_basins(results: xr.Dataset, axis: Axes | None = None) -> Axes:
+    """The chance of retrieval: against coupling for each cue (`studies.retrieval_basins`), or against load.
+
+    Bands, and bars against load, are the 95 % Wilson intervals that the results hold.
+    """
+    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    if "load" in results.coords:
+        y, low, high = (results[name].values for name in ("probability", "lower", "upper"))
+        style = {"color": COLOURS[1], "lw": 1.4, "ms": 4.5, "capsize": 2}
+        axis.errorbar(results["load"].values, y, [y - low, high - y], fmt="o-", **style)
+        axis.set_xlabel(r"load $M / N_\mathrm{sp}$")
+    else:
+        for i in range(results.sizes["strength"]):
+            row, style = results.isel(strength=i), pattern_style(i)
+            axis.plot(row.g0, row.probability, marker="o", ms=3.5, lw=1.4, **style, label=f"{float(row.strength):.3g}")
+            axis.fill_between(row.g0, row.lower, row.upper, color=style["color"], alpha=0.15, lw=0)
+        axis.set_xlabel(r"coupling $g_0$ (unit of the rates)")
+        axis.legend(frameon=False, title=results.strength.attrs["long_name"])
+    axis.set_ylabel("probability of retrieval")
+    axis.set_ylim(-0.03, 1.03)
+    return axis
+
+
+def plot_branches(results: xr.Dataset, axis: Axes | None = None) -> Axes:
+    """The branches of `studies.bifurcation_diagram`: the length of all overlaps, solid where stable, else dashed.
+
+    A branch has the colour of the pattern with the largest overlap, grey where several share it.
+    """
+    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    seen = set()
+    for i in range(results.sizes["branch"]):
+        row = results.isel(branch=i).dropna("point", subset=["value"])
+        size, sorted_ = np.sqrt((row.overlap**2).sum("pattern")).values, np.sort(np.abs(row.overlap.values), axis=1)
+        largest = int(np.argmax(sorted_[:, -1]))
+        several = sorted_.shape[1] > 1 and sorted_[largest, -2] > 0.3 * sorted_[largest, -1]
+        leading = int(np.argmax(np.abs(row.overlap.values[largest])))
+        label = "normal" if size.max() < 1e-6 else "mixture" if several else f"pattern {leading + 1}"
+        colour = {"normal": "0.3", "mixture": "0.65"}.get(label, COLOURS[leading % len(COLOURS)])
+        for stable, line in ((1, "-"), (0, (0, (3, 2)))):
+            inside = row.stable.values == stable
+            part = inside | np.append(inside[1:], False) * (not stable) | np.append(False, inside[:-1]) * (not stable)
+            values = np.where(part, size, np.nan)
+            axis.plot(row.value, values, color=colour, ls=line, lw=1.6 if stable else 1.0)
+        if label not in seen:
+            axis.plot([], [], color=colour, label=label)
+            seen.add(label)
+    meanings = results.special_kind.attrs["flag_meanings"].split()
+    for code, meaning in enumerate(meanings):
+        at = results.special_kind.values == code
+        if at.any():
+            size = np.sqrt((results.special_overlap.values[at] ** 2).sum(axis=1))
+            name = meaning.replace("_", " ")
+            axis.plot(results.special_value.values[at], size, SPECIAL[meaning], color="k", ms=3.5, mfc="w", label=name)
+    axis.set_xlabel(rf"{_symbol(results.attrs['parameter'])} (unit of the rates)")
+    axis.set_ylabel(r"$(\sum_\mu \xi_\mu^2)^{1/2}$")
+    axis.legend(frameon=False, title="solid: stable", alignment="left")
+    return axis
+
+
+def plot_phases(results: xr.Dataset, axis: Axes | None = None) -> Axes:
+    """How many patterns are stable, over the two parameters of `studies.phase_diagram`.
+
+    Lines: where each pattern begins to exist. Dots: stable mixtures. Crosses: searches that may have missed states.
+    """
+    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    x, y, number = results.x.values, results.y.values, results.sizes["pattern"]
+    colours = plt.get_cmap("cividis", number + 1)
+    count = results.stable.sum("pattern").values
+    mesh = axis.pcolormesh(x, y, count, cmap=colours, vmin=-0.5, vmax=number + 0.5, shading="nearest", alpha=0.75)
+    plt.colorbar(mesh, ax=axis, ticks=range(number + 1), label="stable patterns")
+    for nu in range(number):
+        exists = results.exists.isel(pattern=nu).values.astype(float)
+        if x.size > 1 and y.size > 1 and 0 < exists.mean() < 1:
+            axis.contour(x, y, exists, [0.5], colors=[COLOURS[nu % len(COLOURS)]], linewidths=1.4)
+            axis.plot([], [], color=COLOURS[nu % len(COLOURS)], label=f"pattern {nu + 1}")
+    for where, marker, label in (
+        (results.stable_mixtures.values > 0, ".", "stable mixtures"),
+        (~results.complete.values.astype(bool), "x", "states may be missing"),
+    ):
+        if where.any():
+            rows, columns = np.nonzero(where)
+            axis.plot(x[columns], y[rows], marker, color="w", mec="k", mew=0.5, ms=4, label=label)
+    axis.set_xlabel(rf"{_symbol(results.x.attrs['long_name'])} (unit of the rates)")
+    axis.set_ylabel(rf"{_symbol(results.y.attrs['long_name'])} (unit of the rates)")
+    axis.legend(loc="lower right", fontsize="small", title="lines: begins to exist", title_fontsize="small")
+    return axis
+
+
+def _symbol(name: str) -> str:
+    """A parameter as in the paper, modes counted from 1."""
+    symbols = {"g0": "g_0", "omega_spin": r"\Omega", "omega_mode": r"\Omega", "kappa": r"\kappa"}
+    rate, _, mode = name.partition("[")
+    return f"${symbols[rate]}" + (f"_{int(mode[:-1]) + 1}$" if mode else "$") if rate in symbols else name

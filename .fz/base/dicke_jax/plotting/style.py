@@ -1,0 +1,23 @@
+"""What all pictures share."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+# Okabe and Ito's palette, told apart by colour-blind eyes, from dark to light as the pattern's number grows
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+LINES = ("-", "--", "-.", ":")
+
+
+def pattern_style(pattern: int) -> dict[str, Any]:
+    """Colour and line of a pattern, the same in every picture."""
+    return {"color": COLOURS[pattern % len(COLOURS)], "linestyle": LINES[pattern % len(LINES)]}
+
+
+def new_axes(axes: Any, number: int, rows: bool = False) -> tuple[Axes, ...]:
+    """The given Axes, or new ones, side by side or as rows."""
+    if axes is not None:
+        return tuple(axes)
+    shape, size = ((number, 1), (9.0, 1.3 * number)) if rows else ((1, number), (4.6 * number, 3.6))
+    return tuple(plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)[1].ravel())

@@ -1,0 +1,118 @@
+"""States of the mean-field equations, and the initial states that a memory is tested with."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray
+
+from ._checks import as_float, as_pattern_index, as_probability, check_all, check_finite, check_shape, refuse
+from ._typing import ArrayLike, RealState, SubsetReals
+from .model import DickeModel
+
+
+def _as_complex(alpha: ArrayLike) -> jax.Array:
+    array = jnp.asarray(alpha)
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        return array
+    return jax.lax.complex(as_float(array), jnp.zeros_like(as_float(array)))
+
+
+class MeanFieldState(eqx.Module):
+    """Bloch vectors m_k = (x_k, y_k, z_k) and mode amplitudes alpha_mu = <a_mu> / sqrt(N_sp).
+
+    - `m`: real, of shape (3, K).
+    - `alpha`: of shape (M,), complex; real numbers are accepted.
+
+    A batch of states has the same leading axes on both.
+    """
+
+    m: Float[Array, "*batch 3 K"] = eqx.field(converter=as_float)
+    alpha: Complex[Array, "*batch M"] = eqx.field(converter=_as_complex)
+
+    def __check_init__(self) -> None:
+        if self.m.ndim < 2 or self.m.shape[-2] != 3:
+            refuse("m", "of shape (3, K), rows x, y and z", f"shape {self.m.shape}")
+        if self.alpha.ndim != self.m.ndim - 1 or self.alpha.shape[:-1] != self.m.shape[:-2]:
+            refuse("alpha", f"of shape {self.m.shape[:-2]} + (M,), as m", f"shape {self.alpha.shape}")
+        check_finite("m", self.m)
+        check_finite("alpha", self.alpha)
+
+    def to_real(self, model: DickeModel) -> RealState:
+        """(m, (Re alpha, Im alpha)) in the model's precision: what the solvers integrate."""
+        check_shape("state.m", self.m, (3, model.num_subsets), "a Bloch vector for each subset of the model")
+        check_shape("state.alpha", self.alpha, (model.num_modes,), "an amplitude for each mode of the model")
+        return self.m.astype(model.dtype), jnp.stack([self.alpha.real, self.alpha.imag]).astype(model.dtype)
+
+    @classmethod
+    def from_real(cls, y: RealState) -> "MeanFieldState":
+        """The inverse of `to_real`."""
+        m, (re, im) = y
+        return cls(m, jax.lax.complex(re, im))
+
+
+@eqx.filter_jit
+def _without_photons(model: DickeModel, x: SubsetReals, y: SubsetReals, z: SubsetReals) -> MeanFieldState:
+    return MeanFieldState(jnp.stack([x, y, z]), jnp.zeros(model.num_modes, model.dtype))
+
+
+def pattern_signs(model: DickeModel, pattern: ArrayLike) -> SubsetReals:
+    """G[nu, k], one row of the couplings. `pattern` may be traced, to `jax.vmap` over patterns."""
+    return _row(model, as_pattern_index(pattern, model.num_modes))
+
+
+@eqx.filter_jit
+def _row(model: DickeModel, index: Int[Array, ""]) -> SubsetReals:
+    return model.spins.field((jnp.arange(model.num_modes) == index).astype(model.dtype))
+
+
+def stored_pattern(model: DickeModel, pattern: ArrayLike = 0) -> MeanFieldState:
+    """z_k = G[nu, k], x_k = y_k = 0, no photons: xi_nu = 1, the initial state of the paper's Fig. 3."""
+    z = pattern_signs(model, pattern)
+    return _without_photons(model, jnp.zeros_like(z), jnp.zeros_like(z), z)
+
+
+def corrupted_pattern(
+    key: PRNGKeyArray, model: DickeModel, pattern: ArrayLike = 0, flip: ArrayLike = 0.1
+) -> MeanFieldState:
+    """z_k = (1 - 2 p_k) G[nu, k], where the share p_k of the spins of subset k is flipped.
+
+    Every spin is flipped independently with probability `flip`: p_k is binomial with the subset's own size, and
+    exactly `flip` in the thermodynamic limit, where `key` has nothing to decide. The subset's mean vector is then
+    shorter than 1. Without single-spin dissipation this length is conserved: |xi_nu| never exceeds 1 - 2 flip, and
+    no flipped spin is mended. For a deviation that the conservative model does correct see `tilted_pattern`.
+    """
+    probability = as_probability("flip", flip).astype(model.dtype)
+    z = pattern_signs(model, pattern)
+    if model.spins.num_spins is None:
+        share = probability
+    else:
+        sizes = model.spins.subset_sizes.astype(model.dtype)
+        share = jax.random.binomial(key, sizes, probability, dtype=model.dtype) / jnp.maximum(sizes, 1)
+    return _without_photons(model, jnp.zeros_like(z), jnp.zeros_like(z), (1 - 2 * share) * z)
+
+
+def tilted_pattern(
+    key: PRNGKeyArray, model: DickeModel, pattern: ArrayLike = 0, angle: ArrayLike = 0.3
+) -> MeanFieldState:
+    """m_k = G[nu, k] (sin(theta) cos(phi_k), sin(theta) sin(phi_k), cos(theta)), |m_k| = 1, no photons.
+
+    All spins of a subset are turned away from the pattern by theta = `angle` (radians), coherently, in a random
+    direction phi_k for each subset. xi_nu = cos(angle).
+    """
+    theta = jnp.asarray(angle, model.dtype)
+    check_finite("angle", theta)
+    z = pattern_signs(model, pattern)
+    phi = jax.random.uniform(key, z.shape, model.dtype, maxval=2 * jnp.pi)
+    return _without_photons(
+        model, z * jnp.sin(theta) * jnp.cos(phi), z * jnp.sin(theta) * jnp.sin(phi), z * jnp.cos(theta)
+    )
+
+
+def random_state(key: PRNGKeyArray, model: DickeModel, amplitude: ArrayLike = 0.0) -> MeanFieldState:
+    """Spin directions uniform on the sphere; Re and Im alpha_mu normal with standard deviation `amplitude`."""
+    scale = jnp.asarray(amplitude, model.dtype)
+    check_all("amplitude", scale, lambda a: a >= 0, "not negative")
+    spin_key, mode_key = jax.random.split(key)
+    m = jax.random.normal(spin_key, (3, model.num_subsets), model.dtype)
+    re, im = scale * jax.random.normal(mode_key, (2, model.num_modes), model.dtype)
+    return MeanFieldState(m / jnp.linalg.norm(m, axis=0, keepdims=True), jax.lax.complex(re, im))

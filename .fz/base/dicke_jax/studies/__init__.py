@@ -1,0 +1,15 @@
+"""Studies: questions to the memory whose answers are labelled arrays."""
+
+from .basins import retrieval_basins as retrieval_basins
+from .basins import retrieval_load as retrieval_load
+from .diagrams import bifurcation_diagram as bifurcation_diagram
+from .diagrams import phase_diagram as phase_diagram
+from .exactness import mean_field_exactness as mean_field_exactness
+from .exactness import power_of_n as power_of_n
+from .mending import picture_mending as picture_mending
+from .ramp import quench as quench
+from .ramp import ramp_hysteresis as ramp_hysteresis
+from .results import open_results as open_results
+from .results import save_results as save_results
+from .transition import retrieval_transition as retrieval_transition
+from .transition import threshold_from_overlaps as threshold_from_overlaps

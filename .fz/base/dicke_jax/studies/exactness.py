@@ -1,0 +1,173 @@
+"""How exact mean field is: E_N(t) against N, from the master equation, sampled trajectories and the Gaussian limit."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import jax
+import numpy as np
+import xarray as xr
+from jaxtyping import PRNGKeyArray
+
+from .._checks import check_count, refuse
+from .._typing import ArrayLike
+from ..dynamics import mfsolve
+from ..finite_size import (
+    MasterStatus,
+    check_theorem,
+    gaussian_moments,
+    mesolve,
+    scaled_error,
+    theorem_constants,
+    wigner_moments,
+)
+from ..model import DickeModel, check_model
+from ..state import MeanFieldState
+from .results import provenance
+
+MASTER_STATUSES = ("successful", "cut_off", "failed")  # the codes 0 to 2 in stored results
+
+
+def mean_field_exactness(
+    model: DickeModel,
+    state: MeanFieldState,
+    tsave: ArrayLike,
+    *,
+    exact_sizes: Sequence[int] = (4, 8, 16, 32),
+    sampled_sizes: Sequence[int] = (16, 100, 1000, 10_000, 100_000),
+    levels: int | Sequence[int] | None = None,
+    num_samples: int = 20_000,
+    key: PRNGKeyArray | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """N E_N(t) of the paper's Eq. 9 for several N, its limit, its bound, and the power of N with which E_N falls.
+
+    The theorem bounds E_N(t) by exp(C t) E_N(0). What really happens is a 1/N law,
+
+        E_N(t) = (1/N) lim N E_N(t) + O(1/N^2)
+
+    of which three routes that know nothing of each other give account: the master equation, which needs no mean field;
+    the truncated Wigner equations, for any N; and the Gaussian limit.
+
+    **Main arguments**
+
+    - `model`: infinitely many spins in equal subsets, such as `LargeSpins.hypercube` has; kappa > 0.
+    - `state`: of pure spins, |m_k| = 1.
+    - `tsave`: times, at least two.
+
+    **Other arguments**
+
+    - `exact_sizes`, `sampled_sizes`: N, spins per subset, for the master equation and for the samples.
+    - `levels`: photon levels, as in `mesolve`; `num_samples`, `key`: as in `wigner_moments`.
+    - `progress`: called with the numbers of finished and of all runs.
+
+    **Returns** a dataset with dimensions time, N_exact and N_sampled: `scaled_error_exact`, `scaled_error_sampled` with
+    its standard error `scaled_error_sem`, `scaled_error_gaussian`, `log_scaled_bound`, all for N E_N(t); for the exact
+    runs `largest_deviation` of a mean (S6), `top_population` and `status`; and the fitted powers `exponent_exact` and
+    `exponent_sampled` of N with their standard errors `..._se`.
+    """
+    check_model(model)
+    if model.spins.num_spins is not None:
+        refuse("model.spins", "infinitely many, whose number is varied", f"{model.spins.num_spins}")
+    for name, sizes in (("exact_sizes", exact_sizes), ("sampled_sizes", sampled_sizes)):
+        if len(sizes) < 2 or any(b <= a for a, b in pairwise(sizes)):
+            refuse(name, "at least two increasing numbers", f"{list(sizes)}")
+        for size in sizes:
+            check_count(name, size)
+    theorem_constants(model, state)  # refuses what the bound does not cover
+    keys = jax.random.split(jax.random.key(0) if key is None else key, len(sampled_sizes))
+    done, total = 0, len(exact_sizes) + len(sampled_sizes)
+
+    def tell() -> None:
+        if progress is not None:
+            progress(done, total)
+
+    tell()
+    reference = mfsolve(model, state, tsave)
+    limit = gaussian_moments(model, state, tsave)
+    bound = check_theorem(model, limit, reference)
+    exact, checks = [], []
+    for size in exact_sizes:
+        exact.append(jax.block_until_ready(mesolve(model, state, tsave, size, levels=levels)))
+        checks.append(check_theorem(model, exact[-1].moments, reference))
+        done += 1
+        tell()
+    sampled = []
+    for size, own_key in zip(sampled_sizes, keys, strict=True):
+        run = wigner_moments(own_key, model, state, tsave, size, num_samples=num_samples)
+        sampled.append(jax.block_until_ready(run))
+        done += 1
+        tell()
+
+    errors_exact = np.stack([np.asarray(check.scaled_error) for check in checks])
+    errors_sampled = np.stack([np.asarray(run.scaled_error) for run in sampled])
+    sem = np.stack([np.asarray(run.scaled_error_sem) for run in sampled])
+    status = np.array([[run.status == getattr(MasterStatus, name) for name in MASTER_STATUSES] for run in exact])
+    powers_exact = power_of_n(exact_sizes, errors_exact)
+    powers_sampled = power_of_n(sampled_sizes, errors_sampled, sem)
+    by_exact, by_sampled, named = ("N_exact", "time"), ("N_sampled", "time"), "N E_N(t) of Eq. 9"
+    return xr.Dataset(
+        {
+            "scaled_error_exact": (by_exact, errors_exact, {"long_name": f"{named}, master equation"}),
+            "scaled_error_sampled": (by_sampled, errors_sampled, {"long_name": f"{named}, truncated Wigner"}),
+            "scaled_error_sem": (by_sampled, sem, {"long_name": "its standard error"}),
+            "scaled_error_gaussian": (
+                "time",
+                np.asarray(scaled_error(model, limit, reference)),
+                {"long_name": f"limit of {named}"},
+            ),
+            "log_scaled_bound": (
+                "time",
+                np.asarray(bound.log_scaled_bound),
+                {"long_name": "log(N E_N(0)) + C t of the theorem"},
+            ),
+            "largest_deviation": (
+                by_exact,
+                np.stack([np.asarray(check.deviation) for check in checks]),
+                {"long_name": "largest deviation of a mean from mean field, at most sqrt(E_N)"},
+            ),
+            "top_population": ("N_exact", np.array([float(np.max(run.top_population)) for run in exact])),
+            "status": (
+                "N_exact",
+                np.argmax(status, axis=1).astype(np.int8),
+                {"flag_values": np.arange(3, dtype=np.int8), "flag_meanings": " ".join(MASTER_STATUSES)},
+            ),
+            "exponent_exact": ("time", powers_exact[0], {"long_name": "power of N in E_N"}),
+            "exponent_exact_se": ("time", powers_exact[1]),
+            "exponent_sampled": ("time", powers_sampled[0], {"long_name": "power of N in E_N"}),
+            "exponent_sampled_se": ("time", powers_sampled[1]),
+        },
+        coords={
+            "time": ("time", np.asarray(reference.t), {"units": "inverse unit of the rates"}),
+            "N_exact": ("N_exact", np.asarray(exact_sizes), {"long_name": "spins per subset"}),
+            "N_sampled": ("N_sampled", np.asarray(sampled_sizes), {"long_name": "spins per subset"}),
+        },
+        attrs={
+            "title": "Exactness of mean field",
+            "source": "Carollo and Lesanovsky (2021), Eqs. 9 and 11, supplement",
+            "C": float(bound.constants.C),
+            "g0": float(model.g0),
+            "num_samples": num_samples,
+            **provenance(model),
+        },
+    )
+
+
+def power_of_n(
+    sizes: Sequence[int], scaled_errors: np.ndarray, sem: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The power p of E_N = const N^p by least squares of logarithms over N, for every time, and its standard error.
+
+    The error is that of the residuals, or that which the standard errors `sem` make, if larger. Two sizes leave no
+    residual: without `sem` it is then NaN.
+    """
+    x = np.log(np.asarray(sizes, float))
+    y = np.log(np.asarray(scaled_errors, float)) - x[:, None]
+    x = x - x.mean()
+    slope = x @ y / np.sum(x**2)
+    rest = y - y.mean(axis=0) - x[:, None] * slope
+    freedom = len(x) - 2
+    variance = np.sum(rest**2, axis=0) / freedom if freedom else np.full(y.shape[1], np.nan)
+    error = np.sqrt(variance / np.sum(x**2))
+    if sem is None:
+        return slope, error
+    return slope, np.fmax(error, np.sqrt(x**2 @ (sem / scaled_errors) ** 2) / np.sum(x**2))

@@ -1,0 +1,229 @@
+"""The retrieval transition, Fig. 3 of the paper: stationary overlaps and photons against the coupling."""
+
+import dataclasses
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float
+
+from .._checks import as_float, check_finite, refuse
+from .._typing import ArrayLike
+from ..couplings import LargeSpins
+from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
+from ..model import DickeModel, check_model
+from ..phases import critical_coupling, retrieval_overlap
+from ..state import stored_pattern
+from ..symmetry import SymmetryReduction, reduce_symmetry
+from .results import provenance, status_attributes, status_codes
+
+RETRIEVED = 0.05  # |xi| from which on a simulated point counts as retrieved
+CURVE_POINTS = 400  # of the theory's lines between the simulated couplings
+CHUNK = 32  # rows between two signs of progress
+
+
+def retrieval_transition(
+    model: DickeModel,
+    g0: ArrayLike,
+    *,
+    tol: float | None = None,
+    max_time: float | None = None,
+    reduce: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """For every pattern nu, from xi_nu = 1: the stationary |xi_nu| and occupation of mode nu against g0.
+
+    Beside the simulation stands the theory of the thermodynamic limit,
+
+        |xi_nu|^2 = 1 - (g_nu / g0)^4,   |alpha_nu|^2 = g0^2 xi_nu^2 / (Omega_nu^2 + kappa_nu^2 / 4)
+
+    (paper, Eq. 12 and Fig. 3), and beside its g_crit the threshold that the simulated points show by themselves.
+
+    With `LargeSpins.hypercube` a run from xi_nu = 1 stays exactly in the subspace of pattern nu. It shows that the
+    retrieval state exists, not that it is stable against an admixture of another pattern. Spins mapped from a finite
+    sample of patterns have such an admixture: there an easier pattern can take over shortly above g_nu, and the points
+    leave the theory.
+
+    **Arguments**
+
+    - `model`: rates and couplings; its own g0 is not used.
+    - `g0`: (G,), the increasing couplings to scan.
+    - `tol`, `max_time`: as in `steadystate`, but with a time limit of 10^6 / min kappa: far above threshold the
+      relaxation rate falls like g0^-8. For a finite sample it is 10^4 / min kappa, since its spin waves that hardly any
+      mode sees would use up any time.
+    - `reduce`: run the smaller model of `reduce_symmetry`, for the hypercube one spin and one mode instead of all: the
+      same points, sooner. The attribute `symmetry_reduction` of the result says so.
+    - `progress`: called with the numbers of finished rows and of all rows.
+
+    **Returns** a dataset with dimensions pattern (from 0) and g0: `overlap`, `occupation` (photons per spin), both
+    also as `..._theory` (and on a fine grid of their own as `..._curve`), `fluctuation` of the overlap in time,
+    `other_overlap` (the largest with another pattern), `status`, `residual`, `time`, `num_steps`; and for each
+    pattern `g_crit`, `g_estimate` with `g_lower` and `g_upper`, the two simulated couplings that enclose the threshold.
+    """
+    check_model(model)
+    values = as_float(g0).astype(model.dtype)
+    if values.ndim != 1 or values.size < 1:
+        refuse("g0", "a one-dimensional array of couplings", f"shape {values.shape}")
+    check_finite("g0", values)
+    check_reaches_steady(model)
+    if not np.all(np.diff(np.asarray(values)) > 0):
+        refuse("g0", "strictly increasing", "couplings that are not")
+    if max_time is None:
+        max_time = (1e6 if model.spins.num_spins is None else 1e4) / float(jnp.min(model.kappa))
+
+    reductions = [_reduced(model, nu, reduce) for nu in range(model.num_modes)]
+    runs, all_overlaps, all_occupations = _run_rows(reductions, values, tol, max_time, progress)
+    limit = dataclasses.replace(model, spins=LargeSpins.hypercube(model.num_modes))
+    g_crit = np.array([critical_coupling(limit, nu) for nu in range(model.num_modes)])
+    span = np.linspace(values[0], values[-1], CURVE_POINTS)
+    curve = np.unique(np.append(span, g_crit[(g_crit > span[0]) & (g_crit < span[-1])]))
+    xi_of, photons_of = _theory(limit, jnp.concatenate([values, jnp.asarray(curve, model.dtype)]))
+    (xi_theory, xi_curve), (photons_theory, photons_curve) = (
+        np.split(np.asarray(part), [values.size], axis=1) for part in (xi_of, photons_of)
+    )
+
+    grid, each = ("pattern", "g0"), np.arange(model.num_modes)
+    overlap = all_overlaps[each, :, each]
+    others = np.where(np.eye(model.num_modes, dtype=bool)[:, None, :], 0.0, all_overlaps).max(axis=2)
+    status = runs["status"]
+    ended = status <= 1
+    estimates = np.array(
+        [threshold_from_overlaps(np.asarray(values)[ended[nu]], overlap[nu][ended[nu]]) for nu in each]
+    )
+    return xr.Dataset(
+        {
+            "overlap": (grid, overlap, {"long_name": "stationary overlap |xi|"}),
+            "overlap_theory": (grid, xi_theory, {"long_name": "|xi| of Eq. 12"}),
+            "occupation": (
+                grid,
+                all_occupations[each, :, each],
+                {"long_name": "stationary occupation of the pattern's mode", "units": "photons per spin"},
+            ),
+            "occupation_theory": (grid, photons_theory, {"units": "photons per spin"}),
+            "overlap_curve": (("pattern", "g0_curve"), xi_curve, {"long_name": "|xi| of Eq. 12"}),
+            "occupation_curve": (("pattern", "g0_curve"), photons_curve, {"units": "photons per spin"}),
+            "fluctuation": (
+                grid,
+                runs["fluctuation"],
+                {"long_name": "standard deviation of the overlap in time, 0 where converged"},
+            ),
+            "other_overlap": (grid, others, {"long_name": "largest stationary overlap with another pattern"}),
+            "status": (grid, status, status_attributes()),
+            "residual": (grid, runs["residual"], {"long_name": "max |dy/dt|", "units": "min kappa"}),
+            "time": (grid, runs["time"], {"long_name": "when the run ended"}),
+            "num_steps": (grid, runs["num_steps"]),
+            "g_crit": ("pattern", g_crit, {"long_name": "critical coupling below Eq. 12"}),
+            "g_estimate": ("pattern", estimates[:, 0], {"long_name": "threshold from the simulated points alone"}),
+            "g_lower": ("pattern", estimates[:, 1], {"long_name": "largest simulated coupling without retrieval"}),
+            "g_upper": ("pattern", estimates[:, 2], {"long_name": "smallest simulated coupling with retrieval"}),
+        },
+        coords={
+            "pattern": ("pattern", each, {"long_name": "stored pattern, from 0"}),
+            "g0": ("g0", np.asarray(values), {"long_name": "coupling strength", "units": "unit of the rates"}),
+            "g0_curve": (
+                "g0_curve",
+                curve,
+                {"long_name": "couplings of the theory's curves, the thresholds among them"},
+            ),
+        },
+        attrs={
+            "title": "Retrieval transition, from a perfectly stored pattern",
+            "source": "Carollo and Lesanovsky (2021), Eqs. 7 and 12, Fig. 3",
+            **({"symmetry_reduction": _account(reductions)} if reduce else {}),
+            **provenance(model),
+        },
+    )
+
+
+def threshold_from_overlaps(g0: ArrayLike, overlap: ArrayLike) -> tuple[float, float, float]:
+    """The threshold that points (g0, |xi|) show by themselves: an estimate, and the two points that enclose it.
+
+    |xi|^2 leaves zero smoothly, unlike |xi|: a cubic through its first four points above threshold is followed down to
+    zero. It is enclosed by the last point without and the first with retrieval, |xi| > 0.05; an estimate that falls
+    elsewhere, where the onset is not of this form or the grid too coarse, is NaN. All three are NaN where the points do
+    not show both sides.
+    """
+    g, squared = np.asarray(g0, dtype=float), np.asarray(overlap, dtype=float) ** 2
+    retrieved = squared > RETRIEVED**2
+    if g.size == 0 or retrieved.all() or not retrieved[-1]:
+        return np.nan, np.nan, np.nan
+    last_without = int(np.flatnonzero(~retrieved)[-1])
+    lower, upper = g[last_without], g[last_without + 1]
+    points = slice(last_without + 1, last_without + 5)
+    reach, scale = g[points] - upper, upper - lower
+    cubic = np.polynomial.Polynomial.fit(reach / scale, squared[points], min(3, reach.size - 1))
+    roots = [float(root.real) for root in cubic.roots() if abs(root.imag) < 1e-9 and -1 <= root.real <= 0]
+    estimate = upper + scale * max(roots, default=np.nan)
+    return float(estimate), float(lower), float(upper)
+
+
+def _reduced(model: DickeModel, pattern: int, reduce: bool) -> SymmetryReduction:
+    state = stored_pattern(model, pattern)
+    if reduce:
+        return reduce_symmetry(model, state)
+    every, ones = np.arange(model.num_subsets), np.ones(model.num_subsets, int)
+    return SymmetryReduction(model, state, np.arange(model.num_modes), every, ones, model.num_modes)
+
+
+def _account(reductions: list[SymmetryReduction]) -> str:
+    """What was left out, pattern by pattern, and what therefore does not show."""
+    told = [repr(reduction).splitlines() for reduction in reductions]
+    return "\n".join(
+        [f"pattern {nu + 1}: {lines[0].split(': ')[1]}" for nu, lines in enumerate(told)] + [told[0][2].strip()]
+    )
+
+
+def _run_rows(
+    reductions: list[SymmetryReduction],
+    values: Float[Array, " G"],
+    tol: float | None,
+    max_time: float,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[dict[str, np.ndarray], Float[np.ndarray, "M G M"], Float[np.ndarray, "M G M"]]:
+    """All patterns times all couplings: what is told of each row, |xi|, and photons."""
+    number = values.size
+    told: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("fluctuation", "status", "residual", "time", "num_steps")
+    }
+    xi, photons = np.zeros((2, len(reductions), number, len(reductions)))
+    for nu, reduction in enumerate(reductions):
+        runs = solve_ensemble(
+            _with_couplings(reduction.model, values),
+            reduction.state,
+            save=_told,
+            chunk=CHUNK,
+            tol=tol,
+            max_time=max_time,
+            progress=progress and (lambda done, _, nu=nu: progress(nu * number + done, len(reductions) * number)),
+        )
+        xi[nu][:, reduction.active] = np.abs(runs.reduced["overlaps"])
+        photons[nu][:, reduction.active] = runs.reduced["occupations"]
+        told["fluctuation"].append(runs.reduced["fluctuations"][:, int(np.searchsorted(reduction.active, nu))])
+        told["status"].append(status_codes(runs.status))
+        told["num_steps"].append(runs.num_steps)
+        for name in ("residual", "time"):
+            told[name].append(runs.reduced[name])
+    return {name: np.stack(rows) for name, rows in told.items()}, xi, photons
+
+
+@eqx.filter_jit
+def _with_couplings(model: DickeModel, values: Float[Array, " G"]) -> DickeModel:
+    return jax.vmap(lambda g0: dataclasses.replace(model, g0=g0))(values)
+
+
+def _told(end: SteadyState) -> dict[str, Array]:
+    names = "overlaps", "occupations", "fluctuations", "residual", "time"
+    return {name: getattr(end, name) for name in names}
+
+
+@eqx.filter_jit
+def _theory(limit: DickeModel, values: Float[Array, " G"]) -> tuple[Float[Array, "M G"], Float[Array, "M G"]]:
+    def at(g0: Array) -> tuple[Array, Array]:
+        model = dataclasses.replace(limit, g0=g0)
+        xi = jnp.stack([retrieval_overlap(model, nu) for nu in range(limit.num_modes)])
+        return xi, (g0 * xi) ** 2 / (limit.omega_mode**2 + limit.kappa**2 / 4)
+
+    return jax.vmap(at, out_axes=1)(values)
