@@ -40,40 +40,33 @@ class ExaminedSteps(dfx.AbstractAdaptiveStepSizeController):
     - `longest`: no step is longer.
     """
 
-    controller: dfx.AbstractAdaptiveStepSizeController
+    controller: Any
     rates: tuple[Any, ...]
-    longest: Float[Array, ""]
-    direction: Any = 1
+    longest: Array
+    direction: Any
+    rtol: Any = None
+    atol: Any = None
+    norm: Any = None
 
-    @property
-    def rtol(self) -> Any:
-        return self.controller.rtol
-
-    @property
-    def atol(self) -> Any:
-        return self.controller.atol
-
-    @property
-    def norm(self) -> Any:
-        return self.controller.norm
+    def __init__(self, controller: Any, rates: tuple[Any, ...], longest: Array, direction: Any = 1) -> None:
+        self.controller, self.rates, self.longest, self.direction = controller, rates, longest, direction
+        self.rtol, self.atol, self.norm = controller.rtol, controller.atol, controller.norm
 
     def wrap(self, direction: Any) -> "ExaminedSteps":
-        return ExaminedSteps(self.controller.wrap(direction), self.rates, self.longest, direction)  # pyright: ignore
+        return ExaminedSteps(self.controller.wrap(direction), self.rates, self.longest, direction)
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, dt0: Any, args: Any, func: Any, error_order: Any) -> Any:
         end, state = self.controller.init(terms, t0, t1, y0, dt0, args, func, error_order)
         return jnp.minimum(end, t0 + self.longest), state
 
-    def adapt_step_size(
-        self, t0: Any, t1: Any, y0: Any, y1: Any, args: Any, y_error: Any, error_order: Any, state: Any
-    ) -> Any:
+    def adapt_step_size(self, *arguments: Any, **named: Any) -> Any:
+        t0, t1, y0, y1, args, y_error, *rest = arguments
         unseen = jax.lax.stop_gradient(WEIGHT * missed(self.rates, self.direction * t0, self.direction * t1))
         seen = jnp.isfinite(unseen)  # no step gets past a rate that is not finite
         y_error = jax.tree.map(lambda error: jnp.abs(error) + unseen.astype(error.dtype), y_error)
-        keep, t0, t1, jump, state, result = self.controller.adapt_step_size(
-            t0, t1, y0, y1, args, y_error, error_order, state
-        )
-        result = dfx.RESULTS.where(seen, result, dfx.RESULTS.nonfinite)
+        adapted = self.controller.adapt_step_size(t0, t1, y0, y1, args, y_error, *rest, **named)
+        keep, t0, t1, jump, state, result = adapted
+        result = dfx.RESULTS.where(seen, result, dfx.RESULTS.nonfinite)  # pyright: ignore[reportArgumentType]
         return keep, t0, jnp.minimum(t1, t0 + self.longest), jump, state, result
 
 

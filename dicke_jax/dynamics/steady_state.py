@@ -16,15 +16,8 @@ from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
-from ..mean_field import (
-    DickeModel,
-    MeanFieldState,
-    check_constant_rates,
-    mean_field_equations,
-    occupations,
-    overlaps,
-    spin_lengths,
-)
+from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
+from ..mean_field.state import occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, self_consistency, signed_lengths, state_of_overlaps
 from .begin_and_end import IsStationary, largest_change, slowest_rate
 from .integrate import integrate
@@ -186,7 +179,7 @@ def _relax(
     model: DickeModel,
     state: MeanFieldState,
     max_time: Array | None,
-    tol: Array,
+    tol: Any,
     tolerances: tuple[Any, Any],
     solver: dfx.AbstractSolver,
     max_steps: int | None,
@@ -199,7 +192,7 @@ def _relax(
     valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
     end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
     controller = dfx.PIDController(*tolerances, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
-    how = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
+    how: dict[str, Any] = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
     window = end * jnp.linspace(0.5, 1.0, NUM_BLOCKS * SAMPLES_PER_BLOCK, dtype=model.dtype)
     window_of = dfx.SubSaveAt(ts=window[:-1], t1=True, fn=_observe)
     saveat, event = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), window_of]), dfx.Event(IsStationary(threshold))

@@ -38,12 +38,12 @@ def stationary_spins(model: DickeModel, b: SubsetReals, lengths: SubsetReals) ->
     rate = jnp.max(jnp.abs(linear), axis=(0, 1))
     jumps = rate > 0
     # jumps alone decide on the length, however slow they are: B . (T m + c) = 0, an equation without the field
-    along = jnp.stack([omega, none, b]) / jnp.where(strength > 0, strength, 1)
+    along = jnp.stack([omega, none, b]) / jnp.where(strength > 0, strength, 1)[None]
     left = jnp.sum(along[:, None] * linear, axis=0)
     size = jax.lax.stop_gradient(jnp.sum(jnp.abs(left), axis=0))
-    scaled = along * jnp.where(size > 0, (rate + strength) / jnp.where(size > 0, size, 1), 0)
+    scaled = along * jnp.where(size > 0, (rate + strength) / jnp.where(size > 0, size, 1), 0)[None]
     matrix = turn + linear + scaled[:, None] * left[None, :]
-    constant = constant + scaled * jnp.sum(along * constant, axis=0)
+    constant = constant + scaled * jnp.sum(along * constant, axis=0)[None]
     # an infinitesimal decay to m = 0 keeps the matrix regular where jumps leave a component of the spin as it is
     slightly = jnp.where(jumps, float(jnp.finfo(b.dtype).eps) * (rate + strength), 1)
     matrix = matrix - jnp.eye(3, dtype=b.dtype)[:, :, None] * slightly[None, None, :]
