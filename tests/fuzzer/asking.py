@@ -95,7 +95,7 @@ def text_of(status):
 
 def texts_of(status):
     texts = [status._enumeration._index_to_message[int(code)] for code in np.ravel(status._value)]
-    return ["" if text.startswith(("converged", "unique")) else text for text in texts]
+    return ["" if text.startswith(("converged", "unique", "successful")) else text for text in texts]
 
 
 def ask(draw):

@@ -20,7 +20,7 @@ for line in sys.stdin:
 """
 
 
-@pytest.mark.parametrize("name", ["0:18", "0:35", "0:34", "0:541"])
+@pytest.mark.parametrize("name", ["0:18", "0:35", "0:541"])
 def test_small_draws_are_right(name):
     _, word, found = running.verdict_of(name)
     assert word == "right", found
