@@ -71,7 +71,9 @@ def model_of(draw, **factors):
 def state_of(draw, m=None, alpha=None):
     dtype = jnp.dtype(draw.precision)
     m, alpha = (draw.m if m is None else m), (draw.alpha if alpha is None else alpha)
-    return dj.MeanFieldState(jnp.asarray(m, dtype), jnp.asarray(alpha, jnp.result_type(dtype, jnp.complex64)))
+    return dj.MeanFieldState(
+        jnp.asarray(m, dtype), jnp.asarray(alpha, "complex128" if draw.precision == "float64" else "complex64")
+    )
 
 
 def solver_of(draw):
@@ -93,7 +95,7 @@ def text_of(status):
 
 def texts_of(status):
     texts = [status._enumeration._index_to_message[int(code)] for code in np.ravel(status._value)]
-    return ["" if text.startswith(("converged", "unique")) else text for text in texts]
+    return ["" if text.startswith(("converged", "unique", "successful")) else text for text in texts]
 
 
 def ask(draw):

@@ -232,7 +232,7 @@ def growth_beside_lengths(eq, y):
 def _stationary(draw, answer):
     eq, tol = Equations(draw), 1e-6 if draw.precision == "float64" else 5e-3
     scale = max(1.0, eq.fastest([0.0]))
-    signs = (1, -1) if all(jump in INVARIANT for jump, _ in draw.jumps) else (1,)
+    signs = (1, -1) if all(isinstance(jump, str) and jump in INVARIANT for jump, _ in draw.jumps) else (1,)
     for i, (m, alpha) in enumerate(zip(answer["m"], answer["alpha"], strict=True)):
         y = _flat({"m": m, "alpha": alpha})
         if not np.max(np.abs(eq(0.0, y))) < tol * scale:

@@ -20,7 +20,7 @@ for line in sys.stdin:
 """
 
 
-@pytest.mark.parametrize("name", ["0:18", "0:35", "0:34", "0:541"])
+@pytest.mark.parametrize("name", ["0:18", "0:35", "0:541"])
 def test_small_draws_are_right(name):
     _, word, found = running.verdict_of(name)
     assert word == "right", found
@@ -55,14 +55,14 @@ def test_what_moves_is_not_stationary():
     assert judge(question, moving)[0] == "wrong"
 
 
-@pytest.mark.parametrize("factor, word", [(1, "right"), (1.001, "wrong"), (np.nan, "refused")])
+@pytest.mark.parametrize("factor, word", [(1, "right"), (1.001, "wrong"), (np.nan, "wrong")])
 def test_a_wrong_threshold_is_found(factor, word):
     question = draw(0, 18)
     question.rates["omega_spin"] = Constant(np.array(0.5))
     (mode,), (kappa,) = question.rates["omega_mode"].value, question.rates["kappa"].value
     question.rates["omega_mode"] = Constant(np.array([mode := abs(mode)]))
     right = np.sqrt(0.5 * (mode**2 + kappa**2 / 4) / (2 * mode))
-    assert judge(question, {"said": "", "g0": right * factor})[0] == ("wrong" if np.isnan(factor) else word)
+    assert judge(question, {"said": "", "g0": right * factor})[0] == word
 
 
 def test_the_slow_route_knows_a_pulse_that_steps_could_miss():
