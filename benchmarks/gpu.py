@@ -1,7 +1,8 @@
 """Ensembles on a GPU: what every way of running them takes, with the error that it reached beside it.
 
 `python -m benchmarks.gpu --out FILE --seconds S` runs wherever JAX does; rows that would not fit into the time are said
-to be left out. Every row is written to FILE as soon as it is there.
+to be left out. Every row is written to FILE as soon as it is there. `python -m benchmarks.gpu --page FILE [FILE ...]`
+prints such files as a page, benchmarks/RESULTS-GPU.md.
 """
 
 import argparse
@@ -125,12 +126,46 @@ def driver() -> str:
         return "none"
 
 
+def page(files: list[Path]) -> str:
+    """What was measured, in tables: one for each file."""
+    lines = [
+        "# Ensembles on a GPU",
+        "",
+        "M = 4, K = 8, random states, T = 100 unless said; errors of the final spins",
+        "",
+    ]
+    lines[2] += f" against SciPy's DOP853 at 1e-13, {CHECKED} rows. `python -m benchmarks.gpu`, medians of {ROUNDS}."
+    for file in files:
+        about, *found = [json.loads(line) for line in file.read_text().splitlines()]
+        kinds = ", ".join(f"{about['devices'].count(kind)} {kind}" for kind in sorted(set(about["devices"])))
+        versions = ", ".join(f"{name} {about['versions'][name]}" for name in ("jax", "diffrax", "python"))
+        driver = f"; {about['driver']}" if about["platform"] == "gpu" else f"; {about['cpu']}"
+        lines += [f"## {kinds}", "", f"{versions}{driver}", ""]
+        lines += ["| rows | precision | | s | rows a second | first call, s | steps | median error | failed |"]
+        lines += ["| --: | --- | --- | --: | --: | --: | --: | --: | --: |"]
+        for row in found:
+            head = f"| {row['batch']:,} | {row['precision']} | {row['mode']} |"
+            if "skipped" in row:
+                lines.append(f"{head} {row['skipped'].split(' with allocator')[0]} | | | | | |")
+                continue
+            error = f"{row['error']['median']:.1e}" if "error" in row else ""
+            steps = "" if np.isnan(row["steps"]) else f"{row['steps']:.0f}"
+            times = f"{row['s']:.3f} | {row['per_second']:,.0f} | {row['first_s']:.1f}"
+            lines.append(f"{head} {times} | {steps} | {error} | {row['failed']} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/gpu.jsonl"))
     parser.add_argument("--seconds", type=float, default=240.0)
     parser.add_argument("--batches", type=int, nargs="+", default=[100, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--page", type=Path, nargs="+", help="print these files and measure nothing")
     options = parser.parse_args()
+    if options.page:
+        print(page(options.page))
+        return
     jax.config.update("jax_enable_x64", True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("w") as file:
