@@ -260,9 +260,12 @@ def _jacobian_at_rest(model: DickeModel, end: SteadyState) -> Float[Array, "D D"
 def _nearest_root(model: DickeModel, xi: ModeReals, lengths: Array) -> ModeReals:
     """Overlaps at rest, by Newton's method from those at the end; where it leads nowhere, as they were."""
 
+    def equations(xi: ModeReals) -> tuple[ModeReals, ModeReals]:
+        return (residual := self_consistency(xi, (model, lengths))), residual
+
     def newton(_: Any, xi: ModeReals) -> ModeReals:
-        slope = jax.jacfwd(self_consistency)(xi, (model, lengths))
-        return xi - jnp.linalg.solve(slope, self_consistency(xi, (model, lengths)))
+        slope, residual = jax.jacfwd(equations, has_aux=True)(xi)
+        return xi - jnp.linalg.solve(slope, residual)
 
     root = jax.lax.fori_loop(0, NEWTON_STEPS, newton, xi)
     return jnp.where(jnp.all(jnp.isfinite(root)), root, xi)
