@@ -175,3 +175,37 @@ def test_float32_finds_the_same_to_its_accuracy():
     for kind in ("normal", "existence", "stability"):
         a, b = (float(dj.critical_coupling(m, 2, kind=kind, method="root finding")) for m in (single, paper(1.0, 3)))
         assert a == pytest.approx(b, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["normal", "existence", pytest.param("stability", marks=pytest.mark.slow)])
+def test_dissipation_that_vanishes_leaves_the_closed_form(kind):
+    """g0^2 = Omega (Omega_1^2 + kappa^2 / 4) / (2 Omega_1), off by the square of the decay rate."""
+
+    def threshold(rate):
+        jumps = dj.LocalDissipation([("decay_x", rate)])
+        model = dj.DickeModel(dj.LargeSpins.hypercube(1), 0.5, 1.0, 1.0, 1.0, dissipation=jumps)
+        return dj.critical_coupling(model, 0, kind=kind)
+
+    found = jax.vmap(threshold)(jnp.array([0.0, 1e-12, 1e-9, 1e-7]))
+    np.testing.assert_allclose(found, np.sqrt(0.5 * 1.25 / 2), rtol=1e-10)
+
+
+def test_a_mode_that_turns_no_spin_changes_no_threshold():
+    """Omega_1 = 0: mode 1 pulls nothing, and mode 2's closed form stays, as a spectrum written out says."""
+    model = dj.DickeModel(dj.LargeSpins.hypercube(2), 0.5, jnp.array([0.0, 1.2]), 1.0, 1.0)
+    right = np.sqrt(0.5 * (1.2**2 + 0.25) / (2 * 1.2))
+    for kind in ("normal", "stability"):
+        np.testing.assert_allclose(dj.critical_coupling(model, 1, kind=kind), right, rtol=1e-10)
+    x = np.stack([-np.ones(model.num_subsets), *np.zeros((2, model.num_subsets))])
+    keep = slice(model.num_subsets, None)
+
+    def growth(share):
+        A = written_out_jacobian(model.replace(g0=share * right), x, np.zeros(2))[keep, keep]
+        return np.max(np.linalg.eigvals(A).real)
+
+    assert growth(0.99) < 1e-9 < 1e-3 < growth(1.01)
+
+
+def test_spins_that_do_not_precess_never_leave_the_normal_state():
+    model = dj.DickeModel(dj.LargeSpins.hypercube(1), 0.0, 1.0, 1.0, 1.0)
+    assert dj.critical_coupling(model, 0, kind="normal") == np.inf
