@@ -6,7 +6,6 @@ from typing import Any
 import diffrax as dfx
 import equinox as eqx
 import jax
-import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -16,19 +15,18 @@ from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
-from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
+from ..mean_field import DickeModel, MeanFieldState, check_constant_rates
 from ..mean_field.state import occupations, overlaps, spin_lengths
-from ..mean_field.stationary_equations import follow, self_consistency, signed_lengths, state_of_overlaps
+from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from .begin_and_end import IsStationary, largest_change, slowest_rate
+from .distance_to_rest import distances, goes_on
 from .integrate import integrate
 from .trajectory import MOST_TURNS, STIFF, check_tolerance, default_solver, longest_run, stiffness, without_nan
 
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
 SAMPLES_PER_BLOCK = 32
 RELAXING = 1e-8  # whatever its tolerance, a run that relaxes ends with steps that stability limits: order 13 is enough
-NEWTON_STEPS = 4
 LARGEST_SPECTRUM = 600  # components of spins up to which a spectrum decides what goes on oscillating
-NEUTRAL = 1e3  # times round-off of the largest eigenvalue, below which an oscillation is not known to decay
 NEAR, NEAR_SINGLE = 1e-3, 1e-2  # from a state at rest, in float64 and float32: what relaxes so slowly is not there yet
 LEAST_TURNS = 2.0  # around a state at rest, from which on a motion is told from a slow way to it
 STIFF_TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
@@ -132,10 +130,10 @@ def steadystate(
         max_time = jax.lax.stop_gradient(jnp.asarray(max_time, model.dtype))
         check_all("max_time", max_time, lambda t: t < np.inf, "finite in the model's precision")
     solver = relaxing_solver(model, tol, rtol) if solver is None else solver
-    end = _relax(model, state, max_time, np.asarray(tol, model.dtype), (rtol, atol), solver, max_steps)
+    end, at_rest = _relax(model, state, max_time, np.asarray(tol, model.dtype), (rtol, atol), solver, max_steps)
     if not known(end.residual) or end.status != Status.oscillating or 3 * model.num_subsets > LARGEST_SPECTRUM:
         return end
-    return end if _goes_on(model, end) else dataclasses.replace(end, status=Status.not_converged)
+    return end if goes_on(model, at_rest) else dataclasses.replace(end, status=Status.not_converged)
 
 
 def check_ends(model: DickeModel, tol: float | None, max_time: Any, max_steps: int | None = None) -> None:
@@ -183,7 +181,7 @@ def _relax(
     tolerances: tuple[Any, Any],
     solver: dfx.AbstractSolver,
     max_steps: int | None,
-) -> SteadyState:
+) -> tuple[SteadyState, RealState]:
     given, start = model, state.to_real(model)
     model, y0 = jax.lax.stop_gradient((model, start))
     kappa, rate = jnp.min(model.kappa), slowest_rate(model)
@@ -204,17 +202,13 @@ def _relax(
     residual = largest_change(y, model)
     lengths = jnp.sign(signed_lengths(model, final)) * spin_lengths(start[0])
     around = jnp.where(residual < threshold, overlaps(model, final.m), jnp.mean(xi, axis=0))
-    root = _nearest_root(model, around, jax.lax.stop_gradient(lengths))
-    there = state_of_overlaps(model, root, jax.lax.stop_gradient(lengths))
-    distance, away = _distances(model, final, there)
+    at_rest = state_of_overlaps(model, around, jax.lax.stop_gradient(lengths))
+    distance, away = distances(model, final, at_rest, around, lengths)
     status = _classify(sol.result, residual, threshold, residuals, xi, distance, away * 2 / end)
     converged, failed = status == Status.successful, status == Status.failed
-    if model.dissipation is None:  # jumps may leave a component of the spins free, which is not to be lost
-        final = jax.tree.map(lambda x, exact: jnp.where(converged, exact, x), final, there)
 
     # the same numbers, with the derivatives of the stationary state
-    root = jnp.where(converged, root, overlaps(model, final.m))
-    stationary = state_of_overlaps(given, follow(root, converged, given, lengths), lengths)
+    stationary = state_of_overlaps(given, follow(overlaps(model, final.m), converged, given, lengths), lengths)
     change = jax.tree.map(lambda x: x - jax.lax.stop_gradient(x), stationary)
     final = jax.tree.map(lambda x, dx: x + jnp.where(failed, 0, dx), final, change)
 
@@ -222,7 +216,7 @@ def _relax(
         average = average + (last - jax.lax.stop_gradient(last))
         return jnp.where(failed, jnp.nan, jnp.where(converged, last, average))
 
-    return SteadyState(
+    result = SteadyState(
         state=final,
         overlaps=at_end(overlaps(model, final.m), jnp.mean(xi, axis=0)),
         occupations=at_end(occupations(final.alpha), jnp.mean(photons, axis=0)),
@@ -232,51 +226,11 @@ def _relax(
         time=sol.ts[0][0],
         num_steps=sol.stats["num_steps"],
     )
+    return result, at_rest.to_real(model)
 
 
 def _observe(t: Array, y: RealState, args: DickeModel) -> tuple[Array, ModeReals, ModeReals]:
     return largest_change(y, args), overlaps(args, y[0]), jnp.sum(y[1] ** 2, axis=0)
-
-
-def _goes_on(model: DickeModel, end: SteadyState) -> bool:
-    """Whether some oscillation around the state at rest does not decay: else what still moves only relaxes slowly."""
-    jacobian = np.asarray(_jacobian_at_rest(model, end))
-    counts = np.concatenate([np.tile(np.asarray(model.spins.weights) > 0, 3), np.ones(2 * model.num_modes, bool)])
-    if not np.all(np.isfinite(jacobian)):
-        return True
-    eigenvalues = np.linalg.eigvals(jacobian[np.ix_(counts, counts)])
-    smallest = NEUTRAL * np.finfo(jacobian.dtype).eps * np.max(np.abs(eigenvalues))
-    return bool(np.any((eigenvalues.real > -smallest) & (np.abs(eigenvalues.imag) > smallest)))
-
-
-@eqx.filter_jit
-def _jacobian_at_rest(model: DickeModel, end: SteadyState) -> Float[Array, "D D"]:
-    lengths = signed_lengths(model, end.state)
-    there = state_of_overlaps(model, _nearest_root(model, end.overlaps, lengths), lengths)
-    flat, unravel = jax.flatten_util.ravel_pytree(there.to_real(model))
-    return jax.jacfwd(lambda y: jax.flatten_util.ravel_pytree(mean_field_equations(0.0, unravel(y), model))[0])(flat)
-
-
-def _nearest_root(model: DickeModel, xi: ModeReals, lengths: Array) -> ModeReals:
-    """Overlaps at rest, by Newton's method from those at the end; where it leads nowhere, as they were."""
-
-    def equations(xi: ModeReals) -> tuple[ModeReals, ModeReals]:
-        return (residual := self_consistency(xi, (model, lengths))), residual
-
-    def newton(_: Any, xi: ModeReals) -> ModeReals:
-        slope, residual = jax.jacfwd(equations, has_aux=True)(xi)
-        return xi - jnp.linalg.solve(slope, residual)
-
-    root = jax.lax.fori_loop(0, NEWTON_STEPS, newton, xi)
-    return jnp.where(jnp.all(jnp.isfinite(root)), root, xi)
-
-
-def _distances(model: DickeModel, state: MeanFieldState, there: MeanFieldState) -> tuple[Array, Array]:
-    """How far overlaps and amplitudes are from those at rest, and how far any component is."""
-    visible = jnp.max(jnp.abs(overlaps(model, state.m) - overlaps(model, there.m)))
-    amplitude = jnp.max(jnp.abs(state.alpha - there.alpha)) / (1 + jnp.max(jnp.abs(there.alpha)))
-    spins = jnp.max(jnp.where(model.spins.weights[None] > 0, jnp.abs(state.m - there.m), 0))
-    return jnp.maximum(visible, amplitude), jnp.maximum(spins, amplitude)
 
 
 def _classify(
