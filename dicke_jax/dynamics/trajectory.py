@@ -262,7 +262,6 @@ def without_nan(model: DickeModel, y0: RealState) -> tuple[Array, DickeModel, Re
     A traced NaN cannot be refused at the door, and an adaptive solver never gets past it: without this one bad row
     would keep its batch from ever ending.
     """
-
     of_model, model_where = _looked_at(model)
     of_state, state_where = _looked_at(y0)
     good = of_model & of_state
