@@ -16,6 +16,7 @@ from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState, pattern_row
 from ..mean_field.stationary_equations import amplitudes, as_spin_lengths, field_per_overlap, overlaps_in_field
 from .linearisation import one_sign
+from .roots import iterate_along
 
 STRONGEST, WEAKEST = 1e3, 1e-7  # a, in units of `splitting`
 LONGEST_STEP, SHORTEST_STEP = 0.7, 1e-7  # in log a
@@ -202,27 +203,21 @@ class PatternStates(eqx.Module):
         return jnp.append(u[-1] * u[:-1] - chi * overlaps_in_field(self.model, a * u[:-1], self.lengths) / a, fixed)
 
     def find(self, s: Array, guess: Array) -> BranchPoint:
-        """The point at strength exp(s) near a guess, by Newton's method; what its last step has found is kept."""
+        """The point at strength exp(s) near a guess, by Newton's method."""
         tol = 1e4 * float(jnp.finfo(s.dtype).eps)
 
         def both(x: Array) -> tuple[Array, Array]:
             value = self(x[:-1], x[-1])
             return value, value
 
-        def improve(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-            u, _, _, _, count = carry
+        def linearised(u: Array) -> tuple[Array, Array, Array]:
             slopes, value = jax.jacfwd(both, has_aux=True)(jnp.append(u, s))
-            solved = jnp.linalg.solve(slopes[:, :-1], jnp.stack([value, -slopes[:, -1]], axis=1))
-            orientation = jnp.linalg.slogdet(slopes[:, :-1])[0]
-            shift, tangent = solved.T
-            return u - shift, tangent, orientation, jnp.max(jnp.abs(shift.at[-1].divide(u[-1]))), count + 1
+            return value, slopes[:, :-1], -slopes[:, -1]
 
-        def unfinished(carry: tuple[Array, ...]) -> Array:
-            return (carry[3] > tol) & (carry[4] < NEWTON_STEPS)  # not a number is not above
+        def size(shift: Array, u: Array) -> Array:
+            return jnp.max(jnp.abs(shift.at[-1].divide(u[-1])))
 
-        zero = jnp.zeros_like(s)
-        begin = guess, jnp.zeros_like(guess), zero, jnp.full_like(s, jnp.inf), jnp.zeros_like(s, int)
-        u, tangent, orientation, last, _ = jax.lax.while_loop(unfinished, improve, begin)
+        u, tangent, orientation, last = iterate_along(linearised, guess, tol, NEWTON_STEPS, size)
         return BranchPoint(s, u, tangent, orientation, (last <= tol) & (u[-1] > 0))
 
     def slope(self, u: Array, s: Array) -> Array:
