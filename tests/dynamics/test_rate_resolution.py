@@ -41,11 +41,11 @@ def final_z(model, times, **options):
 def test_a_pulse_between_two_steps_is_seen():
     """Nothing else ever happens: the run would take a few steps of any length."""
     widths, centres = np.array([0.2, 0.5, 1.0]), np.array([50.0, 123.4, 290.0])
+    at = jax.jit(
+        jax.vmap(lambda width, centre, end: final_z(pulsed(pulse(centre, width)), jnp.array([0, end])), (0, 0, None))
+    )
     for end in (300.0, 3000.0):
-        at = jax.jit(
-            jax.vmap(lambda width, centre, end=end: final_z(pulsed(pulse(centre, width)), jnp.array([0, end])))
-        )
-        np.testing.assert_allclose(at(widths, centres), np.cos(2 * AREA), rtol=1e-9)
+        np.testing.assert_allclose(at(widths, centres, end), np.cos(2 * AREA), rtol=1e-9)
 
 
 def test_a_pulse_is_seen_at_every_saved_time():
@@ -56,7 +56,7 @@ def test_a_pulse_is_seen_at_every_saved_time():
     np.testing.assert_allclose(z, np.cos(AREA * (1 + erf((times - 50.0) / 0.5))), atol=1e-9)
 
 
-@pytest.mark.parametrize("solver", [dfx.Tsit5(), dfx.Dopri5(), dfx.Kvaerno5()])
+@pytest.mark.parametrize("solver", [dfx.Tsit5(), dfx.Kvaerno5()])
 def test_other_solvers_see_it(solver):
     z = final_z(pulsed(pulse(50.0, 0.5)), jnp.array([0.0, 100.0]), solver=solver, rtol=1e-8, atol=1e-8)
     np.testing.assert_allclose(z, np.cos(2 * AREA), atol=1e-6)

@@ -73,7 +73,7 @@ def test_thresholds_of_ordinary_samples():
     for seed, num_spins, damping in ((0, 1000, None), (2, 100_000, 0.25), (5, 10_000, 1.0)):
         spins = dj.map_to_large_spins(dj.random_patterns(jax.random.key(seed), 4, num_spins)).spins
         jumps = None if damping is None else dj.LocalDissipation([("decay_x", damping)])
-        model = dj.DickeModel(spins, 0.5, 0.5 * (jnp.arange(4) + 3), 1.0, 1.2, dissipation=jumps)
+        model = dj.DickeModel(spins, 0.5, 0.5 * (jnp.arange(4.0) + 3), 1.0, 1.2, dissipation=jumps)
         for nu in range(4):
             found = dj.locate_critical_coupling(model, nu)
             assert found.successful
