@@ -16,7 +16,7 @@ from .peers import as_numpy, as_vectors, slopes
 from .sizes import Size
 from .timing import Mode, difference, in_turn, spread, start
 
-TOGETHER = 16 if jax.default_backend() == "cpu" else None  # trajectories of a batch, as solve_ensemble has them
+TOGETHER = 32 if jax.default_backend() == "cpu" else None  # trajectories of a batch, as solve_ensemble has them
 
 
 def measure(size: Size) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from .trajectory import default_solver, mfsolve
 
 CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
 CHUNK_ELSEWHERE = 65_536
-TOGETHER = {"cpu": 16}  # rows whose results a core holds at once, or that run in lock step where a solver needs that
+TOGETHER = {"cpu": 32}  # rows whose results a core holds at once, or that run in lock step where a solver needs that
 MANY = 256  # rows from which on orders of the series are written out: longer to compile, shorter to run
 STATE = ("model", "state")  # what every row has of its own
 KEPT = ("m", "alpha", "overlaps", "occupations", "reduced")
