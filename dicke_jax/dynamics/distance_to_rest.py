@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .._typing import ModeReals, RealState
-from ..mean_field import DickeModel, MeanFieldState, mean_field_equations, overlaps
+from ..mean_field import DickeModel, MeanFieldState, mean_field_equations, occupations, overlaps
 from ..mean_field.stationary_equations import state_of_overlaps
 
 NEWTON_STEPS = 8
@@ -76,6 +76,7 @@ def distances(
     tell = size > 1e3 * float(jnp.finfo(xi.dtype).eps)
     slowness = jnp.where(tell, 1 / jnp.abs(1 - jnp.linalg.norm(second) / jnp.where(tell, size, 1)), 1)
     visible = jnp.maximum(1, slowness) * jnp.max(jnp.abs(overlaps(model, state.m) - sustained))
-    amplitude = jnp.max(jnp.abs(state.alpha - at_rest.alpha)) / (1 + jnp.max(jnp.abs(at_rest.alpha)))
+    amplitude = jnp.sqrt(jnp.max(occupations(state.alpha - at_rest.alpha)))
+    amplitude /= 1 + jnp.sqrt(jnp.max(occupations(at_rest.alpha)))
     spins = jnp.max(jnp.where(model.spins.weights[None] > 0, jnp.abs(state.m - at_rest.m), 0))
     return at_rest, jnp.maximum(visible, amplitude), jnp.maximum(spins, amplitude)

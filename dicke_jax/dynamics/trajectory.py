@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 import diffrax as dfx
@@ -257,33 +256,34 @@ def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:
 
 
 def without_nan(model: DickeModel, y0: RealState) -> tuple[Array, DickeModel, RealState]:
-    """Whether all numbers are finite; where they are not, a model and a state at rest in their place.
+    """Whether all numbers are finite; where they are not, finite ones and a state at rest in their place.
 
     A traced NaN cannot be refused at the door, and an adaptive solver never gets past it: without this one bad row
     would keep its batch from ever ending.
     """
-    of_model, model_where = _looked_at(model)
-    of_state, state_where = _looked_at(y0)
-    good = of_model & of_state
-    return good, model_where(of_model), state_where(good)
+    of_model, model = _finite(model)
+    packed, unpack = jax.flatten_util.ravel_pytree(y0)
+    good = of_model & jnp.all(jnp.isfinite(packed))
+    return good, model, unpack(jnp.where(good, packed, jnp.zeros_like(packed)))
 
 
-def _looked_at(tree: Any) -> tuple[Array, Callable[[Array], Any]]:
-    """Whether all numbers of a tree are finite, and the tree where that is so, 0 elsewhere.
+def _finite(tree: Any) -> tuple[Array, Any]:
+    """Whether all numbers of a tree are finite, and the tree with 0 in the place of arrays that hold others.
 
-    All numbers of a precision in one array: for each leaf by itself XLA would compile operations of its own.
+    All of a precision in one array, since for each by itself XLA would compile operations of its own; but matrices
+    apart, which in a batch of rates are there once.
     """
     finite, parts, rest = [], [], tree
-    for dtype in sorted({x.dtype for x in jax.tree.leaves(tree) if eqx.is_inexact_array(x)}, key=str):
-        of_dtype, rest = eqx.partition(rest, lambda x, d=dtype: eqx.is_inexact_array(x) and x.dtype == d)
-        packed, unpack = jax.flatten_util.ravel_pytree(of_dtype)
+    for dtype, matrix in sorted({_sort(x) for x in jax.tree.leaves(tree) if eqx.is_inexact_array(x)}, key=str):
+        some, rest = eqx.partition(rest, lambda x, s=(dtype, matrix): eqx.is_inexact_array(x) and _sort(x) == s)
+        packed, unpack = jax.flatten_util.ravel_pytree(some)
         finite.append(jnp.all(jnp.isfinite(packed)))
-        parts.append((packed, unpack))
+        parts.append(unpack(jnp.where(finite[-1], packed, jnp.zeros_like(packed))))
+    return jnp.all(jnp.stack(finite)), eqx.combine(rest, *parts)
 
-    def where(good: Array) -> Any:
-        return eqx.combine(rest, *(unpack(jnp.where(good, x, jnp.zeros_like(x))) for x, unpack in parts))
 
-    return jnp.all(jnp.stack(finite)), where
+def _sort(x: Array) -> tuple[jnp.dtype, bool]:
+    return x.dtype, x.ndim > 1
 
 
 def with_nonfinite(result: dfx.RESULTS, *values: Array) -> Status:

@@ -94,8 +94,13 @@ def state_of_overlaps(model: DickeModel, xi: ModeReals, lengths: SubsetReals) ->
 
 
 def amplitudes(model: DickeModel, xi: ModeReals) -> Complex[Array, " M"]:
-    """alpha_mu = -i g0 xi_mu / (i Omega_mu + kappa_mu / 2), of modes at rest."""
-    return jax.lax.complex(jnp.zeros_like(xi), -model.g0 * xi) / jax.lax.complex(model.kappa / 2, model.omega_mode)
+    """alpha_mu = -i g0 xi_mu / (i Omega_mu + kappa_mu / 2), of modes at rest.
+
+    Written out, since a complex division takes longer to compile than all the rest.
+    """
+    omega, loss = model.omega_mode, model.kappa / 2
+    per_part = -model.g0 * xi / (omega**2 + loss**2)
+    return jax.lax.complex(per_part * omega, per_part * loss)
 
 
 def follow(xi: ModeReals, valid: Bool[Array, "..."], model: DickeModel, lengths: SubsetReals) -> ModeReals:
