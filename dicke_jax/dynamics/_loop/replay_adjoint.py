@@ -110,7 +110,9 @@ def _backward(residuals: Any, cotangents: Any, perturbed: Any, given: Any, held:
         return _way_back(given, num_steps, saved_bar, how, record)
 
     if isinstance(adjoint.run, WholeRun) and not args.is_time_dependent:
-        return one_kernel(lambda many: way_back, leaves, large=len(jax.tree.leaves(record)))
+        numbers = len(jax.tree.leaves(record))
+        large = (False,) * (len(leaves) - numbers) + (True,) * numbers
+        return one_kernel(lambda many: way_back, leaves, large=large)
     return way_back(leaves)  # slopes of a ramp are scattered: not in kernels
 
 
