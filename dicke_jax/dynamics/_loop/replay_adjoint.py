@@ -56,16 +56,17 @@ class ReplayAdjoint(dfx.AbstractAdjoint):
             return eqx.combine(free, others), held, rest
 
         def run(leaves: list[Array], record: bool) -> Any:
-            state = _run(*whole(leaves), self, record)
+            given, held, rest = whole(leaves)
+            state = _run(given, held, rest, self, record)
             ys, *outcome = _outcome(state)
             kept = (saves_of(state)[1].ys, state.num_accepted_steps) if record else ()
             return ys, outcome, kept
 
         def back(leaves: list[Array], kept: list[Array], saved_bar: Any) -> list[Array]:
             *record, num_steps = kept
-            begin_y = whole(leaves)[0][1]
-            record = record[0], jax.tree.unflatten(jax.tree.structure(begin_y), record[1:])
-            return jax.tree.leaves(_backward(record, num_steps, saved_bar, *whole(leaves), self))
+            given, held, rest = whole(leaves)
+            record = record[0], jax.tree.unflatten(jax.tree.structure(given[1]), record[1:])
+            return jax.tree.leaves(_backward(record, num_steps, saved_bar, given, held, rest, self))
 
         saved, outcome = both_ways(Ways(run, back, len(jax.tree.leaves(free))), leaves)
         return eqx.tree_at(_outcome, begin, (saved, *outcome), is_leaf=lambda x: x is None), {}

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import ShapedArray
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -113,13 +114,13 @@ def _shapes(*operands: Any, **how: Any) -> Any:
     points, *_ = _groups(operands, **how)
     if not how["bar"]:
         sizes = tuple(size for size, _ in how["levels"][::-1])
-        return [jax.core.ShapedArray((*sizes, *x.shape), x.dtype) for x in how["shapes"]]
+        return [ShapedArray((*sizes, *x.shape), x.dtype) for x in how["shapes"]]
     return [_spread_shape(x, i, how["levels"]) for i, x in enumerate(points[: how["ways"].free])]
 
 
 def _spread_shape(x: Any, i: int, levels: Any) -> Any:
     own = x.shape[sum(varies[i] for _, varies in levels) :]
-    return jax.core.ShapedArray((*(size for size, _ in levels[::-1]), *own), x.dtype)
+    return ShapedArray((*(size for size, _ in levels[::-1]), *own), x.dtype)
 
 
 def _spread(x: Array, i: int, levels: Any) -> Array:
@@ -152,7 +153,7 @@ def _jvp(operands: Any, tangents: Any, **how: Any) -> Any:
     change = (
         [sum(parts[1:], parts[0]) for parts in zip(*terms, strict=True)]
         if terms
-        else [ad.Zero.from_primal_value(x) for x in out]
+        else [ad.Zero(jax.typeof(x).to_tangent_aval()) for x in out]
     )
     return out, change
 

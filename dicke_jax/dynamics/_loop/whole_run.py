@@ -125,10 +125,11 @@ def _parts(
             # a whole number's tangent is of a kind that a kernel cannot hand back
             return *out, *jax.tree.map(lambda x, dx: dx if eqx.is_inexact_array(x) else None, out, change)
 
-        arguments, larger = ([*x, *(along[i] for i in moved)] for x, along in ((primals, tangents), (large, large)))
+        arguments = [*primals, *(tangents[i] for i in moved)]
+        larger = (*large, *(large[i] for i in moved))
         more = ({*need, *(here + n for n, i in enumerate(moved) if i in need)} for need in needs)
         make_both = lambda many: lambda arguments: with_tangent(arguments, many)  # noqa: E731
-        both = _parts(make_both, arguments, (*needs, *more), tuple(larger), many)
+        both = _parts(make_both, arguments, (*needs, *more), larger, many)
         out, change = both[: len(needs)], both[len(needs) :]
         none = lambda x, dx: np.zeros(x.shape, jax.dtypes.float0) if dx is None else dx  # noqa: E731
         return out, jax.tree.map(none, out, change)
