@@ -42,13 +42,15 @@ def _jitted(function: Callable[..., Any]) -> Callable[..., Any]:
     return eqx.filter_jit(within)
 
 
-def with_one_argument(function: Callable[[list[Array]], Any], leaves: list[Array], apart: int = 0) -> Any:
+def with_one_argument(function: Callable[[list[Array]], Any], leaves: list[Array], apart: tuple[bool, ...]) -> Any:
     """`function` as one kernel, of one array that holds all its arguments; whole numbers among them are small.
 
     What XLA knows beforehand of an argument, a zero or a table of signs, it would use in the kernel, and leave an
-    argument there that is not used. The last `apart` arguments, of which it knows nothing, stay by themselves.
+    argument there that is not used. Arguments that are `apart`, of which it knows nothing, stay by themselves.
     """
-    few, large = leaves[: len(leaves) - apart], leaves[len(leaves) - apart :]
+    few, large = (
+        [leaf for leaf, by_itself in zip(leaves, apart, strict=True) if by_itself == of] for of in (False, True)
+    )
     ends = np.cumsum([leaf.size for leaf in few])
     floats = [leaf.dtype for leaf in few if jnp.issubdtype(leaf.dtype, jnp.floating)]
     widest = max(floats, key=lambda dtype: dtype.itemsize)
@@ -56,7 +58,9 @@ def with_one_argument(function: Callable[[list[Array]], Any], leaves: list[Array
 
     def unpacked(packed: Array, *large: Array) -> Any:
         parts = zip(jnp.split(packed, ends[:-1]), few, strict=True)
-        return function([*(part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in parts), *large])
+        small = (part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in parts)
+        ordered = iter(small), iter(large)
+        return function([next(ordered[by_itself]) for by_itself in apart])
 
     # the barrier hides from XLA that a whole run may be known beforehand
     return as_one_kernel(unpacked)(*jax.lax.optimization_barrier((packed, *large)))

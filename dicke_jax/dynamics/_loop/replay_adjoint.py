@@ -16,6 +16,7 @@ from jaxtyping import Array
 
 from ..._checks import check_count, refuse
 from .saved_times import parts_of, saves_of
+from .two_ways import Ways, both_ways
 from .whole_run import WholeRun, one_kernel
 
 
@@ -45,8 +46,30 @@ class ReplayAdjoint(dfx.AbstractAdjoint):
         )
         given = how["args"], begin.y, how["t0"], how["t1"], part.ts
         rest = {name: value for name, value in how.items() if name not in (*held, "args", "t0", "t1")}
-        saved, outcome = _replayed(given, held, rest, self)
-        return eqx.tree_at(_outcome, begin, (*saved, *outcome), is_leaf=lambda x: x is None), {}
+        free, others = eqx.partition(given, eqx.is_inexact_array)
+        arrays, static = eqx.partition((others, held, rest), eqx.is_array)
+        leaves, structure = jax.tree.flatten((free, arrays))
+
+        def whole(leaves: list[Array]) -> Any:
+            free, arrays = jax.tree.unflatten(structure, leaves)
+            others, held, rest = eqx.combine(arrays, static)
+            return eqx.combine(free, others), held, rest
+
+        def run(leaves: list[Array], record: bool) -> Any:
+            given, held, rest = whole(leaves)
+            state = _run(given, held, rest, self, record)
+            ys, *outcome = _outcome(state)
+            kept = (saves_of(state)[1].ys, state.num_accepted_steps) if record else ()
+            return ys, outcome, kept
+
+        def back(leaves: list[Array], kept: list[Array], saved_bar: Any) -> list[Array]:
+            *record, num_steps = kept
+            given, held, rest = whole(leaves)
+            record = record[0], jax.tree.unflatten(jax.tree.structure(given[1]), record[1:])
+            return jax.tree.leaves(_backward(record, num_steps, saved_bar, given, held, rest, self))
+
+        saved, outcome = both_ways(Ways(run, back, len(jax.tree.leaves(free))), leaves)
+        return eqx.tree_at(_outcome, begin, (saved, *outcome), is_leaf=lambda x: x is None), {}
 
 
 def _run(given: Any, held: Any, rest: Any, adjoint: ReplayAdjoint, record: bool) -> Any:
@@ -79,26 +102,8 @@ def _outcome(state: Any) -> tuple[Any, ...]:
     return (save.ys, save.ts, save.save_index, save.saveat_ts_index, *counts)
 
 
-@eqx.filter_custom_vjp
-def _replayed(given: Any, held: Any, rest: Any, adjoint: ReplayAdjoint) -> Any:
-    ys, *others = _outcome(_run(given, held, rest, adjoint, record=False))
-    return (ys,), others
-
-
-@_replayed.def_fwd
-def _forward(perturbed: Any, given: Any, held: Any, rest: Any, adjoint: ReplayAdjoint) -> Any:
-    state = _run(given, held, rest, adjoint, record=True)
-    ys, *others = _outcome(state)
-    record = saves_of(state)[1].ys
-    return ((ys,), others), (ys, record, state.num_accepted_steps)
-
-
-@_replayed.def_bwd
-def _backward(residuals: Any, cotangents: Any, perturbed: Any, given: Any, held: Any, rest: Any, adjoint: Any) -> Any:
-    saved, record, num_steps = residuals
-    saved_bar = jax.tree.map(
-        lambda bar, y: jnp.zeros_like(y) if bar is None else bar, cotangents[0][0], saved, is_leaf=lambda x: x is None
-    )
+def _backward(record: Any, num_steps: Array, saved_bar: Any, given: Any, held: Any, rest: Any, adjoint: Any) -> Any:
+    """Cotangents of all that is given, in the order of its leaves."""
     args, _, t0, t1, ts = given
     how = held["terms"], held["solver"], parts_of(held["saveat"])[0]
     arrays, rest = eqx.partition(((args, t0, t1, ts), num_steps, saved_bar, how), eqx.is_array)
@@ -110,7 +115,9 @@ def _backward(residuals: Any, cotangents: Any, perturbed: Any, given: Any, held:
         return _way_back(given, num_steps, saved_bar, how, record)
 
     if isinstance(adjoint.run, WholeRun) and not args.is_time_dependent:
-        return one_kernel(lambda many: way_back, leaves, large=len(jax.tree.leaves(record)))
+        numbers = len(jax.tree.leaves(record))
+        large = (False,) * (len(leaves) - numbers) + (True,) * numbers
+        return one_kernel(lambda many: way_back, leaves, large=large)
     return way_back(leaves)  # slopes of a ramp are scattered: not in kernels
 
 

@@ -4,13 +4,14 @@ On a CPU a step of this equation is shorter than what it takes to start one, and
 What `jax.vmap` makes of such a run is one run after the other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array
 
@@ -60,37 +61,31 @@ class WholeRun(dfx.AbstractAdjoint):
             given["solver"] = StagedTaylor(solver.series_order, solver.dense, solver.unrolled)
             return outcome_of(dfx.ForwardMode().loop(**given)[0])
 
-        @jax.custom_jvp
-        def value(*leaves: Array) -> Any:
-            return one_kernel(lambda many: lambda leaves: run(leaves, many), list(leaves))
-
-        def derivative(primals: Any, tangents: Any) -> Any:
-            moved = [not isinstance(tangent, SymbolicZero) for tangent in tangents]
-            directions = [tangent for tangent, moves in zip(tangents, moved, strict=True) if moves]
-
-            def with_tangent(arguments: list[Array], many: bool) -> Any:
-                points, along = arguments[: len(primals)], arguments[len(primals) :]
-
-                def of_moved(*at: Array) -> Any:
-                    those = iter(at)
-                    return run([next(those) if moves else x for x, moves in zip(points, moved, strict=True)], many)
-
-                return jax.jvp(of_moved, [x for x, moves in zip(points, moved, strict=True) if moves], along)
-
-            arguments = [*primals, *directions]
-            return one_kernel(lambda many: lambda a: with_tangent(a, many), arguments, points=len(primals))
-
-        value.defjvp(derivative, symbolic_zeros=True)
-        return eqx.tree_at(outcome_of, begin, value(*leaves), is_leaf=lambda x: x is None), {}
+        out = one_kernel(lambda many: lambda leaves: run(leaves, many), leaves)
+        return eqx.tree_at(outcome_of, begin, out, is_leaf=lambda x: x is None), {}
 
 
-def one_kernel(
-    make: Callable[[bool], Function], leaves: list[Array], points: int = 0, large: int = 0, many: bool = False
-) -> Any:
+def one_kernel(make: Callable[[bool], Function], leaves: list[Array], large: tuple[bool, ...] | None = None) -> Any:
     """make(many)(leaves) as one kernel, and under `jax.vmap` one call after the other; `many` where rows are.
 
-    The first of two results may hang on the first `points` leaves alone: where only others vary, it is one for all. The
-    last `large` leaves are used for certain, whatever the others are.
+    Leaves that are `large` are used for certain, whatever the others are. Value and tangents, of any order, are one
+    kernel, too.
+    """
+    large = (False,) * len(leaves) if large is None else large
+    (out,) = _parts(lambda many: lambda leaves: (make(many)(leaves),), leaves, (range(len(leaves)),), large)
+    return out
+
+
+def _parts(
+    make: Callable[[bool], Function],
+    leaves: list[Array],
+    needs: tuple[Collection[int], ...],
+    large: tuple[bool, ...],
+    many: bool = False,
+) -> tuple[Any, ...]:
+    """The same for a result of several parts, each of which hangs on the leaves that it `needs` alone.
+
+    Where only others vary, it is one for all: the value, among tangents in many directions.
     """
     function = jax.jit(make(many), inline=True)  # traced once, for one row and for a batch
 
@@ -103,16 +98,44 @@ def one_kernel(
         def row(varying: list[Array]) -> Any:
             rows = iter(varying)
             arguments = [next(rows) if varies else leaf for varies, leaf in zip(batched, leaves, strict=True)]
-            return alone(*arguments) if many or size < MANY else one_kernel(make, arguments, points, large, many=True)
+            return alone(*arguments) if many or size < MANY else _parts(make, arguments, needs, large, many=True)
 
         out = jax.lax.map(row, [leaf for varies, leaf in zip(batched, leaves, strict=True) if varies])
-        vary = jax.tree.map(lambda _: True, out)
-        if points and not any(batched[:points]):
-            out = jax.tree.map(lambda x: x[0], out[0]), out[1]
-            vary = jax.tree.map(lambda _: False, out[0]), vary[1]
-        return out, vary
+        vary = [any(batched[i] for i in need) for need in needs]
+        out = [p if varies else jax.tree.map(lambda x: x[0], p) for varies, p in zip(vary, out, strict=True)]
+        vary = [jax.tree.map(lambda _, varies=varies: varies, p) for varies, p in zip(vary, out, strict=True)]
+        return tuple(out), tuple(vary)
 
-    return alone(*leaves)
+    @jax.custom_jvp
+    def value(*leaves: Array) -> Any:
+        return alone(*leaves)
+
+    def derivative(primals: Any, tangents: Any) -> Any:
+        moved = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
+        here = len(primals)
+
+        def with_tangent(arguments: list[Array], many: bool) -> Any:
+            points = arguments[:here]
+
+            def of_moved(*at: Array) -> Any:
+                those = dict(zip(moved, at, strict=True))
+                return make(many)([those.get(i, x) for i, x in enumerate(points)])
+
+            out, change = jax.jvp(of_moved, [points[i] for i in moved], arguments[here:])
+            # a whole number's tangent is of a kind that a kernel cannot hand back
+            return *out, *jax.tree.map(lambda x, dx: dx if eqx.is_inexact_array(x) else None, out, change)
+
+        arguments = [*primals, *(tangents[i] for i in moved)]
+        larger = (*large, *(large[i] for i in moved))
+        more = ({*need, *(here + n for n, i in enumerate(moved) if i in need)} for need in needs)
+        make_both = lambda many: lambda arguments: with_tangent(arguments, many)  # noqa: E731
+        both = _parts(make_both, arguments, (*needs, *more), larger, many)
+        out, change = both[: len(needs)], both[len(needs) :]
+        none = lambda x, dx: np.zeros(x.shape, jax.dtypes.float0) if dx is None else dx  # noqa: E731
+        return out, jax.tree.map(none, out, change)
+
+    value.defjvp(derivative, symbolic_zeros=True)
+    return value(*leaves)
 
 
 def _room(state: Any) -> list[Any]:
