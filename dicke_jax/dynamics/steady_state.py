@@ -19,6 +19,7 @@ from .._typing import ModeReals, RealState
 from ..mean_field import DickeModel, MeanFieldState, check_constant_rates
 from ..mean_field.state import occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
+from ._loop import as_small_as_known
 from .begin_and_end import IsStationary, largest_change, slowest_rate
 from .distance_to_rest import distances, goes_on
 from .integrate import integrate
@@ -185,30 +186,27 @@ def _relax(
 ) -> tuple[SteadyState, RealState]:
     given, start = model, state.to_real(model)
     model, y0 = jax.lax.stop_gradient((model, start))
-    kappa, rate = jnp.min(model.kappa), slowest_rate(model)
+    rate = slowest_rate(model)
     end, threshold = 5000 / rate if max_time is None else max_time, tol * rate
     valid, model, y0 = without_nan(model, y0)
     valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
     end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
     controller = dfx.PIDController(*tolerances, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
     how: dict[str, Any] = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
-    window = end * np.linspace(0.5, 1.0, NUM_BLOCKS * SAMPLES_PER_BLOCK, dtype=model.dtype)
-    window_of = dfx.SubSaveAt(ts=window[:-1], t1=True, fn=_observe)
-    saveat, event = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), window_of]), dfx.Event(IsStationary(threshold))
+    times = end * np.linspace(0.5, 1.0, NUM_BLOCKS * SAMPLES_PER_BLOCK, dtype=model.dtype)
+    window = dfx.SubSaveAt(ts=times[:-1], t1=True, fn=_observe)
+    saveat, event = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), window]), dfx.Event(IsStationary(threshold))
     sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=event, **how)
     assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
-    last, (residuals, xi, photons) = sol.ys
+    last, seen = sol.ys
     y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
-    final = MeanFieldState.from_real(y)
-    residual = largest_change(y, model)
-    lengths = jnp.sign(signed_lengths(model, final)) * spin_lengths(start[0])
-    around = jnp.where(residual < threshold, overlaps(model, final.m), jnp.mean(xi, axis=0))
-    at_rest, distance, away = distances(model, final, around, jax.lax.stop_gradient(lengths))
-    status = _classify(sol.result, residual, threshold, residuals, xi, distance, away * 2 / end)
-    converged, failed = status == Status.successful, status == Status.failed
+    lengths = spin_lengths(start[0])
+    judged = as_small_as_known(_judge, model, y, seen, jax.lax.stop_gradient(lengths), threshold, end, sol.result)
+    status, converged, failed = judged.status, judged.status == Status.successful, judged.status == Status.failed
 
-    found = overlaps(model, final.m), converged, failed
-    final = with_derivatives_of(_stationary, jax.lax.stop_gradient(final), (given, lengths, found))
+    # the same numbers, with the derivatives of the stationary state
+    found = judged.overlaps, converged, failed
+    final = with_derivatives_of(_stationary, MeanFieldState.from_real(y), (given, judged.signs * lengths, found))
 
     def at_end(last: Array, average: Array) -> Array:
         average = average + (last - jax.lax.stop_gradient(last))
@@ -216,15 +214,41 @@ def _relax(
 
     result = SteadyState(
         state=final,
-        overlaps=at_end(overlaps(model, final.m), jnp.mean(xi, axis=0)),
-        occupations=at_end(occupations(final.alpha), jnp.mean(photons, axis=0)),
-        fluctuations=at_end(jnp.zeros_like(kappa), jnp.std(xi, axis=0)),
+        overlaps=at_end(overlaps(model, final.m), judged.mean_overlaps),
+        occupations=at_end(occupations(final.alpha), judged.mean_occupations),
+        fluctuations=at_end(jnp.zeros_like(model.kappa), judged.fluctuations),
         status=status,
-        residual=residual / kappa,
+        residual=judged.residual,
         time=sol.ts[0][0],
         num_steps=sol.stats["num_steps"],
     )
-    return result, at_rest.to_real(model)
+    return result, judged.at_rest
+
+
+class _Judged(eqx.Module):
+    """What a run was; `signs`, of the spins' lengths, tell how they stand to their fields."""
+
+    status: Status
+    residual: Array
+    overlaps: ModeReals
+    mean_overlaps: ModeReals
+    mean_occupations: ModeReals
+    fluctuations: ModeReals
+    signs: Array
+    at_rest: RealState
+
+
+def _judge(
+    model: DickeModel, y: RealState, window: Any, lengths: Array, threshold: Array, end: Array, result: dfx.RESULTS
+) -> _Judged:
+    residuals, xi, photons = window
+    final = MeanFieldState.from_real(y)
+    residual, last, mean = largest_change(y, model), overlaps(model, final.m), jnp.mean(xi, axis=0)
+    signs = jnp.sign(signed_lengths(model, final))
+    at_rest, distance, away = distances(model, final, jnp.where(residual < threshold, last, mean), signs * lengths)
+    status = _classify(result, residual, threshold, residuals, xi, distance, away * 2 / end)
+    averages = mean, jnp.mean(photons, axis=0), jnp.std(xi, axis=0)
+    return _Judged(status, residual / jnp.min(model.kappa), last, *averages, signs, at_rest.to_real(model))
 
 
 def _stationary(model: DickeModel, lengths: Array, found: tuple[ModeReals, Array, Array]) -> MeanFieldState:

@@ -26,7 +26,6 @@ from ..dynamics.steady_state import check_ends
 from ..mean_field import DickeModel, MeanFieldState, corrupted_pattern, overlaps, random_state, tilted_pattern
 from .cue_outcome import CueOutcomes, name_outcome, overlap_reach
 
-BATCH = 16  # cues of one compiled batch, whatever the chunk: so its size changes no bit of a result
 
 
 @checked
@@ -69,7 +68,8 @@ def retrieval_probability(
     - `num_samples`: S.
     - `max_time`: the longest run, 1000 / min kappa by default.
     - `tol`: as in `steadystate`, but 1e-6 by default in float64: an end is named long before its last digits.
-    - `chunk`: how many cues run between two calls of `progress`, a multiple of 16. It changes no bit of the results.
+    - `chunk`: about how many cues run between two calls of `progress`, as in `solve_ensemble`. It changes no bit of the
+      results.
     - `progress`: called with the numbers of finished cues and of all cues.
 
     **Returns** a `CueOutcomes`: `.probability`, `.interval()`, `.counts()`, and all ends.
@@ -136,8 +136,7 @@ def check_cue_runs(model: DickeModel, tol: float | None, max_time: float | None,
     """Refuse what `run_cues` cannot be asked for."""
     check_reaches_steady(model)
     check_ends(model, tol, max_time)
-    if chunk < BATCH or chunk % BATCH:
-        refuse("chunk", f"a positive multiple of {BATCH}", chunk)
+    check_count("chunk", chunk)
 
 
 def run_cues(

@@ -58,7 +58,7 @@ def competing():
     ends = dj.retrieval_probability(
         KEY, paper(g0), 3, strength=0.1, num_samples=40, max_time=400.0, chunk=16, progress=lambda *n: told.append(n)
     )
-    assert told == [(0, 40), (16, 40), (32, 40), (40, 40)]
+    assert told == [(0, 40), (32, 40), (40, 40)]  # those that run together are not parted
     return g0, ends
 
 

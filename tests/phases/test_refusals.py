@@ -100,8 +100,8 @@ CASES = {
         "model must be without single-spin dissipation",
     ),
     "chunk": (
-        lambda: dj.retrieval_probability(KEY, MODEL, chunk=20),
-        "chunk must be a positive multiple of 16; got 20",
+        lambda: dj.retrieval_probability(KEY, MODEL, chunk=0),
+        "chunk must be a whole number of at least 1; got 0",
     ),
     "num_samples": (lambda: dj.retrieval_probability(KEY, MODEL, num_samples=0), "num_samples must be .* got 0"),
     "cue: name": (lambda: dj.retrieval_probability(KEY, MODEL, cue="turn"), "cue must be one of 'tilt'.*got 'turn'"),

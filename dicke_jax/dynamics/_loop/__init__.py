@@ -1,6 +1,7 @@
 """What knows of diffrax's loop and of XLA's CPU backend; nothing else does. See README.md in this folder."""
 
 from .kernel import as_fast_as_known as as_fast_as_known
+from .kernel import as_small_as_known as as_small_as_known
 from .kernel import kernel_state as kernel_state
 from .kernel import use_cpu_kernel as use_cpu_kernel
 from .replay_adjoint import ReplayAdjoint as ReplayAdjoint

@@ -3,10 +3,12 @@
 import functools
 import os
 import re
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 import diffrax as dfx
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -19,7 +21,7 @@ from ..begin_and_end import FirstStep, IsStationary
 from ..taylor_solver import BilinearTaylor
 from .marks import set_xla_metadata
 from .replay_adjoint import ReplayAdjoint
-from .whole_run import WholeRun
+from .whole_run import WholeRun, one_kernel
 
 TESTED = ("0.8", "0.9", "0.10", "0.11", "0.12")  # versions of jax
 VARIABLE = "DICKE_JAX_CPU_KERNEL"
@@ -72,6 +74,23 @@ def as_fast_as_known(
     if type(adjoint) is ReplayAdjoint and type(adjoint.run) is dfx.ForwardMode:
         return ReplayAdjoint(adjoint.max_steps, WholeRun())
     return WholeRun() if type(adjoint) is dfx.ForwardMode else adjoint
+
+
+def as_small_as_known(function: Callable[..., Any], model: DickeModel, *given: Any) -> Any:
+    """function(model, *given) as one kernel where the model fits into one: many small ones take long to compile.
+
+    All results are real, and computed. Not with jumps: what is at rest with them solves equations, by a library.
+    """
+    if kernel_state() != "on" or not _fits(model) or model.dissipation is not None:
+        return function(model, *given)
+    arrays, rest = eqx.partition((model, given), eqx.is_array)
+    leaves, structure = jax.tree.flatten(arrays)
+
+    def of(leaves: list[Array]) -> Any:
+        model, given = eqx.combine(jax.tree.unflatten(structure, leaves), rest)
+        return function(model, *given)
+
+    return one_kernel(lambda many: of, leaves)
 
 
 def _fits(model: DickeModel) -> bool:
