@@ -27,7 +27,6 @@ from ..mean_field import DickeModel, MeanFieldState, corrupted_pattern, overlaps
 from .cue_outcome import CueOutcomes, name_outcome, overlap_reach
 
 
-
 @checked
 def retrieval_probability(
     key: PRNGKeyArray,
