@@ -15,7 +15,7 @@ from . import _renamed
 from .couplings import LargeSpins, SpinMapping, flip_spins, image_patterns, map_to_large_spins
 from .couplings import AbstractCouplings, DenseCouplings, HypercubeCouplings, pattern_overlaps, random_patterns
 # The physics
-from .mean_field import DickeModel, LocalDissipation, MeanFieldState, PiecewiseLinear, SymmetryReduction
+from .mean_field import DickeModel, LocalDissipation, MeanFieldState, PiecewiseLinear, RateFunction, SymmetryReduction
 from .mean_field import corrupted_pattern, random_state, stored_pattern, tilted_pattern
 from .mean_field import mean_field_equations, occupations, overlaps, reduce_symmetry, spin_lengths
 from . import examples
@@ -51,9 +51,9 @@ if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
 __all__ = [
     "AbstractCouplings", "DenseCouplings", "HypercubeCouplings", "LargeSpins", "SpinMapping", "flip_spins",
     "image_patterns", "map_to_large_spins", "pattern_overlaps", "random_patterns",
-    "DickeModel", "LocalDissipation", "MeanFieldState", "PiecewiseLinear", "SymmetryReduction", "corrupted_pattern",
-    "random_state", "stored_pattern", "tilted_pattern", "mean_field_equations", "occupations", "overlaps",
-    "reduce_symmetry", "spin_lengths", "examples",
+    "DickeModel", "LocalDissipation", "MeanFieldState", "PiecewiseLinear", "RateFunction", "SymmetryReduction",
+    "corrupted_pattern", "random_state", "stored_pattern", "tilted_pattern", "mean_field_equations", "occupations",
+    "overlaps", "reduce_symmetry", "spin_lengths", "examples",
     "Status", "show_versions", "use_cpu_kernel", "__version__",
     "BilinearTaylor", "MFSolution", "ReplayAdjoint", "SteadyState", "mfsolve", "steadystate",
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",

@@ -22,6 +22,11 @@ class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     non_unique = "not unique: some fluctuations never decay and remember their start"
     unstable = "unstable: some fluctuations grow"
     moving = "moving: the state is not stationary"
+    unresolved_omega_spin = "unresolved: omega_spin(t) changes within a step by more than the solver sees"
+    unresolved_omega_mode = "unresolved: omega_mode(t) changes within a step by more than the solver sees"
+    unresolved_kappa = "unresolved: kappa(t) changes within a step by more than the solver sees"
+    unresolved_g0 = "unresolved: g0(t) changes within a step by more than the solver sees"
+    unresolved_dissipation = "unresolved: the rate of a jump changes within a step by more than the solver sees"
 
 
 def worst_text(status: Any) -> str:

@@ -18,10 +18,12 @@ from ..couplings.operators import SMALL_MATRIX
 from ..mean_field import DickeModel, MeanFieldState, check_model, occupations, overlaps, spin_lengths
 from ._loop import ReplayAdjoint
 from .integrate import integrate
+from .rate_resolution import functions_of_time, steps_that_see, unseen
 from .taylor_series import has_series
 from .taylor_solver import BilinearTaylor
 
 LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
+LEAST_STEP = 1e-20  # of the run
 ORDERS = (1e-5, 8), (1e-8, 13)  # of the series, and the tolerance down to which each is the fastest
 
 
@@ -166,10 +168,6 @@ def mfsolve(
     elif rtol is not None or atol is not None:
         refuse("rtol and atol", "left out where stepsize_controller is given, which has its own", f"{rtol} and {atol}")
     adaptive = isinstance(stepsize_controller, dfx.AbstractAdaptiveStepSizeController)
-    if model.kinks and adaptive:
-        # no derivatives: a kink that moves acts through the rate, and steps that move with it would add their error
-        at = jax.lax.stop_gradient(jnp.sort(jnp.concatenate([kinks.astype(model.dtype) for kinks in model.kinks])))
-        stepsize_controller = dfx.ClipStepSizeController(stepsize_controller, step_ts=at)
     stepped_over = bool(model.kinks) and not adaptive
     if stepped_over and isinstance(solver, BilinearTaylor):
         must_be = "an adaptive one, which steps onto the kinks of the rates, for BilinearTaylor"
@@ -198,11 +196,20 @@ def _integrate(model: DickeModel, state: MeanFieldState, times: Float[Array, " T
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
     # both ends as they are: only what lies between needs the interpolation
     saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
-    sol = integrate(model, y0, span[0], span[-1], saveat, **how)
+    controller = how.pop("stepsize_controller")
+    adaptive = isinstance(controller, dfx.AbstractAdaptiveStepSizeController)
+    if type(controller) is dfx.PIDController and controller.dtmin is None:  # NaN and what overflows is given up
+        controller = dataclasses.replace(controller, dtmin=LEAST_STEP * (span[-1] - span[0]), force_dtmin=False)
+    if adaptive:
+        controller = steps_that_see(controller, model, span[0], span[-1])
+    sol = integrate(model, y0, span[0], span[-1], saveat, stepsize_controller=controller, **how)
     m, quadratures = jax.tree.map(lambda saved: jnp.where(finite, saved, jnp.nan), sol.ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
-    status = with_nonfinite(sol.result, m, alpha)
-    return MFSolution(times, m, alpha, overlaps(model, m), occupations(alpha), status, sol.stats)
+    status, stats = with_nonfinite(sol.result, m, alpha), sol.stats
+    if not adaptive and functions_of_time(model):
+        missed, at = unseen(model, controller, span[0], span[-1], how["first_step"])
+        status, stats = where(status == Status.successful, missed, status), stats | {"unresolved_time": at}
+    return MFSolution(times, m, alpha, overlaps(model, m), occupations(alpha), status, stats)
 
 
 def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:

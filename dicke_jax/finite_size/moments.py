@@ -14,6 +14,7 @@ from .._checks import check_all, check_count, known, refuse
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState, RealStates, SpinVectors
+from ..dynamics.rate_resolution import steps_that_see
 from ..dynamics.trajectory import check_model_and_state
 from ..mean_field import DickeModel, MeanFieldState
 
@@ -109,10 +110,9 @@ _real = eqx.filter_jit(lambda model, state: state.to_real(model))  # one program
 
 
 def steps_onto(times: Float[Array, " T"], model: DickeModel, **tolerances: Any) -> dfx.AbstractStepSizeController:
-    """A controller that steps onto kinks of the rates, and onto saved times: a solver interpolates less accurately."""
+    """A controller that sees what rates do, and steps onto saved times: a solver interpolates less accurately."""
     least = jnp.finfo(model.dtype).eps * (times[-1] - times[0])  # NaN, and what grows beyond all bounds, is given up
-    stops = jnp.sort(jnp.concatenate([times, *(kinks.astype(times.dtype) for kinks in model.kinks)]))
-    return dfx.ClipStepSizeController(dfx.PIDController(dtmin=least, **tolerances), step_ts=stops)
+    return steps_that_see(dfx.PIDController(dtmin=least, **tolerances), model, times[0], times[-1], times)
 
 
 def check_spin_lengths(m: SpinVectors, holds: Callable[[np.ndarray], Any], must_be: str) -> None:

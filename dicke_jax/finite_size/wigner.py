@@ -200,10 +200,8 @@ def _ensemble(
     moments = moments_of(times, means, covariance, None)
     mean_sem = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2) / n) / root
     xi = xi.reshape(-1, model.num_modes)[:n]
-    fine = jnp.max(step_errors[0]) <= (2 * n) ** -0.5  # false for NaN, too
-    status = where(
-        moments.status == Status.successful, where(fine, Status.successful, Status.coarse_steps), moments.status
-    )
+    coarse = ~(jnp.max(step_errors[0]) <= (2 * n) ** -0.5)  # so is NaN
+    status = where((moments.status == Status.successful) & coarse, Status.coarse_steps, moments.status)
     return WignerSolution(moments, error / n, sem, mean_sem, xi, step_errors[0], status)
 
 

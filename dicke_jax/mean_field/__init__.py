@@ -6,6 +6,7 @@ from .model import DickeModel as DickeModel
 from .model import check_constant_rates as check_constant_rates
 from .model import check_model as check_model
 from .rates import PiecewiseLinear as PiecewiseLinear
+from .rates import RateFunction as RateFunction
 from .state import MeanFieldState as MeanFieldState
 from .state import corrupted_pattern as corrupted_pattern
 from .state import occupations as occupations
