@@ -32,9 +32,10 @@ from ..dynamics import mfsolve
 from ..mean_field import DickeModel, MeanFieldState, mean_field_equations, overlaps
 from .moments import Moments, check_spin_lengths, frames, moments_of, ravel, real_start, subset_sizes, unravel
 from .theorem import weighted_trace
-from .wigner_steps import Steps, steps_between
+from .wigner_steps import Steps, finer, sees, steps_between
 
 EXACT_SUMS = 100  # spins per subset up to which every +-1 is drawn, normal numbers above
+RUNS = 2  # where no step is given: a second one, with finer steps, if their error shows
 DISPLACED = 2.0**-6  # by how much the row is that measures the error of the steps
 
 
@@ -102,7 +103,7 @@ def wigner_moments(
     - `num_samples`: S; errors fall like 1 / sqrt(S).
     - `chunk`: samples that run side by side, to bound memory.
     - `dt`: the longest step. By default a twentieth of a radian of the fastest rate at any time, less for more samples,
-      and short enough for what functions of time do.
+      short enough for what functions of time do; and taken again with shorter ones where their error shows.
     """
     y0 = real_start(model, state)
     if model.dissipation is not None:
@@ -121,13 +122,16 @@ def wigner_moments(
     steps = steps_between(times, model, y0, dt, num_samples)
     # where nothing depends on time it counts from 0, which is more precise
     at = times if model.is_time_dependent else times - times[0]
-    displaced = _displaced(y0)
+    displaced, beside = _displaced(y0)
     runs = [mfsolve(model, start, at, throw=False) for start in (state, displaced)]
     exact = [(sol.m, sol.alpha) for sol in runs]
     numbers, drawn = jnp.asarray(sizes, model.dtype), EXACT_SUMS * (min(sizes) <= EXACT_SUMS)
-    saved = jnp.asarray(times, model.dtype)
-    starts = y0, displaced.to_real(model)
-    run = _ensemble(key, model, starts, exact, steps, saved, numbers, drawn, num_samples, min(chunk, num_samples))
+    saved, rows = jnp.asarray(times, model.dtype), (num_samples, min(chunk, num_samples))
+    for again in reversed(range(RUNS if dt is None else 1)):
+        run = _ensemble(key, model, (y0, beside), exact, steps, saved, numbers, drawn, *rows)
+        if not again or not known(run.step_error) or run.successful or not runs[0].successful:
+            break
+        steps = finer(steps, np.max(run.step_error) / sees(num_samples))
     status = where(runs[0].status == Status.successful, run.status, runs[0].status)
     return replace(run, moments=replace(run.moments, num_spins=sum(sizes)), status=status)
 
@@ -200,7 +204,7 @@ def _ensemble(
     moments = moments_of(times, means, covariance, None)
     mean_sem = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2) / n) / root
     xi = xi.reshape(-1, model.num_modes)[:n]
-    coarse = ~(jnp.max(step_errors[0]) <= (2 * n) ** -0.5)  # so is NaN
+    coarse = ~(jnp.max(step_errors[0]) <= sees(n))  # so is NaN
     status = where((moments.status == Status.successful) & coarse, Status.coarse_steps, moments.status)
     return WignerSolution(moments, error / n, sem, mean_sem, xi, step_errors[0], status)
 
@@ -245,11 +249,12 @@ def _trajectory(
     return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), y0, ys)
 
 
-def _displaced(y0: RealState) -> MeanFieldState:
-    """A state beside y0: all spins turned, and every mode moved."""
-    m, (re, im) = y0
-    across = frames(m)[0]
-    return MeanFieldState(m + DISPLACED * (across[:, 0] - across[:, 1]), jax.lax.complex(re + DISPLACED, im))
+@eqx.filter_jit
+def _displaced(y0: RealState) -> tuple[MeanFieldState, RealState]:
+    """A state beside y0, twice: all spins turned, and every mode moved."""
+    across, (re, im) = frames(y0[0])[0], y0[1]
+    m, re = y0[0] + DISPLACED * (across[:, 0] - across[:, 1]), re + DISPLACED
+    return MeanFieldState(m, jax.lax.complex(re, im)), (m, jnp.stack([re, im]))
 
 
 def _mean_of_signs(key: PRNGKeyArray, p: SpinVectors, sizes: SubsetReals, drawn: int) -> SpinVectors:
