@@ -71,6 +71,7 @@ def mesolve(
     tol: float | None = None,
     solver: dfx.AbstractSolver | None = None,
     max_steps: int = 2**18,
+    adjoint: dfx.AbstractAdjoint | None = None,
 ) -> MasterSolution:
     """Integrate the master equation (paper, Eqs. 1 and 3) from a product state, exactly up to the photon cut-off.
 
@@ -93,6 +94,7 @@ def mesolve(
       Covariances were off by 30 to 2000 times that population, means by a tenth of it: 1e-6 at the most by default.
     - `tol`: local error of the density matrix in the Frobenius norm; 1e-9 in float64, 1e-5 in float32.
     - `solver`: a diffrax solver, Dopri8 by default; `max_steps`: more steps end the run with a status.
+    - `adjoint`: of diffrax, `RecursiveCheckpointAdjoint` by default, for `jax.grad`; `ForwardMode` serves `jax.jvp`.
 
     **Raises** ValueError for arguments that do not fit, also for a space too large.
     """
@@ -113,7 +115,8 @@ def mesolve(
     tolerances = jnp.asarray(cutoff_tol, model.dtype), jnp.asarray(tol, model.dtype)
 
     def run(space: LargeSpinSpace) -> MasterSolution:
-        return _integrate(model, m, frame, times, space, *tolerances, solver or dfx.Dopri8(), max_steps)
+        how = solver or dfx.Dopri8(), adjoint or dfx.RecursiveCheckpointAdjoint(), max_steps
+        return _integrate(model, m, frame, times, space, *tolerances, *how)
 
     return run_with_levels(run, partial(spaces, sizes), memory, must_be, levels, model, state, cutoff_tol)
 
@@ -128,6 +131,7 @@ def _integrate(
     cutoff_tol: Float[Array, ""],
     tol: Float[Array, ""],
     solver: dfx.AbstractSolver,
+    adjoint: dfx.AbstractAdjoint,
     max_steps: int,
 ) -> MasterSolution:
     start = spin_space.product_state(space, m) if model.dissipation is None else spin_space.product_of_spins(space, m)
@@ -141,6 +145,7 @@ def _integrate(
         args=(model, space),
         saveat=dfx.SaveAt(ts=times, fn=_observe),
         stepsize_controller=steps_onto(times, model, rtol=0.0, atol=tol, norm=_frobenius),
+        adjoint=adjoint,
         max_steps=max_steps,
         throw=False,
     )

@@ -88,8 +88,10 @@ def mcsolve(
     - `key`: decides everything; the trajectories do not depend on `chunk`.
     - `model`, `state`, `tsave`, `subset_size`: as in `mesolve`, without single-spin dissipation.
     - `num_trajectories`: S; errors fall like 1 / sqrt(S).
-    - `levels`, `cutoff_tol`: as in `mesolve`, in the frame displaced by the mean field. Many levels, where trajectories
-      leave the mean field, for instance for the pattern of opposite sign.
+    - `levels`: as in `mesolve`, in the frame displaced by the mean field. Many, where trajectories leave it, for
+      instance for the pattern of opposite sign.
+    - `cutoff_tol`: the population of a highest level from which the status is `cut_off`; what it costs is far below
+      the standard errors.
     - `chunk`: trajectories that run side by side, to bound memory.
     - `tol`: relative and absolute local error of a state between jumps, and of the times of jumps; 1e-7 where JAX
       computes in float64, 1e-5 in float32.

@@ -119,9 +119,9 @@ def wigner_moments(
         if not known(dt):
             refuse("dt", "known, for it sets the steps", "traced")
         check_all("dt", dt, lambda step: (step > 0) & np.isfinite(step), "positive and finite")
-    steps = steps_between(times, model, y0, dt, num_samples)
     # where nothing depends on time it counts from 0, which is more precise
     at = times if model.is_time_dependent else times - times[0]
+    steps = steps_between(at, model, y0, dt, num_samples)
     displaced, beside = _displaced(y0)
     runs = [mfsolve(model, start, at, throw=False) for start in (state, displaced)]
     exact = [(sol.m, sol.alpha) for sol in runs]

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from .._checks import known, refuse
 from .._typing import RealState
 from ..mean_field import DickeModel
-from ..mean_field.rates import RateFunction, is_schedule, kinks, same_time, value_at
+from ..mean_field.rates import RateFunction, is_schedule, kinks, value_at
 
 STEPS_PER_RADIAN = 20  # of the fastest rate, for `SAMPLES` samples: errors are of second order in the step
 SAMPLES = 2000
@@ -47,7 +47,7 @@ def steps_between(times: np.ndarray, model: DickeModel, y0: RealState, dt: Any, 
         stops.append(np.linspace(times[0], times[-1], WINDOWS + 1))
     edges = np.unique(np.concatenate(stops))
     edges = edges[(edges >= times[0]) & (edges <= times[-1])]
-    apart = np.diff(edges) > np.asarray(same_time(edges[1:], edges[1:]))  # round-off alone is no stretch
+    apart = np.diff(edges) > 4 * np.finfo(float).eps * np.abs(edges[1:])  # round-off alone is no stretch
     edges = edges[np.append(True, apart)] if apart.any() else times[[0, -1]]
     edges[-1] = times[-1]
     longest = _longest(edges, model, y0, num_samples) if dt is None else float(dt)
