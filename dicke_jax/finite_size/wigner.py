@@ -178,7 +178,7 @@ def _ensemble(
     def size(v: Array) -> Array:
         return jnp.sqrt(weighted_trace(model, v**2))
 
-    def add_chunk(sums: Any, part: Any) -> tuple[Any, Array]:
+    def add_chunk(sums: Any, part: Any) -> tuple[Any, tuple[Array, Array]]:
         keys, counts = part
         # the first two rows run without noise: deviations from the first are free of most of the error of the steps
         v, xi = jax.vmap(sample)(jnp.concatenate([keys[:1], keys[:1], keys]), jnp.arange(chunk + 2))

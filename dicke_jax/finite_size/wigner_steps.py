@@ -103,7 +103,7 @@ def _values(model: DickeModel, times: Float[Array, " L"]) -> dict[str, Array]:
 
 def _fastest(rates: dict[str, np.ndarray], y0: RealState) -> np.ndarray:
     """The fastest of: spin and mode frequencies, and the field that full overlaps make; at any number of times."""
-    omega_spin, omega_mode, kappa, g0 = (np.abs(rate) for rate in rates.values())
+    omega_spin, omega_mode, kappa, g0 = (np.abs(rates[name]) for name in ("omega_spin", "omega_mode", "kappa", "g0"))
     response = np.sqrt(omega_mode**2 + kappa**2 / 4)
     amplitude = g0[..., None] / np.where(response > 0, response, 1.0) + np.linalg.norm(np.asarray(y0[1]), axis=0)
     turn = 4 * g0 * np.max(amplitude, axis=-1)
