@@ -35,7 +35,6 @@ from .theorem import weighted_trace
 from .wigner_steps import Steps, finer, sees, steps_between
 
 EXACT_SUMS = 100  # spins per subset up to which every +-1 is drawn, normal numbers above
-RUNS = 2  # where no step is given: a second one, with finer steps, if their error shows
 DISPLACED = 2.0**-6  # by how much the row is that measures the error of the steps
 
 
@@ -127,11 +126,11 @@ def wigner_moments(
     exact = [(sol.m, sol.alpha) for sol in runs]
     numbers, drawn = jnp.asarray(sizes, model.dtype), EXACT_SUMS * (min(sizes) <= EXACT_SUMS)
     saved, rows = jnp.asarray(times, model.dtype), (num_samples, min(chunk, num_samples))
-    for again in reversed(range(RUNS if dt is None else 1)):
-        run = _ensemble(key, model, (y0, beside), exact, steps, saved, numbers, drawn, *rows)
-        if not again or not known(run.step_error) or run.successful or not runs[0].successful:
-            break
+    how = exact, saved, numbers, drawn, *rows
+    run = _ensemble(key, model, (y0, beside), steps, *how)
+    if dt is None and known(run.step_error) and runs[0].successful and not run.successful:  # once more, and finer
         steps = finer(steps, np.max(run.step_error) / sees(num_samples))
+        run = _ensemble(key, model, (y0, beside), steps, *how)
     status = where(runs[0].status == Status.successful, run.status, runs[0].status)
     return replace(run, moments=replace(run.moments, num_spins=sum(sizes)), status=status)
 
@@ -156,8 +155,8 @@ def _ensemble(
     key: PRNGKeyArray,
     model: DickeModel,
     starts: tuple[RealState, RealState],
-    exact: list[tuple[Float[Array, "T 3 K"], Complex[Array, "T M"]]],
     steps: Steps,
+    exact: list[tuple[Float[Array, "T 3 K"], Complex[Array, "T M"]]],
     times: Float[Array, " T"],
     sizes: SubsetReals,
     drawn: int,
@@ -229,17 +228,17 @@ def _trajectory(
             own = jax.random.fold_in(key, steps.before[j] + i)
             path = dfx.UnsafeBrownianPath(shapes, own, levy_area=dfx.SpaceTimeLevyArea)
 
-            def drift(t: Array, y: RealState, args: DickeModel) -> RealState:
+            def drift(t: Any, y: RealState, args: DickeModel) -> RealState:
                 return mean_field_equations(begin + t, y, args)
 
-            def noise(t: Array, y: RealState, args: DickeModel) -> tuple[SpinVectors, Array]:
+            def noise(t: Any, y: RealState, args: DickeModel) -> tuple[SpinVectors, Array]:
                 size = strength * jnp.sqrt(args.at(begin + t).kappa / 4)
                 return jnp.zeros_like(y[0]), size[None, :, None, None] * identity
 
             terms = dfx.MultiTerm(dfx.ODETerm(drift), dfx.ControlTerm(noise, path))
             return solver.step(terms, zero, h, y, model, None, made_jump=False)[0]
 
-        return jax.lax.fori_loop(0, steps.count[j], step, y)
+        return jax.lax.fori_loop(0, steps.number[j], step, y)
 
     def to_next(y: RealState, between: tuple[Array, Array]) -> tuple[RealState, RealState]:
         y = jax.lax.fori_loop(*between, stretch, y)

@@ -25,14 +25,14 @@ MOST_STEPS = 2**31 - 1
 class Steps(NamedTuple):
     """Stretches of steps of one size.
 
-    - `begin`, `size`, `count`: (E,), of the steps of each stretch.
+    - `begin`, `size`, `number`: (E,), of the steps of each stretch.
     - `before`: (E,), the number of steps before it, which tells them apart.
     - `first`: (T,), the first stretch after each saved time.
     """
 
     begin: Float[Array, " E"]
     size: Float[Array, " E"]
-    count: Int[Array, " E"]
+    number: Int[Array, " E"]
     before: Int[Array, " E"]
     first: Int[Array, " T"]
 
@@ -67,7 +67,7 @@ def sees(num_samples: int) -> float:
 def finer(steps: Steps, excess: Any) -> Steps:
     """Up to 8 times as many steps; the error, now `excess` times what it may be, is of second order in them."""
     share = int(np.clip(np.ceil(1.2 * np.sqrt(np.nan_to_num(excess, nan=np.inf))), 2, 8))
-    return steps._replace(size=steps.size / share, count=steps.count * share, before=steps.before * share)
+    return steps._replace(size=steps.size / share, number=steps.number * share, before=steps.before * share)
 
 
 def _longest(edges: np.ndarray, model: DickeModel, y0: RealState, num_samples: int) -> np.ndarray:

@@ -24,7 +24,7 @@ class Pulse(eqx.Module):
     width: jax.Array
 
     def __call__(self, t):
-        return self.area / (np.sqrt(np.pi) * self.width) * jnp.exp(-(((t - self.centre) / self.width) ** 2))
+        return self.area / (float(np.sqrt(np.pi)) * self.width) * jnp.exp(-(((t - self.centre) / self.width) ** 2))
 
 
 def pulsed(area=AREA, centre=50.0, width=0.5, dtype=float):
@@ -102,7 +102,7 @@ def test_samples_that_start_late_have_the_noise_of_the_vacuum():
 
 def steps_of(times, model, dt=None):
     steps = steps_between(np.asarray(times, float), model, up().to_real(model), dt, 2000)
-    begin, size, count = (np.asarray(x) for x in (steps.begin, steps.size, steps.count))
+    begin, size, count = (np.asarray(x) for x in (steps.begin, steps.size, steps.number))
     np.testing.assert_allclose(begin[1:], (begin + size * count)[:-1], atol=1e-9)  # one after the other
     np.testing.assert_array_equal(np.append(begin, times[-1])[steps.first], times)
     return begin, size
@@ -127,6 +127,19 @@ def test_steps_follow_the_rates():
 def test_steps_that_would_never_end_are_refused():
     with pytest.raises(ValueError, match="dt must be so long that a run has at most 2147483647 steps; got 1e\\+14"):
         steps_of(TIMES, pulsed(), dt=1e-12)
+
+
+@pytest.mark.slow
+def test_a_ramp_to_a_strong_coupling_does_not_run_away():
+    """Steps right at the start are 30 times too long at the end."""
+    model = paper(1.0, num_patterns=1).replace(g0=dj.PiecewiseLinear([0.0, 5.0], [0.3, 10.0]))
+    state = dj.tilted_pattern(jax.random.key(0), model, angle=0.4)
+    run = dj.wigner_moments(KEY, model, state, [0.0, 2.5, 5.0], 16, num_samples=500)
+    assert run.successful and np.isfinite(run.moments.covariance).all() and np.isfinite(run.final_overlaps).all()
+    finer = dj.wigner_moments(KEY, model, state, [0.0, 2.5, 5.0], 16, num_samples=500, dt=4e-5)
+    assert finer.successful and finer.step_error.max() < run.step_error.max()
+    rule = dj.wigner_moments(KEY, model, state, [0.0, 2.5, 5.0], 16, num_samples=500, dt=0.004)
+    assert not rule.successful
 
 
 @pytest.mark.slow
