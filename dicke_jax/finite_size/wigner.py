@@ -129,13 +129,12 @@ def wigner_moments(
     exact = [(sol.m, sol.alpha) for sol in runs]
     numbers, drawn = jnp.asarray(sizes, model.dtype), EXACT_SUMS * (min(sizes) <= EXACT_SUMS)
     saved, rows = jnp.asarray(times, model.dtype), (num_samples, min(chunk, num_samples))
-    how = exact, saved, numbers, drawn, *rows
+    how = exact, runs[0].status, saved, numbers, drawn, *rows
     run = _ensemble(key, model, (y0, beside), steps, *how)
     if dt is None and known(run.step_error) and runs[0].successful and not run.successful:  # once more, and finer
         steps = finer(steps, np.max(run.step_error) / sees(num_samples))
         run = _ensemble(key, model, (y0, beside), steps, *how)
-    status = where(runs[0].status == Status.successful, run.status, runs[0].status)
-    return replace(run, moments=replace(run.moments, num_spins=sum(sizes)), status=status)
+    return replace(run, moments=replace(run.moments, num_spins=sum(sizes)))
 
 
 def sample_start(key: PRNGKeyArray, y0: RealState, sizes: SubsetReals, drawn: int) -> RealState:
@@ -160,6 +159,7 @@ def _ensemble(
     starts: tuple[RealState, RealState],
     steps: Steps,
     exact: list[tuple[Float[Array, "T 3 K"], Complex[Array, "T M"]]],
+    mean_field: Status,
     times: Float[Array, " T"],
     sizes: SubsetReals,
     drawn: int,
@@ -208,6 +208,7 @@ def _ensemble(
     xi = xi.reshape(-1, model.num_modes)[:n]
     coarse = ~(jnp.max(step_errors[0]) <= sees(n))  # so is NaN
     status = where((moments.status == Status.successful) & coarse, Status.coarse_steps, moments.status)
+    status = where(mean_field == Status.successful, status, mean_field)
     return WignerSolution(moments, error / n, sem, mean_sem, xi, step_errors[0], status)
 
 
