@@ -46,6 +46,22 @@ def _implicit_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[
     return x, nan_unless_valid(valid, -solve(slope, driven))
 
 
+@eqx.filter_custom_jvp
+def with_derivatives_of(function: Callable[..., Any], value: Any, args: tuple[Any, ...]) -> Any:
+    """`value`, known to be function(*args), with the derivatives of that: values alone compute nothing again.
+
+    `function` must be one that stays the same, as in `implicit`.
+    """
+    return value
+
+
+@with_derivatives_of.def_jvp
+def _with_derivatives_of_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    function, value, args = primals
+    _, tangent = eqx.filter_jvp(lambda a: function(*a), (args,), (tangents[-1],))
+    return with_derivatives_of(function, value, args), tangent
+
+
 def smallest_solution(matrix: Float[Array, "n n"], given: Float[Array, " n"]) -> Float[Array, " n"]:
     """The smallest x with A x = b, for `implicit`: also at a point where A is singular and x goes on smoothly."""
     inverse = jnp.linalg.pinv(jax.lax.stop_gradient(matrix), rtol=1e4 * float(jnp.finfo(matrix.dtype).eps))

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from .._typing import ModeReals, RealState
 from ..mean_field import DickeModel, MeanFieldState, mean_field_equations, overlaps
-from ..mean_field.stationary_equations import resulting_overlaps
+from ..mean_field.stationary_equations import state_of_overlaps
 
 NEWTON_STEPS = 8
 NEUTRAL = 1e3  # times round-off of the largest eigenvalue, below which an oscillation is not known to decay
@@ -55,19 +55,27 @@ def _rates_of_change(model: DickeModel, rows: Any, unravel: Any) -> Array:
 
 
 def distances(
-    model: DickeModel, state: MeanFieldState, at_rest: MeanFieldState, xi: ModeReals, lengths: Array
-) -> tuple[Array, Array]:
-    """How far overlaps and amplitudes are from those at rest, and how far any component is.
+    model: DickeModel, state: MeanFieldState, xi: ModeReals, lengths: Array
+) -> tuple[MeanFieldState, Array, Array]:
+    """The state at rest, how far overlaps and amplitudes are from those of it, and how far any component is.
 
-    `at_rest` is what overlaps xi sustain, P(xi). Where they nearly sustain themselves, P' near 1, as close to a
+    At rest is what overlaps xi sustain, P(xi). Where they nearly sustain themselves, P' near 1, as close to a
     threshold, the way to go is |xi - P(xi)| / |1 - P'|, P' by the overlaps that P(xi) sustain.
     """
-    sustained = overlaps(model, at_rest.m)
-    first, second = xi - sustained, sustained - resulting_overlaps(model, sustained, jax.lax.stop_gradient(lengths))
+
+    def sustained_by(xi: ModeReals, _: None) -> tuple[ModeReals, tuple[MeanFieldState, ModeReals]]:
+        at_rest = state_of_overlaps(model, xi, lengths)
+        sustained = overlaps(model, at_rest.m)
+        return sustained, (at_rest, sustained)
+
+    # a loop, so that it is compiled once
+    _, (states, (sustained, again)) = jax.lax.scan(sustained_by, xi, None, length=2)
+    at_rest = jax.tree.map(lambda x: x[0], states)
+    first, second = xi - sustained, sustained - again
     size = jnp.linalg.norm(first)
     tell = size > 1e3 * float(jnp.finfo(xi.dtype).eps)
     slowness = jnp.where(tell, 1 / jnp.abs(1 - jnp.linalg.norm(second) / jnp.where(tell, size, 1)), 1)
     visible = jnp.maximum(1, slowness) * jnp.max(jnp.abs(overlaps(model, state.m) - sustained))
     amplitude = jnp.max(jnp.abs(state.alpha - at_rest.alpha)) / (1 + jnp.max(jnp.abs(at_rest.alpha)))
     spins = jnp.max(jnp.where(model.spins.weights[None] > 0, jnp.abs(state.m - at_rest.m), 0))
-    return jnp.maximum(visible, amplitude), jnp.maximum(spins, amplitude)
+    return at_rest, jnp.maximum(visible, amplitude), jnp.maximum(spins, amplitude)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from .._checks import check_all, check_count, known, refuse
 from .._door import checked
+from .._implicit import with_derivatives_of
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
@@ -191,7 +192,7 @@ def _relax(
     end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
     controller = dfx.PIDController(*tolerances, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
     how: dict[str, Any] = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
-    window = end * jnp.linspace(0.5, 1.0, NUM_BLOCKS * SAMPLES_PER_BLOCK, dtype=model.dtype)
+    window = end * np.linspace(0.5, 1.0, NUM_BLOCKS * SAMPLES_PER_BLOCK, dtype=model.dtype)
     window_of = dfx.SubSaveAt(ts=window[:-1], t1=True, fn=_observe)
     saveat, event = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), window_of]), dfx.Event(IsStationary(threshold))
     sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=event, **how)
@@ -202,15 +203,12 @@ def _relax(
     residual = largest_change(y, model)
     lengths = jnp.sign(signed_lengths(model, final)) * spin_lengths(start[0])
     around = jnp.where(residual < threshold, overlaps(model, final.m), jnp.mean(xi, axis=0))
-    at_rest = state_of_overlaps(model, around, jax.lax.stop_gradient(lengths))
-    distance, away = distances(model, final, at_rest, around, lengths)
+    at_rest, distance, away = distances(model, final, around, jax.lax.stop_gradient(lengths))
     status = _classify(sol.result, residual, threshold, residuals, xi, distance, away * 2 / end)
     converged, failed = status == Status.successful, status == Status.failed
 
-    # the same numbers, with the derivatives of the stationary state
-    stationary = state_of_overlaps(given, follow(overlaps(model, final.m), converged, given, lengths), lengths)
-    change = jax.tree.map(lambda x: x - jax.lax.stop_gradient(x), stationary)
-    final = jax.tree.map(lambda x, dx: x + jnp.where(failed, 0, dx), final, change)
+    found = overlaps(model, final.m), converged, failed
+    final = with_derivatives_of(_stationary, jax.lax.stop_gradient(final), (given, lengths, found))
 
     def at_end(last: Array, average: Array) -> Array:
         average = average + (last - jax.lax.stop_gradient(last))
@@ -229,6 +227,13 @@ def _relax(
     return result, at_rest.to_real(model)
 
 
+def _stationary(model: DickeModel, lengths: Array, found: tuple[ModeReals, Array, Array]) -> MeanFieldState:
+    """The stationary state that was `found`, as a function of the model and the lengths of the spins."""
+    xi, converged, failed = found
+    state = state_of_overlaps(model, follow(xi, converged, model, lengths), lengths)
+    return jax.tree.map(lambda x: jnp.where(failed, 0, x), state)
+
+
 def _observe(t: Array, y: RealState, args: DickeModel) -> tuple[Array, ModeReals, ModeReals]:
     return largest_change(y, args), overlaps(args, y[0]), jnp.sum(y[1] ** 2, axis=0)
 
@@ -244,7 +249,7 @@ def _classify(
 ) -> Status:
     """`distance` to the state at rest; `crossing`, the rate of change that would go all that way in the last half."""
     log_residuals = jnp.log(jnp.maximum(residuals, jnp.finfo(residuals.dtype).tiny))
-    moving = _has_trend(log_residuals[:, None]) | _has_trend(xi)
+    moving = _has_trend(jnp.concatenate([log_residuals[:, None], xi], axis=1))
     moving |= jnp.mean(residuals) < LEAST_TURNS * 2 * jnp.pi * crossing  # slow, and perhaps only on its way
     ran = (result == dfx.RESULTS.successful) | (result == dfx.RESULTS.event_occurred)
     status = where(moving, Status.not_converged, Status.oscillating)
@@ -257,8 +262,8 @@ def _classify(
 def _has_trend(samples: Float[Array, "S Q"]) -> Array:
     """Whether a straight line through the block means of any quantity has a slope beyond its own error."""
     means = jnp.mean(samples.reshape(NUM_BLOCKS, SAMPLES_PER_BLOCK, -1), axis=1)
-    x = jnp.linspace(-0.5, 0.5, NUM_BLOCKS, dtype=samples.dtype)[:, None]
-    slope = jnp.sum(x * means, axis=0, keepdims=True) / jnp.sum(x**2)
+    x = np.linspace(-0.5, 0.5, NUM_BLOCKS, dtype=samples.dtype)[:, None]
+    slope = jnp.sum(x * means, axis=0, keepdims=True) / np.sum(x**2)
     rest = means - jnp.mean(means, axis=0, keepdims=True) - slope * x
-    error = jnp.sqrt(jnp.sum(rest**2, axis=0, keepdims=True) / (NUM_BLOCKS - 2) / jnp.sum(x**2))
+    error = jnp.sqrt(jnp.sum(rest**2, axis=0, keepdims=True) / (NUM_BLOCKS - 2) / np.sum(x**2))
     return jnp.any(jnp.abs(slope) > jnp.maximum(TREND_ERRORS * error, TREND_SIZE))

@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import diffrax as dfx
 import equinox as eqx
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
@@ -260,17 +262,28 @@ def without_nan(model: DickeModel, y0: RealState) -> tuple[Array, DickeModel, Re
     A traced NaN cannot be refused at the door, and an adaptive solver never gets past it: without this one bad row
     would keep its batch from ever ending.
     """
+    of_model, model_where = _looked_at(model)
+    of_state, state_where = _looked_at(y0)
+    good = of_model & of_state
+    return good, model_where(of_model), state_where(good)
 
-    def finite(tree: Any) -> Array:
-        leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
-        return jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in leaves]))
 
-    def at_rest(tree: Any, good: Array) -> Any:
-        return jax.tree.map(lambda x: jnp.where(good, x, jnp.zeros_like(x)) if eqx.is_inexact_array(x) else x, tree)
+def _looked_at(tree: Any) -> tuple[Array, Callable[[Array], Any]]:
+    """Whether all numbers of a tree are finite, and the tree where that is so, 0 elsewhere.
 
-    of_model = finite(model)
-    good = of_model & finite(y0)
-    return good, at_rest(model, of_model), at_rest(y0, good)
+    All numbers of a precision in one array: for each leaf by itself XLA would compile operations of its own.
+    """
+    finite, parts, rest = [], [], tree
+    for dtype in sorted({x.dtype for x in jax.tree.leaves(tree) if eqx.is_inexact_array(x)}, key=str):
+        of_dtype, rest = eqx.partition(rest, lambda x, d=dtype: eqx.is_inexact_array(x) and x.dtype == d)
+        packed, unpack = jax.flatten_util.ravel_pytree(of_dtype)
+        finite.append(jnp.all(jnp.isfinite(packed)))
+        parts.append((packed, unpack))
+
+    def where(good: Array) -> Any:
+        return eqx.combine(rest, *(unpack(jnp.where(good, x, jnp.zeros_like(x))) for x, unpack in parts))
+
+    return jnp.all(jnp.stack(finite)), where
 
 
 def with_nonfinite(result: dfx.RESULTS, *values: Array) -> Status:

@@ -6,7 +6,7 @@ Unknown are log g0, the other overlaps in units of s, and log s: M + 1 numbers f
 arclength, since neither g0 nor s need be monotonic. Near s = 0, g0 is a smooth function of s^2.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..mean_field.model import DickeModel
 from ..mean_field.stationary_equations import overlaps_in_field, resulting_overlaps
 from ..phases.retrieval_states import response, splitting
-from ..phases.roots import iterate
+from ..phases.roots import iterate_along
 from .free_parameters import Vector
 from .optimise import POLYAK, start, steps
 
@@ -25,6 +25,8 @@ LONGEST_STEP, CROSSING_STEP, SHORTEST_STEP = 0.2, 0.05, 1e-6
 STRAIGHT = 0.98  # of the cosine between two tangents, below which the step may have come to another branch
 MOST_POINTS, NEWTON_STEPS = 400, 8
 DESCENT_STEPS = 40
+HALVINGS = 50
+FLAT = 1e-6  # the slope of log g0 that counts as none
 Unknowns: TypeAlias = Float[Array, " unknowns"]
 
 
@@ -71,11 +73,19 @@ class Equations(eqx.Module):
         The orientation is a sign that changes along the branch only where another one crosses it.
         """
         tol = 1e3 * float(jnp.finfo(guess.dtype).eps)
-        u, last = iterate(lambda u: jnp.append(self(u), along @ (u - guess)), guess, tol, NEWTON_STEPS)
-        matrix = jnp.concatenate([jax.jacfwd(self)(u), along[None, :]])
-        ahead = jnp.linalg.solve(matrix, jnp.zeros_like(u).at[-1].set(1))
+        last_one = jnp.zeros_like(guess).at[-1].set(1)
+
+        def both(u: Unknowns) -> tuple[Vector, Vector]:
+            value = self(u)
+            return value, value
+
+        def linearised(u: Unknowns) -> tuple[Array, Array, Array]:
+            slopes, value = jax.jacfwd(both, has_aux=True)(u)
+            return jnp.append(value, along @ (u - guess)), jnp.concatenate([slopes, along[None, :]]), last_one
+
+        u, ahead, orientation, last = iterate_along(linearised, guess, tol, NEWTON_STEPS)
         good = (last < jnp.sqrt(tol)) & jnp.all(jnp.isfinite(ahead))
-        return u, ahead / jnp.linalg.norm(ahead), jnp.linalg.slogdet(matrix)[0], good
+        return u, ahead / jnp.linalg.norm(ahead), orientation, good
 
 
 @eqx.filter_jit
@@ -90,7 +100,8 @@ def overlap_branch(
     largest = jnp.argmax(log_s)
     small = jnp.exp(log_s[largest]) * shares
     rises = (jnp.diff(log_g0) > 1e2 * float(jnp.finfo(shares.dtype).eps)) & (index[1:] < number)
-    at_turn = _turn(equations, points[jnp.argmax(rises)])
+    first_rise = jnp.argmax(rises)
+    at_turn = _turn(equations, points[jnp.maximum(first_rise - 1, 0)], points[first_rise + 1])
     turn, turn_overlap = (jnp.where(jnp.any(rises), x, jnp.nan) for x in at_turn)
 
     def at(s: Float[Array, ""]) -> tuple[Array, Array]:
@@ -167,24 +178,20 @@ class _Walk(eqx.Module):
     most: Float[Array, ""]
 
 
-def _turn(equations: Equations, point: Unknowns) -> tuple[Array, Array]:
-    """Where g0 turns back, near a point of the branch: the coupling and the overlap.
+def _turn(equations: Equations, before: Unknowns, after: Unknowns) -> tuple[Array, Array]:
+    """Where g0 falls no more and rises, between two points of the branch: the coupling and the overlap."""
+    nu, along = equations.nu, after - before
+    length = jnp.linalg.norm(along)
+    along = along / length
 
-    There the slopes in all but log g0 are singular: A = d(equations)/d(others, log s) has a null vector n, |n| = 1.
-    """
-    nu, size = equations.nu, point.size
+    def halve(_: Any, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        low, high, last, slope = carry
+        middle = (low + high) / 2
+        u, ahead, _, good = equations.solve(before + middle * along, along)
+        falls = good & (ahead[nu] < 0)
+        nearer = jnp.where(falls, middle, low), jnp.where(falls, high, middle)
+        return *nearer, jnp.where(falls, u, last), jnp.where(falls, ahead[nu], slope)
 
-    def slopes(u: Unknowns) -> Float[Array, "M M"]:
-        # in the place of log g0 stands log s
-        matrix = jax.jacfwd(equations)(u)
-        return jnp.where(equations.chosen[None, :], matrix[:, -1:], matrix[:, :-1])
-
-    def turning(x: Array) -> Array:
-        u, n = x[:size], x[size:]
-        return jnp.concatenate([equations(u), slopes(u) @ n, jnp.sum(n**2)[None] - 1])
-
-    null = jnp.linalg.svd(slopes(point))[2][-1]
-    tol = 1e3 * float(jnp.finfo(point.dtype).eps)
-    x, last = iterate(turning, jnp.append(point, null), tol, 2 * NEWTON_STEPS)
-    good = (last < jnp.sqrt(tol)) & (jnp.max(jnp.abs(x[:size] - point)) < 2 * LONGEST_STEP)
-    return jnp.where(good, jnp.exp(x[nu]), jnp.nan), jnp.exp(x[size - 1])
+    begin = jnp.zeros_like(length), length, before, jnp.full_like(length, -jnp.inf)
+    _, _, u, slope = jax.lax.fori_loop(0, HALVINGS, halve, begin)
+    return jnp.where(slope > -FLAT, jnp.exp(u[nu]), jnp.nan), jnp.exp(u[-1])

@@ -17,6 +17,7 @@ from ..mean_field.model import DickeModel, check_constant_rates
 from ..mean_field.stationary_equations import as_spin_lengths, overlaps_in_field, state_of_overlaps, stationary_spins
 from .linearisation import eigensystem, jacobian, largest_eigenvalue, one_sign
 from .retrieval_states import (
+    BranchPoint,
     PatternStates,
     RetrievalBranch,
     closed_form,
@@ -92,74 +93,69 @@ def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: Float[Array,
     states = PatternStates(model, nu, jnp.broadcast_to(alignment * lengths, (model.num_subsets,)))
     fixed = jax.lax.stop_gradient(states)
     branch = follow_branch(fixed)
-    last, s, u = _first_turn(branch, fixed)
+    last, at = _first_turn(branch, fixed)
     none = branch.number == 0
     if kind == "stability":
-        index = jnp.arange(branch.strength.size)
+        index = jnp.arange(branch.points.s.size)
 
         def note(i: Array, margins: Array) -> Array:
-            return margins.at[i].set(margin(fixed, branch.points[i], branch.strength[i]))
+            return margins.at[i].set(margin(fixed, branch.points.u[i], branch.points.s[i]))
 
-        margins = jax.lax.fori_loop(0, branch.number, note, jnp.zeros_like(branch.strength))
+        margins = jax.lax.fori_loop(0, branch.number, note, jnp.zeros_like(branch.points.s))
         last = jnp.max(jnp.where((margins > 0) & (index <= last), index, -1))
         none |= last < 0
         if model.dissipation is None:
             none |= ~one_sign(model)
         last = jnp.maximum(last, 0)
-        s, u = _bisect(branch, last, lambda u, s: margin(fixed, u, s) > 0, fixed)
+        at = _bisect(branch, last, lambda point: margin(fixed, point.u, point.s) > 0, fixed)
 
     within = (last < branch.number - 1) & ~none
     event = Event(margin if kind == "stability" else PatternStates.slope)
     lost = (last >= branch.number - 1) & ~branch.complete
     # where another branch crosses, the equations are singular in the direction of that one, in which nothing changes
-    args, valid = (states, within, s), jnp.all(jnp.isfinite(u))
-    value = jax.lax.rsqrt(implicit(event, jnp.append(u, s), args, valid, smallest_solution)[-2])
+    args, valid = (states, within, at.s), jnp.all(jnp.isfinite(at.u))
+    value = jax.lax.rsqrt(implicit(event, jnp.append(at.u, at.s), args, valid, smallest_solution)[-2])
     return jnp.where(none, jnp.inf, jnp.where(lost, jnp.nan, value))
 
 
-def _first_turn(branch: RetrievalBranch, states: PatternStates) -> tuple[Int[Array, ""], Array, Array]:
-    """Where g0 turns back first: the point before, log a and the unknowns. Else the end of the branch.
+def _first_turn(branch: RetrievalBranch, states: PatternStates) -> tuple[Int[Array, ""], BranchPoint]:
+    """Where g0 turns back first: the index of the point before, and the place. Else the end of the branch.
 
     A branch that nearly crosses another can be lost to it between two points. Its orientation then changes, as it does
     where branches do cross; smaller steps tell the two apart, for only a branch that turns back has a slope of zero.
     """
-    slopes = jax.vmap(states.slope)(branch.points, branch.strength)
-    orientations = jax.vmap(states.orientation)(branch.points, branch.strength)
+    slopes, orientations = branch.points.slope, branch.points.orientation
     index = jnp.arange(slopes.size - 1)
     event = (index < branch.number - 1) & ((slopes[1:] >= 0) | (orientations[1:] != orientations[:-1]))
 
-    def look(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def look(carry: tuple[Array, BranchPoint, Array]) -> tuple[Array, BranchPoint, Array]:
         ahead = event & (index >= carry[0])
         before = jnp.where(jnp.any(ahead), jnp.argmax(ahead), jnp.maximum(branch.number - 1, 0))
 
-        def goes_on(u: Array, s: Array) -> Bool[Array, ""]:
-            same_branch = states.orientation(u, s) == orientations[before]
-            return same_branch & (states.slope(u, s) < 0)
+        def goes_on(point: BranchPoint) -> Bool[Array, ""]:
+            return (point.orientation == orientations[before]) & (point.slope < 0)
 
-        s, u = _bisect(branch, before, goes_on, states)
-        flat = jnp.abs(states.slope(u, s)) < FLAT
-        return before + 1, s, u, ~jnp.any(ahead) | flat
+        at = _bisect(branch, before, goes_on, states)
+        return before + 1, at, ~jnp.any(ahead) | (jnp.abs(at.slope) < FLAT)
 
-    first = jnp.zeros((), index.dtype), branch.strength[0], branch.points[0], jnp.array(False)
-    after, s, u, _ = jax.lax.while_loop(lambda carry: ~carry[-1], look, first)
-    return after - 1, s, u
+    first = jnp.zeros((), index.dtype), branch[jnp.zeros((), index.dtype)], jnp.array(False)
+    after, at, _ = jax.lax.while_loop(lambda carry: ~carry[-1], look, first)
+    return after - 1, at
 
 
 def _bisect(
-    branch: RetrievalBranch, strong: Int[Array, ""], before: Callable[[Array, Array], Array], states: PatternStates
-) -> tuple[Array, Array]:
-    """The weakest field, up to the next point of the branch, for which `before` holds, and the unknowns there."""
+    branch: RetrievalBranch, strong: Int[Array, ""], before: Callable[[BranchPoint], Array], states: PatternStates
+) -> BranchPoint:
+    """The point of the weakest field, up to the next one of the branch, for which `before` holds."""
 
-    def halve(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        s, u, beyond = carry
-        middle = (s + beyond) / 2
-        point, good = states.refine(middle, u)
-        yes = good & before(point, middle)
-        return jnp.where(yes, middle, s), jnp.where(yes, point, u), jnp.where(yes, beyond, middle)
+    def halve(_: Any, carry: tuple[BranchPoint, Array]) -> tuple[BranchPoint, Array]:
+        at, beyond = carry
+        point = states.find((at.s + beyond) / 2, at.u)
+        yes = point.good & before(point)
+        return jax.tree.map(lambda x, y: jnp.where(yes, x, y), point, at), jnp.where(yes, beyond, point.s)
 
-    weak = jnp.minimum(strong + 1, branch.strength.size - 1)
-    start = branch.strength[strong], branch.points[strong], branch.strength[weak]
-    return jax.lax.fori_loop(0, HALVINGS, halve, start)[:2]
+    weak = jnp.minimum(strong + 1, branch.points.s.size - 1)
+    return jax.lax.fori_loop(0, HALVINGS, halve, (branch[strong], branch.points.s[weak]))[0]
 
 
 class Event(eqx.Module):

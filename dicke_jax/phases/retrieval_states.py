@@ -1,7 +1,6 @@
 """Retrieval states of a pattern: in closed form (paper, Eq. 12 and S26 to S28), and along the branch of any model."""
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,7 +16,7 @@ from ..mean_field.model import DickeModel
 from ..mean_field.state import MeanFieldState, pattern_row
 from ..mean_field.stationary_equations import amplitudes, as_spin_lengths, field_per_overlap, overlaps_in_field
 from .linearisation import one_sign
-from .roots import iterate
+from .roots import iterate_along
 
 STRONGEST, WEAKEST = 1e3, 1e-7  # a, in units of `splitting`
 LONGEST_STEP, SHORTEST_STEP = 0.7, 1e-7  # in log a
@@ -148,6 +147,24 @@ def closed_form_obstacle(
     return "model.spins", f"{must_be} (LargeSpins.hypercube has such)", "others, or couplings that are traced"
 
 
+class BranchPoint(eqx.Module):
+    """A point of a branch, at s = log a: the unknowns u, du / ds, and whether it is one.
+
+    `orientation` is a sign that changes along the branch only where another one crosses it.
+    """
+
+    s: Float[Array, "*points"]
+    u: Float[Array, "*points U"]
+    tangent: Float[Array, "*points U"]
+    orientation: Float[Array, "*points"]
+    good: Bool[Array, "*points"]
+
+    @property
+    def slope(self) -> Float[Array, "*points"]:
+        """The slope d log lambda / ds, which vanishes where g0 turns back."""
+        return self.tangent[..., -1] / self.u[..., -1]
+
+
 class RetrievalBranch(eqx.Module):
     """Points of a branch, from strong to weak field: the first `number` ones. The rest repeats the last.
 
@@ -155,10 +172,12 @@ class RetrievalBranch(eqx.Module):
     the branch was lost on the way.
     """
 
-    strength: Float[Array, " P"]  # log a
-    points: Float[Array, "P U"]
+    points: BranchPoint
     number: Int[Array, ""]
     complete: Bool[Array, ""]
+
+    def __getitem__(self, index: Array) -> BranchPoint:
+        return jax.tree.map(lambda x: x[index], self.points)
 
 
 class PatternStates(eqx.Module):
@@ -183,28 +202,28 @@ class PatternStates(eqx.Module):
         fixed = (u[:-1] * jnp.sign(chi))[self.pattern] - 1
         return jnp.append(u[-1] * u[:-1] - chi * overlaps_in_field(self.model, a * u[:-1], self.lengths) / a, fixed)
 
-    def refine(self, s: Array, guess: Array) -> tuple[Array, Bool[Array, ""]]:
-        """The point at strength exp(s) near a guess, and whether it is one."""
+    def find(self, s: Array, guess: Array) -> BranchPoint:
+        """The point at strength exp(s) near a guess, by Newton's method."""
         tol = 1e4 * float(jnp.finfo(s.dtype).eps)
+
+        def both(x: Array) -> tuple[Array, Array]:
+            value = self(x[:-1], x[-1])
+            return value, value
+
+        def linearised(u: Array) -> tuple[Array, Array, Array]:
+            slopes, value = jax.jacfwd(both, has_aux=True)(jnp.append(u, s))
+            return value, slopes[:, :-1], -slopes[:, -1]
 
         def size(shift: Array, u: Array) -> Array:
             return jnp.max(jnp.abs(shift.at[-1].divide(u[-1])))
 
-        u, last = iterate(lambda u: self(u, s), guess, tol, NEWTON_STEPS, size)
-        return u, (last <= tol) & (u[-1] > 0)
-
-    def tangent(self, u: Array, s: Array) -> Array:
-        """The derivative du / ds."""
-        _, change = jax.jvp(lambda s: self(u, s), (s,), (jnp.ones_like(s),))
-        return -jnp.linalg.solve(jax.jacfwd(self)(u, s), change)
+        u, tangent, orientation, last = iterate_along(linearised, guess, tol, NEWTON_STEPS, size)
+        return BranchPoint(s, u, tangent, orientation, (last <= tol) & (u[-1] > 0))
 
     def slope(self, u: Array, s: Array) -> Array:
-        """The last entry of du / ds over lambda, which vanishes where g0 turns back."""
-        return self.tangent(u, s)[-1] / u[-1]
-
-    def orientation(self, u: Array, s: Array) -> Array:
-        """A sign that changes along the branch only where another one crosses it."""
-        return jnp.linalg.slogdet(jax.jacfwd(self)(u, s))[0]
+        """As that of a `BranchPoint`, and differentiable."""
+        _, change = jax.jvp(lambda s: self(u, s), (s,), (jnp.ones_like(s),))
+        return -jnp.linalg.solve(jax.jacfwd(self)(u, s), change)[-1] / u[-1]
 
 
 def follow_branch(states: PatternStates) -> RetrievalBranch:
@@ -217,35 +236,36 @@ def follow_branch(states: PatternStates) -> RetrievalBranch:
     pull = chi * overlaps_in_field(model, alone, lengths)
     inverse = jnp.abs(pull[states.pattern]) / jnp.exp(start)
     guess = jnp.append(pull / jnp.exp(start) / inverse, inverse)
-    first, good = states.refine(start, jnp.where(jnp.isfinite(guess), guess, 1))
-    xi = jnp.abs(overlaps_in_field(model, jnp.exp(start) * first[:-1], lengths))
-    good &= jnp.argmax(xi) == states.pattern
+    first = states.find(start, jnp.where(jnp.isfinite(guess), guess, 1))
+    xi = jnp.abs(overlaps_in_field(model, jnp.exp(start) * first.u[:-1], lengths))
+    good = first.good & (jnp.argmax(xi) == states.pattern)
 
-    def advance(carry: Any) -> Any:
+    def advance(carry: tuple[RetrievalBranch, Array]) -> tuple[RetrievalBranch, Array]:
         branch, step = carry
-        at = branch.number - 1
-        s, u = branch.strength[at], branch.points[at]
-        further = jnp.maximum(s - step, end)
-        predicted = u + states.tangent(u, s) * (further - s)
-        point, good = states.refine(further, predicted)
-        scale = jnp.append(jnp.ones(model.num_modes, u.dtype), u[-1])
-        good &= jnp.max(jnp.abs(point - predicted) / scale) < OFF_COURSE
-        index = jnp.arange(MOST_POINTS)
-        new = good & (index > at)
-        strength = jnp.where(new, further, branch.strength)
-        points = jnp.where(new[:, None], point[None, :], branch.points)
+        last = branch[branch.number - 1]
+        further = jnp.maximum(last.s - step, end)
+        predicted = last.u + last.tangent * (further - last.s)
+        point = states.find(further, predicted)
+        scale = jnp.append(jnp.ones(model.num_modes, predicted.dtype), point.u[-1])
+        good = point.good & (jnp.max(jnp.abs(point.u - predicted) / scale) < OFF_COURSE)
+        new = good & (jnp.arange(MOST_POINTS) >= branch.number)
+
+        def put(all_: Array, one: Array) -> Array:
+            return jnp.where(new.reshape(-1, *(1,) * one.ndim), one[None], all_)
+
         step = jnp.where(good, jnp.minimum(1.5 * step, LONGEST_STEP), step / 2)
-        return RetrievalBranch(strength, points, branch.number + good.astype(int), branch.complete), step
+        points = jax.tree.map(put, branch.points, point)
+        return RetrievalBranch(points, branch.number + good.astype(int), branch.complete), step
 
-    def unfinished(carry: Any) -> Array:
+    def unfinished(carry: tuple[RetrievalBranch, Array]) -> Array:
         branch, step = carry
-        going = (branch.strength[-1] > end) & (step > SHORTEST_STEP)
+        going = (branch.points.s[-1] > end) & (step > SHORTEST_STEP)
         return going & (branch.number > 0) & (branch.number < MOST_POINTS)
 
-    points = jnp.broadcast_to(first, (MOST_POINTS, first.size))
-    branch = RetrievalBranch(jnp.full(MOST_POINTS, start), points, good.astype(int), jnp.array(False))
+    points = jax.tree.map(lambda x: jnp.broadcast_to(x, (MOST_POINTS, *x.shape)), first)
+    branch = RetrievalBranch(points, good.astype(int), jnp.array(False))
     branch, _ = jax.lax.while_loop(unfinished, advance, (branch, jnp.asarray(LONGEST_STEP, model.dtype)))
-    return dataclasses.replace(branch, complete=branch.strength[-1] <= end)
+    return dataclasses.replace(branch, complete=branch.points.s[-1] <= end)
 
 
 def response(model: DickeModel) -> ModeReals:

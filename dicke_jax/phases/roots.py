@@ -34,6 +34,33 @@ def iterate(
     return jax.lax.while_loop(unfinished, improve, (start, *far))[:2]
 
 
+def iterate_along(
+    linearised: Callable[[Array], tuple[Array, Array, Array]],
+    start: Float[Array, " n"],
+    tol: float,
+    most: int,
+    size: Callable[[Array, Array], Array] = lambda shift, u: jnp.max(jnp.abs(shift)),
+) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, ""], Float[Array, ""]]:
+    """As `iterate`, for a point of a branch: `linearised` gives F, the matrix A of its slopes, and a vector b.
+
+    Also A^-1 b, which is where the branch goes, and the sign of det A, both from the last step: a Jacobian of their own
+    would be compiled once more.
+    """
+
+    def improve(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        u, _, _, _, count = carry
+        value, matrix, push = linearised(u)
+        shift, tangent = jnp.linalg.solve(matrix, jnp.stack([value, push], axis=1)).T
+        return u - shift, tangent, jnp.linalg.slogdet(matrix)[0], size(shift, u), count + 1
+
+    def unfinished(carry: tuple[Array, ...]) -> Array:
+        return (carry[3] > tol) & (carry[4] < most)  # not a number is not above
+
+    one = start[0]
+    begin = jnp.zeros_like(start), jnp.zeros_like(one), jnp.full_like(one, jnp.inf), jnp.zeros_like(one, int)
+    return jax.lax.while_loop(unfinished, improve, (start, *begin))[:4]
+
+
 def newton(start: ModeReals, args: tuple[DickeModel, SubsetReals]) -> tuple[ModeReals, Bool[Array, ""]]:
     """A root, and whether it is one: the last correction is small, also where the root is nearly degenerate."""
     eps = float(jnp.finfo(start.dtype).eps)
