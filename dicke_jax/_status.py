@@ -18,6 +18,7 @@ class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     failed = "failed: the computation broke down or met numbers that are not finite"
     interrupted = "interrupted: the best so far"
     cut_off = "cut off: the highest photon level kept is populated; use more levels"
+    coarse_steps = "coarse steps: their error exceeds that of the sampling; use a smaller dt"
     non_unique = "not unique: some fluctuations never decay and remember their start"
     unstable = "unstable: some fluctuations grow"
     moving = "moving: the state is not stationary"

@@ -23,6 +23,7 @@ from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
 from ..dynamics.integrate import integrate
+from ..dynamics.rate_resolution import functions_of_time, steps_that_see
 from ..mean_field import DickeModel, MeanFieldState
 from .moments import PURE, Moments, check_spin_lengths, moments_of, ravel, real_start, subset_sizes, unravel
 from .photon_cutoff import MOST_GIGABYTES, cutoff_status, run_with_levels
@@ -30,6 +31,7 @@ from .spin_space import LargeSpinSpace, hamiltonian, large_spin_space, loss, pro
 
 COPIES = 12  # state vectors that a solver holds at a time for each trajectory
 PATH_STEPS = 2**14  # of the mean field that displaces the frame
+MOST_STOPS = 1024  # where rates are functions of time
 MOST_JUMPS = 10_000  # of one trajectory
 UNSEEN = 2**0.5  # jumps more than were seen, of those expected, that standard errors allow for
 
@@ -88,8 +90,10 @@ def mcsolve(
     - `key`: decides everything; the trajectories do not depend on `chunk`.
     - `model`, `state`, `tsave`, `subset_size`: as in `mesolve`, without single-spin dissipation.
     - `num_trajectories`: S; errors fall like 1 / sqrt(S).
-    - `levels`, `cutoff_tol`: as in `mesolve`, in the frame displaced by the mean field. Many levels, where trajectories
-      leave the mean field, for instance for the pattern of opposite sign.
+    - `levels`: as in `mesolve`, in the frame displaced by the mean field. Many, where trajectories leave it, for
+      instance for the pattern of opposite sign.
+    - `cutoff_tol`: the population of a highest level from which the status is `cut_off`; what it costs is far below
+      the standard errors.
     - `chunk`: trajectories that run side by side, to bound memory.
     - `tol`: relative and absolute local error of a state between jumps, and of the times of jumps; 1e-7 where JAX
       computes in float64, 1e-5 in float32.
@@ -151,18 +155,21 @@ def _sample(
     num_trajectories, chunk = numbers
     keys = jax.random.split(key, num_trajectories)
     keys = jnp.concatenate([keys, keys[: -num_trajectories % chunk]]).reshape(-1, chunk)
-    controller, kinks = dfx.PIDController(rtol=1e-6, atol=1e-6), None
-    if model.kinks:  # a solver that jumps at the last time never reaches it; one more stop inside does no harm
-        kinks = jnp.concatenate([jnp.asarray(k, float) for k in model.kinks])
-        inside = (kinks > times[0]) & (kinks < times[-1])
-        kinks = jnp.sort(jnp.where(inside, kinks, (times[0] + times[-1]) / 2))
-        controller = dfx.ClipStepSizeController(controller, step_ts=kinks)
+    controller = steps_that_see(dfx.PIDController(rtol=1e-6, atol=1e-6), model, times[0], times[-1])
     how = {"solver": dfx.Tsit5(), "stepsize_controller": controller, "max_steps": PATH_STEPS}
     path = integrate(model, y0, times[0], times[-1], dfx.SaveAt(t1=True, dense=True), **how)
+    stops = [jnp.asarray(kinks, float) for kinks in model.kinks]
+    if functions_of_time(model):  # where the mean field stepped, having seen them, so does every trajectory
+        taken: Any = path.interpolation
+        stops.append(taken.ts[jnp.linspace(0, taken.ts_size - 1, MOST_STOPS).astype(int)].astype(float))
+    if stops:  # a solver that jumps at the last time never reaches it; one more stop inside does no harm
+        stops = jnp.concatenate(stops)
+        inside = (stops > times[0]) & (stops < times[-1])
+        stops = jnp.sort(jnp.where(inside, stops, (times[0] + times[-1]) / 2))
 
     def operator(diagonals: Callable[[Array], dict[int, Array]]) -> Any:
         as_sparse = partial(dynamiqs.sparsedia_from_dict, dims=space.sites, dtype=complex)
-        return dynamiqs.timecallable(lambda t: as_sparse(diagonals(t)), discontinuity_ts=kinks)
+        return dynamiqs.timecallable(lambda t: as_sparse(diagonals(t)), discontinuity_ts=stops if len(stops) else None)
 
     H = operator(lambda t: hamiltonian(model.at(t), space, path.evaluate(t)[1], path.derivative(t)[1]))
     jumps = [operator(lambda t, mu=mu: loss(model.at(t), space, mu)) for mu in range(model.num_modes)]
@@ -179,7 +186,7 @@ def _sample(
     saved, num_jumps = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_trajectories], jax.lax.map(run, keys))
     beta = jax.vmap(path.evaluate)(times)[1]
     frame = jax.vmap(ravel)((jnp.zeros((times.size, 3, len(space.sizes))), beta))
-    return _moments(model, space, times, frame, saved, num_jumps, cutoff_tol)
+    return _moments(model, space, times, frame, saved, num_jumps, cutoff_tol, path.result == dfx.RESULTS.successful)
 
 
 def _observe(psi: Complex[Array, " D"], space: LargeSpinSpace) -> tuple[Array, Array, Array]:
@@ -205,6 +212,7 @@ def _moments(
     saved: tuple[Float[Array, "S T D"], Float[Array, "S T D D"], Float[Array, "S T M"]],
     jumps: Array,
     cutoff_tol: Array,
+    seen: Array,
 ) -> TrajectorySolution:
     """Averages over trajectories and their standard errors, that of the covariance to first order in the means'.
 
@@ -235,7 +243,7 @@ def _moments(
     top = jnp.mean(top, axis=0)
 
     # the last round of a trajectory is the one without a jump
-    ended = jnp.all(jnp.sum(jumps, axis=1) < MOST_JUMPS) & jnp.all(jnp.isfinite(covariance))
+    ended = seen & jnp.all(jnp.sum(jumps, axis=1) < MOST_JUMPS) & jnp.all(jnp.isfinite(covariance))
     status = cutoff_status(top, cutoff_tol, ended)
     numbers = average + frame, covariance, mean_sem, covariance_sem, top, times
     v, covariance, mean_sem, covariance_sem, top, times = (x.astype(model.dtype) for x in numbers)

@@ -116,8 +116,8 @@ SLOW = ("M = 1, N = 2", "M = 1, N = 3", "M = 2, N = 2")
 
 @functools.cache
 def exact(name):
-    model, size, levels, _ = CASES[name]
-    return dj.mesolve(model, pure_state(model), TIMES, size, levels=26 if model.num_modes == 1 else levels)
+    model, size, _, _ = CASES[name]
+    return dj.mesolve(model, pure_state(model), TIMES, size, levels=26 if model.num_modes == 1 else 11)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
@@ -159,7 +159,7 @@ def test_single_spin_dissipation_against_qutip(name):
     """Two spins, mixed at the start: alike in one subset; or apart, with a complex jump and rates of their own."""
     model, size, jumps = dissipative(name)
     state, K = generic_state(model), model.num_subsets
-    run = dj.mesolve(model, state, TIMES, size, levels=14)
+    run = dj.mesolve(model, state, TIMES, size, levels=18)
     assert run.successful and run.moments.num_spins == size * K
     exact = laboratory(model, state, (size,) * K, TIMES, 16, from_single_spins, jumps_of_spins((size,) * K, jumps))
     agree(run, *exact, K)
@@ -208,7 +208,7 @@ def test_unequal_subsets_that_a_sample_of_patterns_has():
     assert sorted(np.asarray(mapped.spins.subset_sizes)) == [1, 2]
     model = uneven(2).replace(spins=mapped.spins, g0=0.4)
     state = pure_state(model, seed=3, amplitude=0.05)
-    run = dj.mesolve(model, state, TIMES, levels=8)
+    run = dj.mesolve(model, state, TIMES, levels=11)
     sizes = tuple(int(n) for n in mapped.spins.subset_sizes)
     mean, covariance = laboratory(model, state, sizes, TIMES, 8, from_single_spins)
     assert run.successful and run.moments.num_spins == 3
@@ -245,13 +245,20 @@ def test_a_cut_off_that_is_too_low_is_told():
 
 
 def test_levels_are_as_many_as_it_takes():
-    """None asked for: more than the first try where the coupling is strong; where no more fit, the last run says so."""
-    model = uneven(1).replace(g0=1.2)
+    """None asked for: right to 1e-6 where the coupling is strong, beside QuTiP with more of them in the laboratory.
+
+    20 levels, of which the highest holds less than 1e-6, are off by more. Where no more fit, the last run says so.
+    """
+    model = uneven(1).replace(g0=1.3)
     run = dj.mesolve(model, pure_state(model), TIMES, 4)
-    given, enough = (dj.mesolve(model, pure_state(model), TIMES, 4, levels=levels) for levels in (10, 26))
-    assert run.successful and given.status == dj.Status.cut_off
-    np.testing.assert_allclose(run.moments.covariance, enough.moments.covariance, atol=1e-4)
-    assert np.abs(given.moments.covariance - enough.moments.covariance).max() > 1e-3
+    mean, covariance = laboratory(model, pure_state(model), (4,), TIMES, 44, from_large_spins)
+    assert run.successful
+    agree(run, mean, covariance, 1)
+    for levels, least in ((10, 1e-3), (20, 1e-6)):
+        given = dj.mesolve(model, pure_state(model), TIMES, 4, levels=levels)
+        assert given.status == dj.Status.cut_off
+        assert np.abs(given.moments.covariance - covariance).max() > least
+    assert float(given.top_population.max()) < 1e-6
 
     with pytest.raises(ValueError, match="levels must be given where arguments are traced; got None"):
         jax.eval_shape(lambda g0: dj.mesolve(model.replace(g0=g0), pure_state(model), TIMES, 4), 0.5)

@@ -56,7 +56,7 @@ def exact(g0):
     """Four spins, for which E_N is largest: the run, and the mean field at its times."""
     model = paper(g0, num_patterns=1)
     state = dj.tilted_pattern(jax.random.key(2), model, angle=0.4)
-    run = dj.mesolve(model, state, TIMES, 4, levels=26)
+    run = dj.mesolve(model, state, TIMES, 4, levels=40)
     assert run.successful
     return model, run.moments, dj.mfsolve(model, state, TIMES)
 
