@@ -83,7 +83,7 @@ def test_what_enters_is_known_by_its_exact_type():
 @only_on_cpus
 @pytest.mark.parametrize(
     "held",
-    [jnp.eye(2, dtype=complex), jnp.array([2**24 + 1, 2**31 + 1], jnp.uint32), jnp.array([2**53 + 1]), jax.random.key(0)],
+    [jnp.eye(2, dtype=complex), jnp.array([2**31 + 1], jnp.uint32), jnp.array([2**53 + 1]), jax.random.key(0)],
     ids=["complex", "uint32", "int64", "key"],
 )
 def test_what_a_kernel_would_cast_stays_outside(held):
