@@ -4,6 +4,7 @@ After Carollo and Lesanovsky, "Exactness of mean-field equations for open Dicke 
 retrieval dynamics" (2021). This page is the table of contents, in the order in which one learns the subject.
 """
 
+from . import _interrupts as _interrupts  # before all that takes long
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any

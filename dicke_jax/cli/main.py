@@ -6,9 +6,10 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .. import __version__
+from .._interrupts import raise_always
 from . import critical, exactness, phases, transition
 from .jax_setup import set_up_jax
 from .output import Output
@@ -34,12 +35,20 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ValueError(re.sub(r"^argument (\S+): (?=must)", r"\1 ", message))
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Help that cannot be printed is an error as any other is: argparse says nothing."""
+        print(message, end="", file=file, flush=True)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command: 0 if all went well, 2 for arguments that do not fit, 1 for files or a table that could not be
     written, 130 if interrupted.
     """
     output = Output()
+    if arguments is None:
+        raise_always()
+        sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  (closed by who started it)
+        sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     try:
         options = build_parser().parse_args(arguments, argparse.Namespace(output=output))
         if "out" in options:
@@ -68,5 +77,6 @@ def discard_output() -> None:
 
 
 def _told(message: str, code: int) -> int:
-    print(f"dicke-jax: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the code says it, too
+        print(f"dicke-jax: {message}", file=sys.stderr)
     return code

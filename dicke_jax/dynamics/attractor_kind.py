@@ -88,7 +88,8 @@ def attractor(
     After `steadystate` over the transient, the largest Lyapunov exponent is taken, and the orbit's returns looked for:
 
         fixed point      the run converges, or a deviation decays by more than e^-5 in each half of the run
-        chaotic          it grows by more than e^5 in each half, and exponent > 3 errors
+        chaotic          it grows by more than e^5 in each half, and exponent > 3 errors, as `lyapunov_exponent` has
+                         them, and is no transient as far as that tells
         limit cycle      neither, and the orbit is back within 1 % of its spread after one and after 16 periods
         quasiperiodic    no period, no trend, and a deviation changes by less than e^+-2 in the second half (and less
                          than e^+-5 in the first), with a scatter between blocks of less than that
@@ -122,8 +123,9 @@ def attractor(
     end = steadystate(model, state, max_time=max_time, tol=tol)
     run = lyapunov_exponent(model, end.state, key=key, window=window, num_windows=num_windows)
     period = _period(model, run.final_state.to_real(model))
-    failed = (end.status == Status.failed) | ~run.successful
-    kind = name_kind(end.status, failed, run.exponent, run.error, run.growth, run.time, jnp.isfinite(period))
+    settled = run.successful
+    failed = (end.status == Status.failed) | ~(settled | (run.status == Status.not_converged))
+    kind = name_kind(end.status, failed, run.exponent, run.error, run.growth, run.time, jnp.isfinite(period), settled)
     period = jnp.where(kind == AttractorKind.limit_cycle, period, jnp.nan)
     status = where(kind == AttractorKind.undecided, Status.not_converged, Status.successful)
     status = where(failed, Status.failed, status)
@@ -138,8 +140,11 @@ def name_kind(
     growth: Float[Array, " W"],
     duration: Array,
     returns: Array,
+    settled: Any = True,
 ) -> AttractorKind:
-    """The kind, from what was measured: `growth` in each window of `duration` in all, and whether the orbit returns."""
+    """The kind, from what was measured: `growth` in each window of `duration` in all, whether the orbit returns, and
+    whether the windows are long enough for their error.
+    """
     half = growth.shape[0] // 2
     first, second = jnp.sum(growth[:half]), jnp.sum(growth[half:])
     decays = (first < -CHAOS) & (second < -CHAOS)
@@ -149,7 +154,8 @@ def name_kind(
     on_torus = neutral & (status == Status.oscillating)
     kind = AttractorKind.where(on_torus, AttractorKind.quasiperiodic, AttractorKind.undecided)
     kind = AttractorKind.where(returns & ~grows, AttractorKind.limit_cycle, kind)
-    kind = AttractorKind.where(grows, AttractorKind.chaotic, kind)
+    chaotic = AttractorKind.where(settled, AttractorKind.chaotic, AttractorKind.undecided)
+    kind = AttractorKind.where(grows, chaotic, kind)
     kind = AttractorKind.where(decays | (status == Status.successful), AttractorKind.fixed_point, kind)
     return AttractorKind.where(failed, AttractorKind.failed, kind)
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._checks import as_float, check_all, check_choice, check_finite, known, refuse
 from .._typing import ArrayLike, SpinVectors
-from .rates import is_schedule, value_at
+from .rates import check_schedule, is_schedule, value_at
 
 SIGMA_X = np.array([[0, 1], [1, 0]], complex)
 SIGMA_Y = np.array([[0, -1j], [1j, 0]])
@@ -55,6 +55,8 @@ class LocalDissipation(eqx.Module):
         self.linear = jnp.array([linear for linear, _ in terms], float)
         self.constant = jnp.array([constant for _, constant in terms], float)
         self.rates = tuple(rate if is_schedule(rate) else as_float(rate, "rate of a jump") for _, rate in jumps)
+        for rate in filter(is_schedule, self.rates):
+            check_schedule("rate of a jump", rate)
         for rate in (rate for rate in self.rates if not is_schedule(rate)):
             if rate.ndim > 1:
                 refuse("rate of a jump", "one number or of shape (K,)", f"shape {rate.shape}")

@@ -12,7 +12,7 @@ from .._checks import check_all, check_choice, check_finite, check_real, refuse
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
 from .dissipation import LocalDissipation
-from .rates import PiecewiseLinear, Schedule, is_schedule, kinks, value_at
+from .rates import PiecewiseLinear, Schedule, check_schedule, is_schedule, kinks, value_at
 
 
 class DickeModel(eqx.Module):
@@ -72,6 +72,10 @@ class DickeModel(eqx.Module):
         self.dissipation = dissipation
         if dissipation is not None:
             _check_dissipation(dissipation, spins)
+
+    def __setstate__(self, fields: dict[str, Any]) -> None:
+        """What was float64 is read as float32 where JAX has no other."""
+        vars(self).update(fields, dtype=jnp.dtype(jax.dtypes.canonicalize_dtype(fields["dtype"])))
 
     @property
     def num_modes(self) -> int:
@@ -153,6 +157,7 @@ def _common_float(**rates: Any) -> jnp.dtype:
 def _rate(name: str, value: Any, dtype: jnp.dtype, num_modes: int | None = None) -> Any:
     """A schedule as it is; else one number, or one for each of so many modes."""
     if is_schedule(value):
+        check_schedule(name, value)
         return value
     rate = jnp.asarray(value, dtype)
     shape, must_be = (), "one number (vary it with jax.vmap)"

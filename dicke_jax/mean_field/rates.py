@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import diffrax as dfx
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -92,6 +93,16 @@ def value_at(rate: Any, t: ArrayLike) -> Any:
     if isinstance(rate, dfx.AbstractPath):
         return rate.evaluate(jnp.asarray(t))
     return rate(t) if callable(rate) else rate
+
+
+def check_schedule(name: str, rate: Any) -> None:
+    """Refuse a schedule of complex values. One that cannot be traced yet, as for its own errors, is left to its run."""
+    try:
+        value = jax.eval_shape(lambda t: jnp.asarray(value_at(rate, t)), jax.ShapeDtypeStruct((), jnp.result_type(0.0)))
+    except Exception:
+        return
+    if jnp.issubdtype(value.dtype, jnp.complexfloating):
+        refuse(name, "real at all times", "a function of time with complex values")
 
 
 def kinks(rate: Any) -> list[Array]:

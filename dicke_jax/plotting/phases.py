@@ -5,6 +5,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from .._checks import refuse
 from .._door import checked
 from .style import COLOURS, meanings, new_axes, pattern_style
 
@@ -17,6 +18,11 @@ def plot_basins(results: xr.Dataset, axis: Axes | None = None) -> Axes:
 
     Bands, and bars against load, are the 95 % Wilson intervals that the results hold.
     """
+    wanted = {"num_patterns"} if "load" in results.coords else {"g0", "strength"}
+    if (found := set(results["probability"].dims)) != wanted:
+        must_be = f"one study over {' and '.join(sorted(wanted))} (choose one of several by isel)"
+        refuse("results", must_be, f"one over {' and '.join(sorted(map(str, found))) or 'nothing'}")
+    results = results.sortby(sorted(wanted)[0])  # studies that were joined come one after the other
     (axis,) = new_axes(None if axis is None else (axis,), 1)
     if "load" in results.coords:
         y, low, high = (results[name].values for name in ("probability", "lower", "upper"))

@@ -21,7 +21,7 @@ from ..mean_field import DickeModel, LocalDissipation, MeanFieldState, check_mod
 from ..phases import CueOutcomes, retrieval_probability
 from ..phases.basins import StoredCues, as_strength, check_cue_runs, draw_cues, run_cues
 from ..phases.cue_outcome import OUTCOMES
-from .results import Progress, part_of, provenance, stacked, with_flags
+from .results import Progress, part_of, provenance, stacked
 
 
 @checked
@@ -195,12 +195,14 @@ def _shares(dims: tuple[str, ...], shape: tuple[int, ...], grid: list[CueOutcome
     counts = np.reshape([list(ends.counts().values()) for ends in grid], (*shape, -1))
     probability = np.reshape([ends.probability for ends in grid], shape)
     lower, upper = np.reshape([ends.interval() for ends in grid], (*shape, 2)).T
+    # all that there are: studies can be joined, and keep the flags of the first
+    flags = {"flag_values": np.arange(len(OUTCOMES), dtype=np.int8), "flag_meanings": " ".join(OUTCOMES)}
     return {
         "counts": ((*dims, "end"), counts, {"long_name": "cues"}),
         "probability": (dims, probability, {"long_name": "retrieved, with either sign"}),
         "lower": (dims, lower.T, {"long_name": "95 % Wilson interval of probability, lower end"}),
         "upper": (dims, upper.T, {"long_name": "95 % Wilson interval of probability, upper end"}),
-        "end_code": ((*dims, "sample"), *with_flags(stacked([ends.outcome for ends in grid], shape))),
+        "end_code": ((*dims, "sample"), stacked([ends.codes for ends in grid], shape), flags),
     }
 
 

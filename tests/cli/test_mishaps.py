@@ -3,8 +3,10 @@
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +15,7 @@ import pytest
 import xarray as xr
 
 import dicke_jax as dj
+from dicke_jax import _interrupts
 from dicke_jax.cli import critical, jax_setup
 from dicke_jax.cli.main import main
 from dicke_jax.cli.output import Output
@@ -95,6 +98,57 @@ def test_whoever_reads_the_table_may_stop_early():
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert process.stderr.read() == "" and process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("--help > /dev/full", 1, "dicke-jax: error: No space left on device\n"),
+        ("critical --patterns 0 2> /dev/full", 2, ""),
+        ("critical --patterns 0 >&-", 2, "dicke-jax: error: --patterns must be a whole number from 1 to 18; got 0.\n"),
+    ],
+)
+def test_streams_that_are_full_or_closed(line, code, told):
+    narrow = os.environ | {"COLUMNS": "40", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    narrow.pop("HOME", None)
+    command = f"{sys.executable} -m dicke_jax {line}"
+    run = subprocess.run(command, shell=True, capture_output=True, text=True, env=narrow)
+    assert (run.returncode, run.stdout, run.stderr) == (code, "", told)
+
+
+def test_help_fits_into_forty_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 40
+
+
+def test_an_interrupt_while_modules_load_is_told_in_one_line():
+    """Python itself aborts, or shows a hundred lines: the interrupt is within compiled modules."""
+    command = [sys.executable, "-m", "dicke_jax", "critical"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while "jaxlib" not in Path(f"/proc/{process.pid}/maps").read_text():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=60)
+    assert (process.returncode, out, error) == (130, "", "dicke-jax: interrupted; nothing was written\n")
+
+
+def test_an_interrupt_that_a_callback_swallowed_comes_again(monkeypatch):
+    class Callback:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    for module, name in ((sys, "unraisablehook"), (_interrupts, "AGAIN")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        _interrupts.raise_always()
+        with pytest.raises(KeyboardInterrupt):
+            Callback()
+            time.sleep(10)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_table_that_cannot_be_printed_is_told_in_one_line(capsys, monkeypatch):

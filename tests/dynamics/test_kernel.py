@@ -80,6 +80,24 @@ def test_what_enters_is_known_by_its_exact_type():
     assert [name for name, what in outside.items() if enters(**what)] == []
 
 
+@only_on_cpus
+@pytest.mark.parametrize(
+    "held",
+    [jnp.eye(2, dtype=complex), jnp.array([2**31 + 1], jnp.uint32), jnp.array([2**53 + 1]), jax.random.key(0)],
+    ids=["complex", "uint32", "int64", "key"],
+)
+def test_what_a_kernel_would_cast_stays_outside(held):
+    """In a kernel all that is carried is cast to floats of the model's precision."""
+
+    class Own(Scattering):
+        held: jax.Array
+
+    own = Own(MODEL.spins.couplings.astype(float), held)
+    assert not enters(MODEL.replace(spins=dj.LargeSpins(own, [0.5, 0.5])))
+    whole = dj.DenseCouplings(jnp.array([[1, 1], [1, 0]], jnp.uint32 if held.dtype == jnp.uint32 else jnp.int64))
+    assert not enters(MODEL.replace(spins=dj.LargeSpins(whole, [0.5, 0.5])))
+
+
 def test_couplings_of_a_user_take_the_ordinary_loop_and_are_right():
     own = MODEL.replace(spins=dj.LargeSpins(Scattering(MODEL.spins.couplings.astype(float)), [0.5, 0.5]))
     np.testing.assert_allclose(dj.mfsolve(own, STATE, TIMES).m, dj.mfsolve(MODEL, STATE, TIMES).m, atol=1e-9)

@@ -2,8 +2,10 @@
 
 import dataclasses
 import itertools
+import pickle
 
 import diffrax as dfx
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,8 +42,6 @@ def scheduled_scipy(model, bloch, alpha, times, rates):
 
 def test_trajectories_with_every_rate_in_time_agree_with_scipy():
     """A function, a ramp with kinks, a diffrax path, and the rate of a jump; saved on the kinks."""
-    import diffrax as dfx
-
     times = np.array([0.0, 1.0, 2.5, 4.0, 5.0])
     frequencies = np.array([[1.5, 2.0], [2.5, 1.0], [0.5, 3.0]])
     model = dj.DickeModel(
@@ -127,3 +127,25 @@ def test_what_needs_constant_rates_says_so():
         fixed = dict(stepsize_controller=dfx.ConstantStepSize(), dt0=0.1, solver=dj.BilinearTaylor())
         dj.mfsolve(model, state, jnp.array([0.0, 1.0]), **fixed)
     assert float(dj.retrieval_overlap(model.at(1.0))) == float(dj.retrieval_overlap(paper(1.0)))
+
+
+@pytest.mark.parametrize("name", ["omega_spin", "omega_mode", "kappa", "g0", "rate of a jump"])
+def test_a_function_with_complex_values_is_no_rate_for_anything_that_integrates(name):
+    """Refused where the model is made: no integrator ever meets it."""
+    times = jnp.array([0.0, 1.0])
+    spiral = dfx.LinearInterpolation(times, jnp.array([0.0, 1.0 + 1.0j]))
+    for rate in (lambda t: jax.lax.complex(1 + t, t), spiral, dj.RateFunction(lambda t: 1j, shortest=0.1)):
+        with pytest.raises(ValueError, match=f"^{name} must be real at all times; got a function .* complex values.$"):
+            jumps = dict(dissipation=dj.LocalDissipation([("decay_x", rate)])) if name == "rate of a jump" else {}
+            dataclasses.replace(paper(), **(jumps or {name: rate}))
+
+
+def test_a_model_read_where_float64_is_off_is_one_of_float32():
+    models = paper(), dataclasses.replace(paper(), g0=dj.PiecewiseLinear([0.0, 1.0], [0.5, 1.0]))
+    written = pickle.dumps(models)
+    with jax.enable_x64(False):
+        for model in pickle.loads(written):
+            leaves = [leaf for leaf in jax.tree.leaves(model) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+            assert {model.dtype, *(leaf.dtype for leaf in leaves)} == {jnp.dtype("float32")}
+    for model, again in zip(models, pickle.loads(written), strict=True):
+        assert again.dtype == jnp.float64 and eqx.tree_equal(model, again)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import xarray as xr
 from problems import paper, rates_of
 from scipy.integrate import solve_ivp
 from scipy.stats import binomtest
@@ -258,3 +259,19 @@ def test_picture_shows_every_cue_s_curve_and_interval(study):
         assert edges.max() == pytest.approx(float(study.upper[:, i].max()))
     assert "tilt" in axis.get_legend().get_title().get_text()
     plt.close("all")
+
+
+def test_studies_can_be_joined_and_a_stack_of_them_is_refused(study):
+    """In any order: the picture is that of one study, and codes keep the meanings that the second one has."""
+    parts = study.isel(g0=[1]), study.isel(g0=[0])
+    joined = xr.concat(parts, "g0")
+    assert joined.end_code.attrs["flag_meanings"].split() == list(OUTCOMES)
+    for whole in (joined, xr.concat([study.isel(strength=[i]) for i in range(2)], "strength")):
+        axis = dj.plotting.plot_basins(whole)
+        for i, line in enumerate(axis.lines):
+            np.testing.assert_array_equal(line.get_xdata(), study.g0)
+            np.testing.assert_array_equal(line.get_ydata(), study.probability[:, i])
+    plt.close("all")
+    for several in (xr.concat([study, study], "run"), study.isel(g0=0)):
+        with pytest.raises(ValueError, match="results must be one study over g0 and strength .*; got"):
+            dj.plotting.plot_basins(several)
