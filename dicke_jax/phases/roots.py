@@ -58,7 +58,8 @@ def iterate_along(
 
     one = start[0]
     begin = jnp.zeros_like(start), jnp.zeros_like(one), jnp.full_like(one, jnp.inf), jnp.zeros_like(one, int)
-    return jax.lax.while_loop(unfinished, improve, (start, *begin))[:4]
+    u, tangent, orientation, last, _ = jax.lax.while_loop(unfinished, improve, (start, *begin))
+    return u, tangent, orientation, last
 
 
 def newton(start: ModeReals, args: tuple[DickeModel, SubsetReals]) -> tuple[ModeReals, Bool[Array, ""]]:
