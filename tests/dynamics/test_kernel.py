@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import generic_state, paper
+from problems import generic_state, paper, rates_of, spin_by_spin, uneven
 
 import dicke_jax as dj
 from dicke_jax.dynamics._loop import kernel
@@ -101,6 +101,25 @@ def test_what_a_kernel_would_cast_stays_outside(held):
 def test_couplings_of_a_user_take_the_ordinary_loop_and_are_right():
     own = MODEL.replace(spins=dj.LargeSpins(Scattering(MODEL.spins.couplings.astype(float)), [0.5, 0.5]))
     np.testing.assert_allclose(dj.mfsolve(own, STATE, TIMES).m, dj.mfsolve(MODEL, STATE, TIMES).m, atol=1e-9)
+
+
+def test_a_hundred_spins_run_by_default():
+    """With orders of the series that XLA leaves to a library, as it does from 4096 numbers on: 19 of 3 x 100 here."""
+    G = dj.random_patterns(jax.random.key(1), 2, 100)
+    model = uneven(2, dj.LargeSpins.individual(G))
+    state = generic_state(model)
+    exact, alpha = spin_by_spin(G, rates_of(model), state.m, state.alpha, TIMES)
+    sol = dj.mfsolve(model, state, TIMES)
+    np.testing.assert_allclose(sol.m, exact, atol=1e-9)
+    np.testing.assert_allclose(sol.alpha, alpha, atol=1e-9)
+
+
+@only_on_cpus
+@pytest.mark.parametrize("subsets, modes, inside", [(71, 2, True), (72, 2, False), (3, 107, True), (3, 108, False)])
+def test_sums_over_orders_enter_as_long_as_no_library_takes_them(subsets, modes, inside):
+    model = uneven(modes, dj.LargeSpins(dj.DenseCouplings(jnp.ones((modes, subsets))), jnp.full(subsets, 1 / subsets)))
+    assert enters(model, dj.BilinearTaylor(18)) == inside
+    assert enters(model, dj.BilinearTaylor(18, unrolled=18))  # each order is one addend
 
 
 @only_on_cpus

@@ -26,6 +26,7 @@ from .whole_run import WholeRun, one_kernel
 TESTED = ("0.8", "0.9", "0.10", "0.11", "0.12")  # versions of jax
 VARIABLE = "DICKE_JAX_CPU_KERNEL"
 SMALL = 128  # subsets up to which XLA's CPU backend sums over a state itself: a library, beyond, cannot enter a kernel
+FEWEST_SUMMED = 4096  # numbers of a sum that is left to that library
 
 _switch = {"on": os.environ.get(VARIABLE, "1").lower() not in ("0", "false", "off")}
 
@@ -69,6 +70,7 @@ def as_fast_as_known(
 ) -> dfx.AbstractAdjoint:
     """`adjoint`, with the run as one kernel where every part of its loop is known to fit into one."""
     fits = kernel_state() == "on" and type(solver) is BilinearTaylor and _fits(model) and _steps_fit(controller)
+    fits = fits and _sums_fit(model, solver)
     if not fits or (event is not None and type(event.cond_fn) is not IsStationary):
         return adjoint
     if type(adjoint) is ReplayAdjoint and type(adjoint.run) is dfx.ForwardMode:
@@ -106,6 +108,12 @@ def _fits(model: DickeModel) -> bool:
     known &= model.dissipation is None or type(model.dissipation) is LocalDissipation
     rates = (*model.rates.values(), *jumps)
     return small and known and all(type(r) is PiecewiseLinear or isinstance(r, Array) for r in rates)
+
+
+def _sums_fit(model: DickeModel, solver: BilinearTaylor) -> bool:
+    """Whether XLA itself sums over the orders of a state, where they are a loop; orders written out are added."""
+    looped = (solver.unrolled or 0) < solver.series_order
+    return not looped or (solver.series_order + 1) * max(3 * model.num_subsets, 2 * model.num_modes) < FEWEST_SUMMED
 
 
 def _steps_fit(controller: Any) -> bool:
