@@ -12,7 +12,7 @@ import pytest
 from problems import generic_state, paper, rates_of, spin_by_spin, uneven
 
 import dicke_jax as dj
-from dicke_jax.dynamics._loop import kernel
+from dicke_jax.dynamics._loop import as_small_as_known, kernel
 from dicke_jax.dynamics._loop.whole_run import WholeRun
 
 MODEL = paper(num_patterns=2)
@@ -112,6 +112,14 @@ def test_a_hundred_spins_run_by_default():
     sol = dj.mfsolve(model, state, TIMES)
     np.testing.assert_allclose(sol.m, exact, atol=1e-9)
     np.testing.assert_allclose(sol.alpha, alpha, atol=1e-9)
+
+
+@pytest.mark.parametrize("modes", [15, 16, 17])
+def test_sums_over_what_was_seen_of_a_run_are_taken_by_whom_they_must(modes):
+    """As those of steadystate over 256 times: of 16 modes they are 4096 numbers."""
+    seen = jnp.arange(256.0 * modes).reshape(256, modes)
+    of = jax.jit(lambda g0, x: as_small_as_known(lambda m, x: m.g0 * jnp.mean(x, axis=0), paper(g0), x))
+    np.testing.assert_allclose(of(0.5, seen), 0.5 * np.mean(seen, axis=0), rtol=1e-14)
 
 
 @only_on_cpus

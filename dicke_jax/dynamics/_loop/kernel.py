@@ -83,10 +83,11 @@ def as_small_as_known(function: Callable[..., Any], model: DickeModel, *given: A
 
     All results are real, and computed. Not with jumps: what is at rest with them solves equations, by a library.
     """
-    if kernel_state() != "on" or not _fits(model) or model.dissipation is not None:
-        return function(model, *given)
     arrays, rest = eqx.partition((model, given), eqx.is_array)
     leaves, structure = jax.tree.flatten(arrays)
+    fits = kernel_state() == "on" and _fits(model) and model.dissipation is None
+    if not fits or any(leaf.size >= FEWEST_SUMMED for leaf in leaves):
+        return function(model, *given)
 
     def of(leaves: list[Array]) -> Any:
         model, given = eqx.combine(jax.tree.unflatten(structure, leaves), rest)
