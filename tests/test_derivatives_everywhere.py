@@ -36,7 +36,7 @@ TIMES = jnp.array([0.0, 2.0])
 SERIES = dj.BilinearTaylor(8, dense=False)  # a low order compiles quickly
 
 
-def course(p, solver=SERIES):
+def course(p, solver: dfx.AbstractSolver = SERIES):
     return dj.mfsolve(model(p), START, TIMES, solver=solver, throw=False).overlaps[-1, 0]
 
 
@@ -79,7 +79,7 @@ def steady(p):
 
 
 def margin(p):
-    return dj.stability_margin(model(p, TWO), 1)
+    return dj.stability_margin(model(p, TWO))
 
 
 def growth(p):
