@@ -114,7 +114,7 @@ ROWS = {  # function, its own error, and whether the row is quick
     "mfsolve, ramp": (ramped, 3e-11, False),
     "mfsolve, Dopri8": (lambda p: course(p, solver=dfx.Dopri8()), 3e-11, False),
     "steadystate": (steady, 1e-14, False),
-    "stationary_state": (stationary, 1e-14, True),
+    "stationary_state": (stationary, 1e-14, False),
     "mean_field_equations": (right_hand_side, 1e-14, True),
     "retrieval_overlap": (lambda p: dj.retrieval_overlap(model(p, TWO), 1), 1e-15, True),
     "retrieval_state": (lambda p: retrieval(p).m[0, 0] + jnp.abs(retrieval(p).alpha[1] - 0.3j), 1e-15, False),
