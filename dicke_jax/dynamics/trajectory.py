@@ -183,9 +183,10 @@ def mfsolve(
       is made to step onto the kinks of the rates.
     - `max_steps`: more steps end the run with a status; None for no bound, which excludes reverse mode.
     - `adjoint`: how derivatives are taken. The default for the series and explicit Runge-Kutta methods,
-      `ReplayAdjoint()`, serves `jax.grad`, up to 4096 steps; `diffrax.RecursiveCheckpointAdjoint()`, the default for
-      all else, serves `jax.grad` for any number of them. `diffrax.ForwardMode()` serves `jax.jvp` and `jax.jacfwd`,
-      cheaper for a few parameters; `diffrax.BacksolveAdjoint()` `jax.grad` in constant memory, with its own error.
+      `ReplayAdjoint()`, serves derivatives of any order in any mode, up to 4096 steps;
+      `diffrax.RecursiveCheckpointAdjoint()`, the default for all else, serves `jax.grad`, once, for any number of them.
+      `diffrax.ForwardMode()` serves `jax.jvp` and `jax.jacfwd`, also repeated, cheaper for a few parameters;
+      `diffrax.BacksolveAdjoint()` `jax.grad` in constant memory, with its own error.
     - `throw`: raise where a run fails. With False the failure is only in `status`, and the good rows of a batch live.
 
     **Returns** an `MFSolution`.

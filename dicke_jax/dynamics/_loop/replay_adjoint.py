@@ -23,6 +23,8 @@ from .whole_run import WholeRun, one_kernel
 class ReplayAdjoint(dfx.AbstractAdjoint):
     """Reverse mode at a few times the cost of the run itself, for one part of `saveat` and solvers without memory.
 
+    Forward mode and derivatives of any order work too: `two_ways.py` has how.
+
     - `max_steps`: room for the record, of 3 K + 2 M + 1 numbers a step. A run that takes more ends with a status, where
       derivatives are asked for; values alone need no record.
     - `run`: how the run itself is made.

@@ -1,0 +1,231 @@
+"""Every public function with derivatives against central differences, in first and second order and in every mode.
+
+One table: a function of the rates, where it is looked at, and how exact it is by itself. First derivatives are compared
+with differences of the function, second ones with differences of the first, which are known to be right then.
+"""
+
+import inspect
+
+import diffrax as dfx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from problems import generic_state
+
+import dicke_jax as dj
+
+AT = np.array([0.5, 1.1, 0.9, 1.2])  # Omega, factors of Omega_mu and of kappa_mu, g0
+ONE, TWO = dj.LargeSpins.hypercube(1), dj.LargeSpins.hypercube(2)
+UNEQUAL = dj.map_to_large_spins(dj.random_patterns(jax.random.key(5), 2, 101)).spins
+STEP = 2e-3
+KEY = jax.random.key(0)
+
+
+def model(p, spins=ONE, decay=None):
+    jumps = None if decay is None else dj.LocalDissipation([("decay_x", decay)])
+    modes = jnp.array([1.5, 2.0])[: spins.num_modes]
+    return dj.DickeModel(spins, p[0], modes * p[1], p[2] * jnp.ones_like(modes), p[3], dissipation=jumps)
+
+
+START = dj.tilted_pattern(KEY, model(AT), 0, 0.5)
+MIXED = generic_state(model(AT, TWO))
+TIMES = jnp.array([0.0, 2.0])
+
+
+SERIES = dj.BilinearTaylor(8, dense=False)  # a low order compiles quickly
+
+
+def course(p, solver: dfx.AbstractSolver = SERIES):
+    return dj.mfsolve(model(p), START, TIMES, solver=solver, throw=False).overlaps[-1, 0]
+
+
+def at_times(p):
+    """Of the saved times too, and of what lies between; p[0] moves the start."""
+    state = dj.MeanFieldState(START.m * p[1], START.alpha + 0.1j * p[2])
+    times = jnp.array([0.0, 0.7, 2.0]) * p[3] + p[0]
+    out = dj.mfsolve(model(AT), state, times, solver=dj.BilinearTaylor(8), throw=False)
+    return out.overlaps[1, 0] + out.occupations[2, 0]
+
+
+def ramped(p):
+    ramp = dj.PiecewiseLinear([0.0, 1.1, 2.5], jnp.stack([p[3] / 2, p[3], p[0]]))
+    changing = dj.DickeModel(ONE, 0.5, 1.5 * p[1], p[2], ramp)
+    return dj.mfsolve(changing, START, TIMES, solver=SERIES, throw=False).overlaps[-1, 0]
+
+
+def retrieval(p):
+    return dj.retrieval_state(model(p, TWO), 1, spin_length=0.9)
+
+
+def moments(p, **options):
+    out = dj.gaussian_moments(model(p), START, [0.0, 0.5], **options)
+    return out.covariance[-1, 1, 2] + out.m[-1, 2, 0]
+
+
+def threshold(kind, method=None, spins=TWO, decay=None):
+    return lambda p: dj.critical_coupling(model(p, spins, decay), 1, kind=kind, method=method)
+
+
+def stationary(p):
+    at = model(p, TWO, 0.1)
+    state, found = dj.stationary_state(at, [0.8, 0.1])
+    return jnp.where(found, dj.overlaps(at, state.m)[0] + state.m[0, 1], jnp.nan)
+
+
+def steady(p):
+    end = dj.steadystate(model(p), dj.stored_pattern(model(AT)))
+    return end.overlaps[0] + end.occupations[0]
+
+
+def margin(p):
+    return dj.stability_margin(model(p, TWO))
+
+
+def growth(p):
+    at = model(p, TWO)
+    return dj.stability(at, dj.retrieval_state(at, 1)).growth_rate
+
+
+def ended_fluctuations(p):
+    at = model(p)
+    return dj.stationary_covariance(at, dj.retrieval_state(at)).moments.covariance[0, 1, 2]
+
+
+def light(p):
+    at = model(p)
+    out = dj.output_spectrum(at, dj.retrieval_state(at), [0.3, 1.4])
+    return out.photons[0, 0] + out.quadratures[1, 0, 0, 1, 0].real
+
+
+def curve_loss(p):
+    data = dj.StationaryCurve([1.0, 1.4], [0.7, 0.9], 0.05)
+    return jnp.sum((data.predict(model(p)) - data.values) ** 2)
+
+
+def right_hand_side(p):
+    m, quadratures = dj.mean_field_equations(0.0, MIXED.to_real(model(AT, TWO)), model(p, TWO))
+    return jnp.sum(m**3) + jnp.sum(quadratures**2)
+
+
+ROWS = {  # function, its own error, and whether the row is quick
+    "mfsolve": (course, 3e-11, True),
+    "mfsolve, times and start": (at_times, 3e-11, False),
+    "mfsolve, ramp": (ramped, 3e-11, False),
+    "mfsolve, Dopri8": (lambda p: course(p, solver=dfx.Dopri8()), 3e-11, False),
+    "steadystate": (steady, 1e-14, False),
+    "stationary_state": (stationary, 1e-14, False),
+    "mean_field_equations": (right_hand_side, 1e-14, True),
+    "retrieval_overlap": (lambda p: dj.retrieval_overlap(model(p, TWO), 1), 1e-15, True),
+    "retrieval_state": (lambda p: retrieval(p).m[0, 0] + jnp.abs(retrieval(p).alpha[1] - 0.3j), 1e-15, False),
+    "critical_coupling, normal": (threshold("normal"), 1e-15, False),
+    "critical_coupling, existence": (threshold("existence"), 1e-15, False),
+    "critical_coupling, stability": (threshold("stability"), 1e-15, True),
+    "critical_coupling, existence by roots": (threshold("existence", "root finding"), 1e-13, False),
+    "critical_coupling, stability by roots": (threshold("stability", "root finding"), 1e-13, False),
+    "critical_coupling, normal, unequal": (threshold("normal", None, UNEQUAL, 0.2), 1e-13, False),
+    "stability": (growth, 1e-14, False),
+    "stability_margin": (margin, 1e-13, False),
+    "stationary_covariance": (ended_fluctuations, 1e-14, False),
+    "output_spectrum": (light, 1e-14, False),
+    "StationaryCurve": (curve_loss, 1e-14, False),
+}
+MODES = {
+    "forward": lambda f: jax.jacfwd(f),
+    "forward over reverse": lambda f: jax.jacfwd(jax.grad(f)),
+    "reverse over reverse": lambda f: jax.jacrev(jax.grad(f)),
+    "reverse over forward": lambda f: jax.jacrev(jax.jacfwd(f)),
+    "forward twice": lambda f: jax.jacfwd(jax.jacfwd(f)),
+}
+QUICK_MODES = ("forward over reverse", "reverse over reverse")
+
+
+def by_differences(function, error):
+    """Central differences of fourth order, and what they are off by: h^4 from twice the step, and round-off over h."""
+    out, off = [], []
+    for i in range(AT.size):
+        values = {n: np.asarray(function(AT + n * STEP * np.eye(AT.size)[i])) for n in (-4, -2, -1, 1, 2, 4)}
+        fine, coarse = (
+            (8 * (values[n] - values[-n]) - (values[2 * n] - values[-2 * n])) / (12 * n * STEP) for n in (1, 2)
+        )
+        size = 1 + max(float(np.abs(value).max()) for value in values.values())
+        out.append(fine)
+        off.append(np.abs(fine - coarse).max() / 10 + 3 * error * size / STEP)
+    return np.stack(out), max(off)
+
+
+@pytest.fixture(scope="module")
+def first():
+    """The first derivative in reverse mode of a row, compared with differences of the function once."""
+    known = {}
+
+    def of(name):
+        if name not in known:
+            function, error, _ = ROWS[name]
+            expected, off = by_differences(jax.jit(function), error)
+            gradient = jax.jit(jax.grad(function))
+            np.testing.assert_allclose(gradient(AT), expected, rtol=0, atol=off)
+            known[name] = gradient, by_differences(gradient, 10 * error)
+        return known[name]
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        pytest.param(n, m, marks=[] if ROWS[n][2] and m in QUICK_MODES else [pytest.mark.slow])
+        for n in ROWS
+        for m in MODES
+    ],
+)
+def test_derivatives_are_those_of_differences(first, name, mode):
+    gradient, (expected, off) = first(name)
+    found = np.asarray(jax.jit(MODES[mode](ROWS[name][0]))(AT))
+    if mode == "forward":
+        expected, off = gradient(AT), 100 * ROWS[name][1] * (1 + float(np.abs(expected).max()))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=off)
+
+
+# without a row of their own: a part of one of the rows, or no number of the model that could be differentiated
+BY_PARTS = "overlaps occupations spin_lengths stored_pattern tilted_pattern stationary_states"
+WITHOUT = {
+    "make what is stored, before there are rates": "flip_spins image_patterns map_to_large_spins pattern_overlaps "
+    "random_patterns corrupted_pattern random_state",
+    "hand back models or settings": "reduce_symmetry show_versions use_cpu_kernel free_rates",
+    "count, classify or sample": "attractor retrieval_probability mcsolve wigner_moments sample_posterior",
+    "search step by step on the host, for a model whose numbers are known": "continuation locate_critical_coupling "
+    "invert_critical_coupling design fit mesolve check_theorem",
+    "of chaotic motion, whose derivative grows without bound": "lyapunov_exponent",
+    "rows of mfsolve and steadystate, the derivatives of which are to be asked of these": "solve_ensemble",
+    "plain arithmetic on what others give": "scaled_error initial_error theorem_constants commutators "
+    "product_covariance",
+    "forward mode alone, of many long runs; tests/inference has it": "basin_proxy",
+    "first derivatives alone, below": "gaussian_moments",
+}
+
+
+def test_every_public_function_is_in_the_table_or_has_a_reason_not_to_be():
+    public = {name for name in dj.__all__ if inspect.isfunction(getattr(dj, name))}
+    in_table = {name.split(",")[0] for name in ROWS}
+    elsewhere = {name for names in (BY_PARTS, *WITHOUT.values()) for name in names.split()}
+    assert not elsewhere & in_table and public - in_table - elsewhere == set()
+    assert elsewhere <= public, elsewhere - public
+
+
+def test_mfsolve_is_differentiable_in_its_times_in_forward_mode():
+    """`jax.linearize` in tsave met a raw message: the end moves along the flow."""
+    at = model(AT)
+    run = lambda times: dj.mfsolve(at, START, times, solver=dj.BilinearTaylor(8), throw=False)  # noqa: E731
+    (_, along), end = jax.linearize(lambda times: run(times).m[-1, 2], TIMES), run(TIMES).final_state
+    flow = dj.mean_field_equations(0.0, end.to_real(at), at)[0][2]
+    np.testing.assert_allclose(along(jnp.array([0.0, 1.0])), flow, rtol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_gaussian_moments_in_the_mode_of_their_adjoint(mode):
+    options = {"adjoint": dfx.ForwardMode()} if mode == "forward" else {}
+    expected, off = by_differences(jax.jit(moments), 1e-9)
+    wrap = jax.jacfwd if mode == "forward" else jax.grad
+    np.testing.assert_allclose(jax.jit(wrap(lambda p: moments(p, **options)))(AT), expected, rtol=0, atol=off)
