@@ -1,6 +1,7 @@
 """Every test runs in float64, with strict promotion, and with the annotations of the package executed."""
 
 import gc
+import itertools
 
 import jax
 import pytest
@@ -12,7 +13,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # JAX traces into hundreds of thousands of objects that live on: with Python's threshold of 700, looking through them
-# for cycles took a twelfth of a file's time. A file's cycles go at its end, below.
+# for cycles took a twelfth of a file's time. Some files' cycles go together, below.
 gc.set_threshold(100_000, 20, 20)
 
 settings.register_profile("project", deadline=None, max_examples=25, derandomize=True)
@@ -29,9 +30,14 @@ def pytest_configure(config):
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
+FILES_TOGETHER = 6
+_files = itertools.count(1)
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _forget_what_another_file_compiled():
-    """A worker that kept every program of every file grew to 5 GB."""
+def _forget_what_other_files_compiled():
+    """A worker that kept every program of every file grew to 5 GB; to forget after each took a thirtieth of the time."""
     yield
-    jax.clear_caches()
-    gc.collect()
+    if next(_files) % FILES_TOGETHER == 0:
+        jax.clear_caches()
+        gc.collect()
