@@ -19,7 +19,7 @@ from .mean_field import DickeModel, LocalDissipation, MeanFieldState, PiecewiseL
 from .mean_field import corrupted_pattern, random_state, stored_pattern, tilted_pattern
 from .mean_field import mean_field_equations, occupations, overlaps, reduce_symmetry, spin_lengths
 from .mean_field import CollectiveJump, CollectiveModel, Energy, IntensiveVariables, collective, photon_loss
-from . import examples
+from . import examples, gallery
 # How a computation ended, and what ran it
 from ._status import Status
 from ._versions import show_versions
@@ -56,6 +56,7 @@ __all__ = [
     "corrupted_pattern", "random_state", "stored_pattern", "tilted_pattern", "mean_field_equations", "occupations",
     "overlaps", "reduce_symmetry", "spin_lengths",
     "CollectiveJump", "CollectiveModel", "Energy", "IntensiveVariables", "collective", "photon_loss", "examples",
+    "gallery",
     "Status", "show_versions", "use_cpu_kernel", "__version__",
     "BilinearTaylor", "MFSolution", "ReplayAdjoint", "SteadyState", "mfsolve", "steadystate",
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",
