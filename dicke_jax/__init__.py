@@ -19,7 +19,8 @@ from .couplings import AbstractCouplings, DenseCouplings, HypercubeCouplings, pa
 from .mean_field import DickeModel, LocalDissipation, MeanFieldState, PiecewiseLinear, RateFunction, SymmetryReduction
 from .mean_field import corrupted_pattern, random_state, stored_pattern, tilted_pattern
 from .mean_field import mean_field_equations, occupations, overlaps, reduce_symmetry, spin_lengths
-from . import examples
+from .mean_field import CollectiveJump, CollectiveModel, Energy, IntensiveVariables, collective, photon_loss
+from . import examples, gallery
 # How a computation ended, and what ran it
 from ._status import Status
 from ._versions import show_versions
@@ -54,7 +55,9 @@ __all__ = [
     "image_patterns", "map_to_large_spins", "pattern_overlaps", "random_patterns",
     "DickeModel", "LocalDissipation", "MeanFieldState", "PiecewiseLinear", "RateFunction", "SymmetryReduction",
     "corrupted_pattern", "random_state", "stored_pattern", "tilted_pattern", "mean_field_equations", "occupations",
-    "overlaps", "reduce_symmetry", "spin_lengths", "examples",
+    "overlaps", "reduce_symmetry", "spin_lengths",
+    "CollectiveJump", "CollectiveModel", "Energy", "IntensiveVariables", "collective", "photon_loss", "examples",
+    "gallery",
     "Status", "show_versions", "use_cpu_kernel", "__version__",
     "BilinearTaylor", "MFSolution", "ReplayAdjoint", "SteadyState", "mfsolve", "steadystate",
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",

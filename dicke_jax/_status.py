@@ -27,6 +27,7 @@ class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     unresolved_kappa = "unresolved: kappa(t) changes within a step by more than the solver sees"
     unresolved_g0 = "unresolved: g0(t) changes within a step by more than the solver sees"
     unresolved_dissipation = "unresolved: the rate of a jump changes within a step by more than the solver sees"
+    unresolved_rate = "unresolved: a function of time changes within a step by more than the solver sees"
     misfit = "misfit: the residuals are far larger than the noise allows; another minimum, another model or more noise"
     at_bound = "at a bound: the loss is lower beyond it"
     uncertain = "uncertain: the loss at the ends of an interval is lower than the curvature at the best rates says"

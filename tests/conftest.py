@@ -36,7 +36,7 @@ _files = itertools.count(1)
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_what_other_files_compiled():
-    """A worker that kept every program of every file grew to 5 GB; to forget after each took a thirtieth of the time."""
+    """A worker that kept every program of every file grew to 5 GB; to forget after each takes a thirtieth of a run."""
     yield
     if next(_files) % FILES_TOGETHER == 0:
         jax.clear_caches()

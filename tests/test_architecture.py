@@ -12,7 +12,7 @@ ROOMS = [  # in the order of the paper: a room imports only from rooms before it
     ("_typing", "_checks", "_door", "_implicit", "_interrupts", "_status", "_summary"),
     ("couplings",),
     ("mean_field",),
-    ("examples",),
+    ("examples", "gallery"),
     ("dynamics",),
     ("phases",),
     ("finite_size",),

@@ -69,7 +69,7 @@ KIND = {  # by name, which means the same everywhere
     **dict.fromkeys(("spin_length", "guess", "covariance", "omega", "m", "alpha", "pictures", "images"), "array"),
     **dict.fromkeys(("overlap", "start"), "array"),
     "pattern": "pattern",
-    **dict.fromkeys(("progress", "objective"), "function"),
+    **dict.fromkeys(("progress", "objective", "l"), "function"),
     **dict.fromkeys(("throw", "gauge", "reduce", "on"), "flag"),
     **dict.fromkeys(("kind", "method", "route", "d0", "save", "loss", "cue", "parameter"), "choice"),
     **dict.fromkeys(("solver", "adjoint", "stepsize_controller", "optimizer"), "solver"),
@@ -85,7 +85,7 @@ GOOD = dict(  # what a call cannot do without
     objective=dj.stability_margin, cues=jax.tree.map(lambda x: x[None], STATE), reference=STATE,
     g0_before=0.5, g0_after=1.5, g0_low=0.5, g0_high=1.5, duration=1.0, pictures=np.ones((2, 2, 2)),
     images=np.eye(3)[None], g0=[0.5, 1.0], x=("g0", [1.0]), y=("omega_spin", [1.0]), strength=[0.1],
-    omega_spin=0.5, omega_mode=1.0, kappa=1.0,
+    omega_spin=0.5, omega_mode=1.0, kappa=1.0, l=lambda s: s.z[0],
 )  # fmt: skip
 GOOD["moments"] = dj.Moments(
     jnp.arange(2.0), jnp.ones((2, 3, 2)), jnp.ones((2, 2), complex), jnp.ones((2, 10, 10)), None
@@ -102,7 +102,7 @@ BESIDES = {  # what a call needs although it has a default
 }
 STUDIES = ("bifurcation_diagram", "mean_field_exactness", "phase_diagram", "picture_mending", "quench",
            "ramp_hysteresis", "retrieval_basins", "retrieval_load", "retrieval_transition")  # fmt: skip
-EXAMINED_ELSEWHERE = {"options", "side", "g0", "omega_spin", "omega_mode", "kappa", "dissipation"}
+EXAMINED_ELSEWHERE = {"options", "side", "g0", "omega_spin", "omega_mode", "kappa", "dissipation", "rate"}
 UNASKED = {"mean_field_equations", "show_versions"}  # the one is a solver's, the other asks for nothing
 FUNCTIONS = {
     name: thing
@@ -165,5 +165,5 @@ def test_whole_numbers_of_any_library_are_counts():
 
 def test_the_door_stands_before_the_annotations_that_tests_execute():
     config.update("jaxtyping_disable", False)
-    with pytest.raises(ValueError, match="model must be a DickeModel; got float"):
+    with pytest.raises(ValueError, match="model must be a CollectiveModel or a DickeModel; got float"):
         dj.overlaps(1.0, STATE.m)

@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
@@ -14,7 +15,7 @@ from .._checks import as_times, check_choice, check_count, known, refuse, told
 from .._door import check_options, checked
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..mean_field import DickeModel, MeanFieldState
+from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState
 from .steady_state import check_ends, relaxing_solver, steadystate
 from .taylor_solver import written_out
 from .trajectory import default_solver, mfsolve
@@ -64,7 +65,7 @@ class EnsembleSolution(AbstractResult):
 
 @checked
 def solve_ensemble(
-    model: DickeModel,
+    model: DickeModel | CollectiveModel,
     states: MeanFieldState,
     tsave: ArrayLike | None = None,
     *,
@@ -81,8 +82,8 @@ def solve_ensemble(
 
     **Main arguments**
 
-    - `model`: a `DickeModel`; or many, with leading axes on all arrays, as `jax.vmap` makes them from a function that
-      returns one.
+    - `model`: a `DickeModel` or a `CollectiveModel`; or many, with leading axes on all arrays, as `jax.vmap` makes
+      them from a function that returns one.
     - `states`: a `MeanFieldState` whose arrays have leading axes. The leading axes of both are broadcast.
     - `tsave`: increasing times, as in `mfsolve`; None to run until nothing moves, as in `steadystate`.
 
@@ -135,7 +136,7 @@ def solve_ensemble(
     run = _Run(times, save, options, together, model_of is not None)
     mesh = Mesh(np.array(devices), ("row",)) if len(devices) > 1 else None
     # rows are picked on the host: on a device each shape of an array would be compiled for
-    flat_model = model if model_of is None else _flat(model, model.spins.weights.ndim - 1)
+    flat_model = model if model_of is None else _flat(model, model.weights.ndim - 1)
     flat_states = _flat(states, states.m.ndim - 2)
 
     in_turn = np.arange(each).reshape(-1, len(devices)).T.ravel()  # neighbours take about as long: one for each device
@@ -188,7 +189,7 @@ class _Run(eqx.Module):
     together: int | None = eqx.field(static=True)
     own_models: bool = eqx.field(static=True)
 
-    def __call__(self, model: DickeModel, state: MeanFieldState) -> dict[str, Any]:
+    def __call__(self, model: DickeModel | CollectiveModel, state: MeanFieldState) -> dict[str, Any]:
         if self.times is None:
             end = steadystate(model, state, **self.options)
             run, spins_and_modes, num_steps = end, end.state, end.num_steps
@@ -208,7 +209,7 @@ class _Run(eqx.Module):
 
 
 @eqx.filter_jit
-def _run_chunk(run: _Run, model: DickeModel, states: MeanFieldState, mesh: Mesh | None) -> dict[str, Any]:
+def _run_chunk(run: _Run, model: AbstractMeanFieldModel, states: MeanFieldState, mesh: Mesh | None) -> dict[str, Any]:
     arrays, rest = eqx.partition((run, model), eqx.is_array)
 
     def every(arrays: Any, states: MeanFieldState) -> dict[str, Any]:
@@ -221,7 +222,16 @@ def _run_chunk(run: _Run, model: DickeModel, states: MeanFieldState, mesh: Mesh 
 
         if run.together is None:
             return jax.vmap(one)(rows)
-        return jax.lax.map(one, rows, batch_size=run.together)
+        empty, tree = [], []
+
+        def full(row: Any) -> list[Array]:  # `jax.lax.map` makes no batches of arrays that hold nothing
+            leaves, structure = jax.tree.flatten(one(row))
+            empty[:], tree[:] = [None if x.size else (x.shape, x.dtype) for x in leaves], [structure]
+            return [x for x in leaves if x.size]
+
+        found, number = iter(jax.lax.map(full, rows, batch_size=run.together)), states.m.shape[0]
+        leaves = [next(found) if none is None else jnp.zeros((number, *none[0]), none[1]) for none in empty]
+        return jax.tree.unflatten(tree[0], leaves)
 
     if mesh is None:
         return every(arrays, states)
@@ -232,10 +242,10 @@ def _run_chunk(run: _Run, model: DickeModel, states: MeanFieldState, mesh: Mesh 
 
 
 def _rows(
-    model: DickeModel, states: MeanFieldState
+    model: AbstractMeanFieldModel, states: MeanFieldState
 ) -> tuple[tuple[int, ...], int, Int[np.ndarray, " R"] | None, Int[np.ndarray, " R"]]:
     """The leading axes of the ensemble, the number of rows, and which model and which state each row has."""
-    of_model, of_states = model.spins.weights.shape[:-1], states.m.shape[:-2]
+    of_model, of_states = model.weights.shape[:-1], states.m.shape[:-2]
     try:
         shape = np.broadcast_shapes(of_model, of_states)
     except ValueError:
@@ -249,7 +259,7 @@ def _rows(
 
 def _flat(tree: Any, axes: int) -> Any:
     """All leading axes as one."""
-    return _of_arrays(lambda x: np.asarray(x).reshape(-1, *x.shape[axes:]), tree)
+    return _of_arrays(lambda x: np.asarray(x).reshape(math.prod(x.shape[:axes]), *x.shape[axes:]), tree)
 
 
 def _of_arrays(function: Callable[[Any], Any], tree: Any) -> Any:

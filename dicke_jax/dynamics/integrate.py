@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..mean_field import DickeModel, mean_field_equations
-from ..mean_field.rates import value_at
+from ..mean_field import AbstractMeanFieldModel, DickeModel, mean_field_equations
 from ._loop import as_fast_as_known, without_times
 from .begin_and_end import FirstStep, innermost
 
@@ -21,7 +20,7 @@ FIRST_STEP = 0.1  # of the time in which the fastest of the rates turns by one r
 
 
 def integrate(
-    model: DickeModel,
+    model: AbstractMeanFieldModel,
     y0: Any,
     t0: Array,
     t1: Array,
@@ -52,16 +51,13 @@ def integrate(
         if first_step is not None:  # no derivatives: steps are held as they are
             step = jax.lax.stop_gradient(jnp.asarray(first_step, t0.dtype))
             stepsize_controller, first_step = FirstStep(stepsize_controller, step), None
-    if term is TERM:
+    if term is TERM and isinstance(model, DickeModel):
         adjoint = as_fast_as_known(adjoint, model, solver, stepsize_controller, event)
     saveat, adjoint = without_times(saveat, adjoint)
     how: dict[str, Any] = dict(saveat=saveat, adjoint=adjoint, event=event, max_steps=max_steps, throw=False)
     return dfx.diffeqsolve(term, solver, t0, t1, first_step, y0, model, stepsize_controller=stepsize_controller, **how)
 
 
-def fastest_rate(model: DickeModel, y0: Any, t0: Array) -> Array:
-    """2 |Omega| + max_mu (|Omega_mu| + kappa_mu / 2) + |g0| (1 + 4 max_k |field_k|): nothing turns faster than that."""
-    quadratures = y0[1] if isinstance(y0[0], Array) else y0[0][1]  # of a state, or of a state and a tangent
-    omega_spin, omega_mode, kappa, g0 = (jnp.abs(jnp.asarray(value_at(r, t0), t0.dtype)) for r in model.rates.values())
-    field = jnp.max(jnp.abs(model.spins.field(quadratures[0])))
-    return 2 * omega_spin + jnp.max(omega_mode + kappa / 2) + g0 * (1 + 4 * field)
+def fastest_rate(model: AbstractMeanFieldModel, y0: Any, t0: Array) -> Array:
+    """About how fast the fastest of all motions is."""
+    return model.fastest_rate(t0, y0 if isinstance(y0[0], Array) else y0[0])  # of a state, or a state and a tangent

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._status import Status, where
-from ..mean_field.model import DickeModel
-from ..mean_field.rates import RateFunction, is_schedule, kinks, same_time, value_at
+from ..mean_field import AbstractMeanFieldModel
+from ..mean_field.rates import RateFunction, kinks, same_time, value_at
 
 NODES = 12  # a polynomial smoother than any solver's steps can make use of
 SAMPLES = 64
@@ -86,15 +86,13 @@ def missed(rates: tuple[Any, ...], begin: Array, end: Array, places: Any = AT_PL
     return jnp.abs(end - begin) * jnp.max(jnp.stack([of(rate) for rate in rates]))
 
 
-def functions_of_time(model: DickeModel) -> list[tuple[str, Any]]:
+def functions_of_time(model: AbstractMeanFieldModel) -> list[tuple[str, Any]]:
     """Names and rates of those known by their values alone, neither constant nor going from kink to kink."""
-    jumps = () if model.dissipation is None else model.dissipation.rates
-    rates = [*model.rates.items(), *(("dissipation", rate) for rate in jumps)]
-    return [(name, rate) for name, rate in rates if is_schedule(rate) and not kinks(rate)]
+    return [(name, rate) for name, rate in model.schedules if not kinks(rate)]
 
 
 def steps_that_see(
-    controller: Any, model: DickeModel, begin: Array, end: Array, stops: Array | None = None
+    controller: Any, model: AbstractMeanFieldModel, begin: Array, end: Array, stops: Array | None = None
 ) -> dfx.AbstractStepSizeController:
     """An adaptive `controller`, made to step onto the kinks of the rates and onto `stops`, and to see functions."""
     if rates := tuple(rate for _, rate in functions_of_time(model)):
@@ -120,7 +118,7 @@ def _apart(times: Array) -> Array:
     return jax.lax.cummax(jnp.where(begins, times, -jnp.inf))
 
 
-def unseen(model: DickeModel, controller: Any, begin: Array, end: Array, dt0: Any) -> tuple[Status, Array]:
+def unseen(model: AbstractMeanFieldModel, controller: Any, begin: Array, end: Array, dt0: Any) -> tuple[Status, Array]:
     """Which function of time goes by unseen, and when, in steps that do not adapt to it."""
     status, when = Status.successful, jnp.full_like(begin, jnp.nan)
     times = begin + (end - begin) * (jnp.arange(FEWEST_STEPS * SAMPLES, dtype=begin.dtype) + 0.5) / (
@@ -139,6 +137,6 @@ def unseen(model: DickeModel, controller: Any, begin: Array, end: Array, dt0: An
             first, last, times
         )
         too_much = jnp.max(misses) > MOST_MISSED
-        status = where(too_much, getattr(Status, f"unresolved_{name}"), status)
+        status = where(too_much, getattr(Status, f"unresolved_{name}", Status.unresolved_rate), status)
         when = jnp.where(too_much, times[jnp.argmax(misses)], when)
     return status, when

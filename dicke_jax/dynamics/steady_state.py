@@ -16,13 +16,14 @@ from .._implicit import with_derivatives_of
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
-from ..mean_field import DickeModel, MeanFieldState, check_constant_rates
+from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates
 from ..mean_field.state import occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from ._loop import as_small_as_known
 from .begin_and_end import IsStationary, largest_change, slowest_rate
 from .distance_to_rest import distances, goes_on
 from .integrate import integrate
+from .relaxation import check_relaxes, relax
 from .trajectory import MOST_TURNS, STIFF, check_tolerance, default_solver, longest_run, stiffness, without_nan
 
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
@@ -46,15 +47,16 @@ class SteadyState(AbstractResult):
       where the run failed.
     - `status`: a `Status`: successful where the last state is stationary, oscillating, not_converged where it still
       relaxes or grows, failed.
-    - `residual`: max |dy/dt| over all components of the last state, in units of the smallest kappa.
+    - `residual`: max |dy/dt| over all components of the last state, in units of the smallest kappa; of a
+      `CollectiveModel` in units of how fast it moves at the start.
     - `time`: when the run ended.
     - `num_steps`: the number of integration steps.
     """
 
     state: MeanFieldState
-    overlaps: Float[Array, "*batch M"]
+    overlaps: Float[Array, "*batch P"]
     occupations: Float[Array, "*batch M"]
-    fluctuations: Float[Array, "*batch M"]
+    fluctuations: Float[Array, "*batch P"]
     status: Status
     residual: Float[Array, "*batch"]
     time: Float[Array, "*batch"]
@@ -72,14 +74,14 @@ class SteadyState(AbstractResult):
     def _rows(self) -> Rows:
         if self.residual.ndim:
             return
-        yield "residual", f"{float(self.residual):.1e} (in kappa) at t = {float(self.time):.6g}"
+        yield "residual", f"{float(self.residual):.1e} at t = {float(self.time):.6g}"
         for name in ("overlaps", "fluctuations", "occupations"):
             yield name, getattr(self, name)
 
 
 @checked
 def steadystate(
-    model: DickeModel,
+    model: DickeModel | CollectiveModel,
     state: MeanFieldState,
     *,
     tol: float | None = None,
@@ -100,7 +102,8 @@ def steadystate(
 
     **Main arguments**
 
-    - `model`: a `DickeModel` with kappa > 0 in every mode.
+    - `model`: a `DickeModel` with kappa > 0 in every mode, or a `CollectiveModel` with jumps, whose own `fastest_rate`
+      at the start is the unit of rates and times: max |dy/dt| < tol of it, and the longest run is 50,000 / that.
     - `state`: the `MeanFieldState` to start from.
 
     **Other arguments**
@@ -132,13 +135,18 @@ def steadystate(
         max_time = jax.lax.stop_gradient(jnp.asarray(max_time, model.dtype))
         check_all("max_time", max_time, lambda t: t < np.inf, "finite in the model's precision")
     solver = relaxing_solver(model, tol, rtol) if solver is None else solver
+    if isinstance(model, CollectiveModel):
+        how = (rtol, atol), solver, max_steps, NUM_BLOCKS * SAMPLES_PER_BLOCK, _classify
+        return SteadyState(**relax(model, state, max_time, np.asarray(tol, model.dtype), *how))
     end, at_rest = _relax(model, state, max_time, np.asarray(tol, model.dtype), (rtol, atol), solver, max_steps)
     if not known(end.residual) or end.status != Status.oscillating or 3 * model.num_subsets > LARGEST_SPECTRUM:
         return end
     return end if goes_on(model, at_rest) else dataclasses.replace(end, status=Status.not_converged)
 
 
-def check_ends(model: DickeModel, tol: float | None, max_time: Any, max_steps: int | None = None) -> None:
+def check_ends(
+    model: DickeModel | CollectiveModel, tol: float | None, max_time: Any, max_steps: int | None = None
+) -> None:
     """Refuse a residual that is none, and a longest run that is no time or that none would come to the end of."""
     if tol is not None and (not known(tol) or not 0 < tol < 1):
         refuse("tol", "a number between 0 and 1", tol)
@@ -151,26 +159,29 @@ def check_ends(model: DickeModel, tol: float | None, max_time: Any, max_steps: i
         )
 
 
-def default_residual(model: DickeModel) -> float:
+def default_residual(model: DickeModel | CollectiveModel) -> float:
     return 1e-9 if model.dtype == jnp.float64 else 1e-4
 
 
-def _finest(model: DickeModel, tol: float) -> float:
+def _finest(model: DickeModel | CollectiveModel, tol: float) -> float:
     """The tolerance of steps that a residual asks for; an implicit solver of low order has to do with less."""
     if stiffness(model) >= STIFF:
         return STIFF_TOLERANCE[str(model.dtype)]
     return max(tol / 1000, 1e-13 if model.dtype == jnp.float64 else 1e-6)
 
 
-def relaxing_solver(model: DickeModel, tol: float | None, rtol: float | None) -> dfx.AbstractSolver:
+def relaxing_solver(model: DickeModel | CollectiveModel, tol: float | None, rtol: float | None) -> dfx.AbstractSolver:
     """The solver of runs until nothing moves."""
     tolerance = _finest(model, default_residual(model) if tol is None else tol) if rtol is None else rtol
     return default_solver(model, max(tolerance, RELAXING) if known(tolerance) else RELAXING)
 
 
-def check_reaches_steady(model: DickeModel) -> None:
+def check_reaches_steady(model: DickeModel | CollectiveModel) -> None:
     """Refuse a model whose rates change in time, or with a mode that loses no photons: nothing makes it relax."""
     check_constant_rates(model, "for a stationary state to be reached")
+    if isinstance(model, CollectiveModel):
+        check_relaxes(model)
+        return
     check_all("kappa", model.kappa, lambda k: k > 0, "positive in every mode for a stationary state to be reached")
 
 

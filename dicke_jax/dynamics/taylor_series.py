@@ -24,18 +24,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._typing import ModeReals, RealState, SubsetReals
+from ..mean_field.abstract_model import AbstractMeanFieldModel
 from ..mean_field.dissipation import apply_terms
 from ..mean_field.model import DickeModel
-from ..mean_field.rates import PiecewiseLinear, is_schedule
+from ..mean_field.rates import PiecewiseLinear
 
 Coefficient: TypeAlias = tuple[Array, ...]  # x, y, z, Re alpha, Im alpha of one order
 Stage: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]  # how a part of a step is called
 
 
-def has_series(model: DickeModel) -> bool:
-    """Whether every rate is constant or `PiecewiseLinear`, so that its own series ends at once."""
-    jumps = () if model.dissipation is None else model.dissipation.rates
-    return all(isinstance(r, PiecewiseLinear) or not is_schedule(r) for r in (*model.rates.values(), *jumps))
+def has_series(model: AbstractMeanFieldModel) -> bool:
+    """Whether every rate of a `DickeModel` is constant or `PiecewiseLinear`, so that its own series ends at once."""
+    return isinstance(model, DickeModel) and all(isinstance(rate, PiecewiseLinear) for _, rate in model.schedules)
 
 
 class WrittenOut(eqx.Module):

@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from .._checks import check_count, refuse
 from .._typing import RealState
-from ..mean_field import DickeModel, mean_field_equations
+from ..mean_field import AbstractMeanFieldModel, DickeModel, mean_field_equations
 from .taylor_series import Series, has_series, taylor_step
 
 FEW = 2  # orders written out before the loop, where nothing else is asked for: their sums are short
@@ -63,12 +63,14 @@ class BilinearTaylor(dfx.AbstractSolver):
     def error_order(self, terms: Any) -> int:
         return self.series_order
 
-    def init(self, terms: Any, t0: Any, t1: Any, y0: RealState, args: DickeModel) -> None:
+    def init(self, terms: Any, t0: Any, t1: Any, y0: RealState, args: AbstractMeanFieldModel) -> None:
         field = getattr(getattr(terms, "term", terms), "vector_field", None)
         if field is not mean_field_equations:
             refuse("solver", "another one, such as diffrax.Dopri8(), for these terms", "BilinearTaylor")
         if not has_series(args):
-            must_be = "another one, such as diffrax.Dopri8(), for rates that are neither constant nor PiecewiseLinear"
+            such = "rates that are neither constant nor PiecewiseLinear"
+            such = such if isinstance(args, DickeModel) else "a CollectiveModel"
+            must_be = f"another one, such as diffrax.Dopri8(), for {such}"
             refuse("solver", must_be, "BilinearTaylor")
 
     def func(self, terms: Any, t0: Any, y0: RealState, args: DickeModel) -> RealState:

@@ -18,7 +18,16 @@ from .._status import Status, where, worst_text
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
 from ..couplings.operators import SMALL_MATRIX
-from ..mean_field import DickeModel, MeanFieldState, check_model, occupations, overlaps, spin_lengths
+from ..mean_field import (
+    AbstractMeanFieldModel,
+    CollectiveModel,
+    DickeModel,
+    MeanFieldState,
+    check_model,
+    occupations,
+    overlaps,
+    spin_lengths,
+)
 from ..mean_field.rates import is_schedule
 from ._loop import ReplayAdjoint
 from .integrate import integrate
@@ -38,7 +47,8 @@ class MFSolution(AbstractResult):
 
     - `t`: (T,), the times `tsave`.
     - `m`, `alpha`: (T, 3, K) and complex (T, M), as in `MeanFieldState`.
-    - `overlaps`, `occupations`: (T, M), xi_mu and photons per spin, |alpha_mu|^2.
+    - `overlaps`, `occupations`: (T, M), xi_mu and photons per spin, |alpha_mu|^2. Of a `CollectiveModel` overlaps are
+      those with its `patterns`, (T, P).
     - `status`: a `Status`; `Status[status]` is its text. Times that a failed run did not reach hold inf.
     - `stats`: numbers of accepted and rejected steps.
     """
@@ -46,7 +56,7 @@ class MFSolution(AbstractResult):
     t: Float[Array, "*batch T"]
     m: Float[Array, "*batch T 3 K"]
     alpha: Complex[Array, "*batch T M"]
-    overlaps: Float[Array, "*batch T M"]
+    overlaps: Float[Array, "*batch T P"]
     occupations: Float[Array, "*batch T M"]
     status: Status
     stats: dict[str, Any]
@@ -62,9 +72,9 @@ class MFSolution(AbstractResult):
         return MeanFieldState(self.m[..., -1, :, :], self.alpha[..., -1, :])
 
     def _heading(self) -> str:
-        times, modes = self.overlaps.shape[-2:]
+        times, patterns = self.overlaps.shape[-2:]
         span = f"from t = {np.min(self.t):g} to {np.max(self.t):g}"
-        return f"MFSolution: {modes} patterns, {self.m.shape[-1]} subsets, {times} times {span}, {self.m.dtype}"
+        return f"MFSolution: {patterns} patterns, {self.m.shape[-1]} subsets, {times} times {span}, {self.m.dtype}"
 
     def _rows(self) -> Rows:
         steps = np.asarray(self.stats["num_steps"])
@@ -73,7 +83,8 @@ class MFSolution(AbstractResult):
             return
         yield "steps", f"{steps} ({int(self.stats['num_rejected_steps'])} rejected)"
         for name, values in (("overlaps", self.overlaps), ("photons", self.occupations)):
-            yield name, f"{_short(values[0])} -> {_short(values[-1])}"
+            if values.shape[-1]:  # a model need not have modes
+                yield name, f"{_short(values[0])} -> {_short(values[-1])}"
 
 
 def _short(values: ArrayLike, most: int = 6) -> str:
@@ -87,16 +98,16 @@ def default_tolerance(dtype: jnp.dtype) -> float:
     return 1e-10 if dtype == jnp.float64 else 1e-6
 
 
-def default_solver(model: DickeModel, tolerance: Any = None, dense: bool = True) -> dfx.AbstractSolver:
+def default_solver(model: AbstractMeanFieldModel, tolerance: Any = None, dense: bool = True) -> dfx.AbstractSolver:
     """The Taylor series, of an order that suits precision and tolerance, by default that of `default_tolerance`.
 
     An implicit solver where modes are STIFF times faster than spins and more, as far as that is known. Dopri8 for rates
     that depend on time in other ways than `PiecewiseLinear`, and for couplings so large and dense that matrix products
-    cost most, where the series loses.
+    cost most, where the series loses, and for a `CollectiveModel`.
     """
     if stiffness(model) >= STIFF:
         return dfx.Kvaerno5()
-    matrix = getattr(model.spins.operator, "matrix", None)
+    matrix = getattr(model.spins.operator, "matrix", None) if isinstance(model, DickeModel) else None
     if not has_series(model) or (matrix is not None and matrix.size > SMALL_MATRIX):
         return dfx.Dopri8()
     if model.dtype != jnp.float64:
@@ -106,22 +117,12 @@ def default_solver(model: DickeModel, tolerance: Any = None, dense: bool = True)
     return BilinearTaylor(next(fitting, 18), dense)
 
 
-def stiffness(model: DickeModel) -> float:
-    """How many times faster the fastest mode turns or decays than any spin does; 1 where that is not known.
-
-    max_mu |i Omega_mu + kappa_mu / 2| / max(2 |Omega|, 2 sum_mu |c_mu|)
-    """
-    rates = list(model.rates.values())
-    if model.is_time_dependent or not all(map(known, rates)) or np.ndim(rates[0]):
-        return 1.0
-    omega, omega_mode, kappa, g0 = (np.asarray(rate, float) for rate in rates)
-    modes = np.hypot(omega_mode, kappa / 2)
-    fields = 2 * g0**2 * np.abs(omega_mode) / np.where(modes > 0, modes, 1) ** 2
-    spins = 2 * max(abs(float(omega)), float(np.sum(fields)))
-    return float(np.max(modes)) / spins if spins > 0 else 1.0
+def stiffness(model: AbstractMeanFieldModel) -> float:
+    """How many times faster the fastest mode turns or decays than any spin does; 1 where that is not known."""
+    return model.stiffness()
 
 
-def default_adjoint(model: DickeModel, solver: dfx.AbstractSolver) -> dfx.AbstractAdjoint:
+def default_adjoint(model: AbstractMeanFieldModel, solver: dfx.AbstractSolver) -> dfx.AbstractAdjoint:
     """Steps replayed where a solver has no memory and the record is small; else checkpoints."""
     adjoint = ReplayAdjoint()
     record = adjoint.max_steps * (3 * model.num_subsets + 2 * model.num_modes + 1)
@@ -130,7 +131,7 @@ def default_adjoint(model: DickeModel, solver: dfx.AbstractSolver) -> dfx.Abstra
     return dfx.RecursiveCheckpointAdjoint()
 
 
-def longest_run(model: DickeModel) -> float:
+def longest_run(model: AbstractMeanFieldModel) -> float:
     """The time in which the constant rates that are known turn by `MOST_TURNS`: no run gets that far."""
     rates = (rate for rate in model.rates.values() if known(rate) and not is_schedule(rate))
     fastest = max((float(np.max(np.abs(np.asarray(rate)))) for rate in rates), default=0.0)
@@ -149,7 +150,7 @@ def check_tolerance(name: str, value: float | None, dtype: jnp.dtype) -> float:
 
 @checked
 def mfsolve(
-    model: DickeModel,
+    model: DickeModel | CollectiveModel,
     state: MeanFieldState,
     tsave: ArrayLike,
     *,
@@ -167,17 +168,19 @@ def mfsolve(
         x'_k = -2 g0 h_k y_k,   y'_k = -2 Omega z_k + 2 g0 h_k x_k,   z'_k = 2 Omega y_k
         alpha'_mu = -(i Omega_mu + kappa_mu / 2) alpha_mu - i g0 xi_mu
 
-    (Paper, Eq. 7.) A pure function of one trajectory: `jax.vmap` it over states, models or both.
+    (Paper, Eq. 7; those of a `CollectiveModel` come from its energy.) A pure function of one trajectory: `jax.vmap` it
+    over states, models or both.
 
     **Main arguments**
 
-    - `model`: a `DickeModel`; its precision is the precision of the run.
+    - `model`: a `DickeModel` or a `CollectiveModel`; its precision is the precision of the run.
     - `state`: the `MeanFieldState` at `tsave[0]`.
     - `tsave`: at least two increasing times, in the inverse unit of the rates.
 
     **Other arguments**
 
-    - `solver`: any diffrax solver of ordinary differential equations; `BilinearTaylor` by default.
+    - `solver`: any diffrax solver of ordinary differential equations; by default `BilinearTaylor`, and Dopri8 for a
+      `CollectiveModel`.
     - `rtol`, `atol`: local error tolerances, 1e-10 in float64 and 1e-6 in float32 by default.
     - `stepsize_controller`, `dt0`: as in diffrax, in place of a `PIDController` with these tolerances. Any that adapts
       is made to step onto the kinks of the rates.
@@ -227,7 +230,9 @@ def mfsolve(
 
 
 @eqx.filter_jit
-def _integrate(model: DickeModel, state: MeanFieldState, times: Float[Array, " T"], **how: Any) -> MFSolution:
+def _integrate(
+    model: DickeModel | CollectiveModel, state: MeanFieldState, times: Float[Array, " T"], **how: Any
+) -> MFSolution:
     finite, model, y0 = without_nan(model, state.to_real(model))
     ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
     finite &= ordered
@@ -256,7 +261,7 @@ def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:
         refuse("state", "a MeanFieldState", type(state).__name__)
 
 
-def without_nan(model: DickeModel, y0: RealState) -> tuple[Array, DickeModel, RealState]:
+def without_nan(model: AbstractMeanFieldModel, y0: RealState) -> tuple[Array, Any, RealState]:
     """Whether all numbers are finite; where they are not, finite ones and a state at rest in their place.
 
     A traced NaN cannot be refused at the door, and an adaptive solver never gets past it: without this one bad row

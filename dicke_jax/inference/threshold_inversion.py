@@ -17,7 +17,7 @@ from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..mean_field.model import DickeModel, check_constant_rates
+from ..mean_field import DickeModel, check_constant_rates
 from ..phases.critical_couplings import by_root_finding, normal_threshold
 from ..phases.retrieval_states import closed_form, closed_form_obstacle
 from .free_parameters import Bounds, FreeRates, RateName, Vector, free_rates

@@ -1,9 +1,16 @@
 """The physics: the model, its states, the mean-field equations and what one looks at."""
 
+from .abstract_model import AbstractMeanFieldModel as AbstractMeanFieldModel
+from .abstract_model import check_constant_rates as check_constant_rates
+from .collective_jumps import CollectiveJump as CollectiveJump
+from .collective_jumps import collective as collective
+from .collective_jumps import photon_loss as photon_loss
+from .collective_model import CollectiveModel as CollectiveModel
 from .dissipation import LocalDissipation as LocalDissipation
+from .energy import Energy as Energy
+from .energy import IntensiveVariables as IntensiveVariables
 from .equations import mean_field_equations as mean_field_equations
 from .model import DickeModel as DickeModel
-from .model import check_constant_rates as check_constant_rates
 from .model import check_model as check_model
 from .rates import PiecewiseLinear as PiecewiseLinear
 from .rates import RateFunction as RateFunction

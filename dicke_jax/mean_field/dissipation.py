@@ -81,6 +81,15 @@ class LocalDissipation(eqx.Module):
         return apply_terms(linear, m) + constant
 
 
+def check_dissipation(dissipation: Any, num_subsets: int) -> None:
+    """Refuse what is not a `LocalDissipation` of so many subsets."""
+    if not isinstance(dissipation, LocalDissipation):
+        refuse("dissipation", "a LocalDissipation or None", type(dissipation).__name__)
+    for rate in dissipation.rates:
+        if not is_schedule(rate) and rate.shape not in ((), (num_subsets,)):
+            refuse("rate of a jump", f"one number or of shape ({num_subsets},)", f"shape {rate.shape}")
+
+
 def _is_gauge_invariant(terms: list[tuple[np.ndarray, np.ndarray]], rates: tuple[Any, ...]) -> bool:
     """Whether the gauge of the mapping, a rotation by pi about x, changes nothing: all jumps, or else their sum."""
 

@@ -6,16 +6,21 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+from jaxtyping import Array, Float
 
-from .._checks import check_all, check_choice, check_finite, check_real, refuse
-from .._typing import ArrayLike
+from .._checks import check_all, check_choice, check_finite, check_real, known, refuse
+from .._typing import ArrayLike, ModeReals, RealState, SpinVectors, SubsetReals
 from ..couplings import LargeSpins
-from .dissipation import LocalDissipation
-from .rates import PiecewiseLinear, Schedule, check_schedule, is_schedule, kinks, value_at
+from .abstract_model import AbstractMeanFieldModel
+from .collective_jumps import photon_loss
+from .collective_model import CollectiveModel
+from .dicke_energy import DickeEnergy
+from .dissipation import LocalDissipation, check_dissipation
+from .rates import PiecewiseLinear, Schedule, check_schedule, is_rate_in_time, is_schedule, value_at
 
 
-class DickeModel(eqx.Module):
+class DickeModel(AbstractMeanFieldModel):
     """An open multimode Dicke model (paper, Eqs. 1 and 2).
 
         H = Omega sum_k sigma_x^(k) + sum_mu Omega_mu a_mu^dag a_mu
@@ -83,26 +88,14 @@ class DickeModel(eqx.Module):
         return self.spins.num_modes
 
     @property
-    def num_subsets(self) -> int:
-        """K, the number of large spins."""
-        return self.spins.num_subsets
+    def weights(self) -> SubsetReals:
+        """w_k, the share of all spins that each subset holds."""
+        return self.spins.weights
 
     @property
     def rates(self) -> dict[str, Any]:
         """Omega, Omega_mu, kappa_mu and g0 by name."""
         return {name: getattr(self, name) for name in ("omega_spin", "omega_mode", "kappa", "g0")}
-
-    @property
-    def is_time_dependent(self) -> bool:
-        """Whether any rate is a schedule."""
-        jumps = () if self.dissipation is None else self.dissipation.rates
-        return any(is_schedule(rate) for rate in (*self.rates.values(), *jumps))
-
-    @property
-    def kinks(self) -> list[Array]:
-        """Times at which a rate has a kink, onto which a solver must step."""
-        jumps = () if self.dissipation is None else self.dissipation.rates
-        return [times for rate in (*self.rates.values(), *jumps) for times in kinks(rate)]
 
     def replace(self, **changes: Any) -> "DickeModel":
         """The model with some arguments changed, as `model.replace(g0=1.5)`."""
@@ -118,6 +111,66 @@ class DickeModel(eqx.Module):
         now = {name: jnp.asarray(value_at(rate, t), self.dtype) for name, rate in self.rates.items()}
         return DickeModel(self.spins, **now, dissipation=None if self.dissipation is None else self.dissipation.at(t))
 
+    def as_collective(self) -> CollectiveModel:
+        """The same model as a `CollectiveModel`, whose equations are derived from the energy: slower, same numbers.
+
+        h = Omega sum_k w_k x_k + sum_mu Omega_mu |alpha_mu|^2 + g0 sum_mu 2 Re(alpha_mu) xi_mu
+        l_mu = sqrt(kappa_mu) alpha_mu
+        """
+        known_as_such = {
+            name: rate if is_rate_in_time(rate) or not is_schedule(rate) else jax.tree_util.Partial(value_at, rate)
+            for name, rate in self.rates.items()
+        }
+        loss = photon_loss(known_as_such.pop("kappa"))
+        energy, patterns = DickeEnergy(self.spins, **known_as_such), self.spins.couplings
+        return CollectiveModel(energy, [loss], self.dissipation, self.spins.weights, self.num_modes, patterns)
+
+    def rate_of_change(self, t: ArrayLike, y: RealState) -> RealState:
+        """The right-hand side of `mean_field_equations`, where it is written."""
+        model = self.at(t)
+        (mx, my, mz), (re, im) = y
+        turn = 2 * model.g0 * model.spins.field(2 * re)
+        flip = 2 * model.omega_spin
+        xi = model.spins.project(mz)
+        m_dot = jnp.stack([-turn * my, turn * mx - flip * mz, flip * my])
+        if model.dissipation is not None:
+            m_dot += model.dissipation.rate_of_change(y[0])
+        omega, loss = model.omega_mode, model.kappa / 2
+        return m_dot, jnp.stack([omega * im - loss * re, -omega * re - loss * im - model.g0 * xi])
+
+    def project(self, z: SubsetReals) -> ModeReals:
+        """xi_mu = sum_k w_k G[mu, k] z_k."""
+        return self.spins.project(z)
+
+    def fastest_rate(self, t: Array, y: RealState) -> Float[Array, ""]:
+        """2 |Omega| + max_mu (|Omega_mu| + kappa_mu / 2) + |g0| (1 + 4 max_k |field_k|)."""
+        omega_spin, omega_mode, kappa, g0 = (jnp.abs(jnp.asarray(value_at(r, t), t.dtype)) for r in self.rates.values())
+        field = jnp.max(jnp.abs(self.spins.field(y[1][0])))
+        return 2 * omega_spin + jnp.max(omega_mode + kappa / 2) + g0 * (1 + 4 * field)
+
+    def largest_rate(self) -> Float[Array, ""]:
+        """The largest of |2 Omega|, |Omega_mu|, kappa_mu and |g0|."""
+        rates = jnp.stack([2 * self.omega_spin, self.g0])
+        return jnp.max(jnp.abs(jnp.concatenate([rates, self.omega_mode, self.kappa])))
+
+    def stiffness(self) -> float:
+        """max_mu |i Omega_mu + kappa_mu / 2| / max(2 |Omega|, 2 sum_mu |c_mu|)."""
+        rates = list(self.rates.values())
+        if self.is_time_dependent or not all(map(known, rates)) or np.ndim(rates[0]):
+            return 1.0
+        omega, omega_mode, kappa, g0 = (np.asarray(rate, float) for rate in rates)
+        modes = np.hypot(omega_mode, kappa / 2)
+        fields = 2 * g0**2 * np.abs(omega_mode) / np.where(modes > 0, modes, 1) ** 2
+        spins = 2 * max(abs(float(omega)), float(np.sum(fields)))
+        return float(np.max(modes)) / spins if spins > 0 else 1.0
+
+    def plane_of_turning(self, y: RealState) -> tuple[SpinVectors, SpinVectors]:
+        """(0, 1, 0) and (b_k, 0, -Omega) / |B_k|: at rest m_k is parallel to the field (Omega, 0, b_k)."""
+        b = self.g0 * self.spins.field(2 * y[1][0])
+        strength = jnp.hypot(self.omega_spin, b)
+        none, one = jnp.zeros_like(b), jnp.ones_like(b)
+        return jnp.stack([none, one, none]), jnp.stack([b / strength, none, -self.omega_spin / strength])
+
 
 def check_model(model: Any, name: str = "model") -> None:
     """Refuse what is not a `DickeModel`."""
@@ -125,20 +178,8 @@ def check_model(model: Any, name: str = "model") -> None:
         refuse(name, "a DickeModel", type(model).__name__)
 
 
-def check_constant_rates(model: DickeModel, purpose: str = "") -> None:
-    """Refuse a model with a rate that depends on time, for a purpose such as "for a stationary state"."""
-    check_model(model)
-    if model.is_time_dependent:
-        must_be = " ".join(["one with constant rates", purpose]).strip() + " (model.at(t) has those of time t)"
-        refuse("model", must_be, "one with rates that change")
-
-
 def _check_dissipation(dissipation: LocalDissipation, spins: LargeSpins) -> None:
-    if not isinstance(dissipation, LocalDissipation):
-        refuse("dissipation", "a LocalDissipation or None", type(dissipation).__name__)
-    for rate in dissipation.rates:
-        if not is_schedule(rate) and rate.shape not in ((), (spins.num_subsets,)):
-            refuse("rate of a jump", f"one number or of shape ({spins.num_subsets},)", f"shape {rate.shape}")
+    check_dissipation(dissipation, spins.num_subsets)
     if spins.gauged and not dissipation.is_gauge_invariant:
         must_be = "unchanged by a rotation of a spin by pi about x, by which these were gauged"
         refuse("dissipation", f"{must_be} (map them with gauge=False)", "one that the rotation changes")

@@ -88,6 +88,12 @@ def is_schedule(rate: Any) -> bool:
     return callable(rate) or isinstance(rate, dfx.AbstractPath)
 
 
+def is_rate_in_time(value: Any) -> bool:
+    """Whether a parameter of an energy is a schedule: Equinox modules, such as networks, are only where they say so."""
+    named = isinstance(value, PiecewiseLinear | RateFunction | dfx.AbstractPath)
+    return named or (callable(value) and not isinstance(value, eqx.Module))
+
+
 def value_at(rate: Any, t: ArrayLike) -> Any:
     """The value of a constant or of a schedule at time t."""
     if isinstance(rate, dfx.AbstractPath):

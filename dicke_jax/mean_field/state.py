@@ -20,6 +20,8 @@ from .._checks import (
 )
 from .._door import checked
 from .._typing import ArrayLike, RealState, SubsetReals
+from .abstract_model import AbstractMeanFieldModel
+from .collective_model import CollectiveModel
 from .model import DickeModel
 
 
@@ -51,7 +53,7 @@ class MeanFieldState(eqx.Module):
         check_finite("m", self.m)
         check_finite("alpha", self.alpha)
 
-    def to_real(self, model: DickeModel) -> RealState:
+    def to_real(self, model: AbstractMeanFieldModel) -> RealState:
         """(m, (Re alpha, Im alpha)) in the model's precision: what the solvers integrate."""
         check_shape("state.m", self.m, (3, model.num_subsets), "a Bloch vector for each subset of the model")
         check_shape("state.alpha", self.alpha, (model.num_modes,), "an amplitude for each mode of the model")
@@ -65,9 +67,9 @@ class MeanFieldState(eqx.Module):
 
 
 @checked
-def overlaps(model: DickeModel, m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch M"]:
+def overlaps(model: DickeModel | CollectiveModel, m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch P"]:
     """xi_mu = sum_k w_k G[mu, k] z_k, from -1 to 1: how far the spins are aligned with pattern mu (paper, Eq. 12)."""
-    return jnp.vectorize(model.spins.project, signature="(k)->(m)")(m[..., 2, :])
+    return jnp.vectorize(model.project, signature="(k)->(m)")(m[..., 2, :])
 
 
 @checked
@@ -143,7 +145,7 @@ def tilted_pattern(
 
 
 @checked
-def random_state(key: PRNGKeyArray, model: DickeModel, amplitude: ArrayLike = 0.0) -> MeanFieldState:
+def random_state(key: PRNGKeyArray, model: DickeModel | CollectiveModel, amplitude: ArrayLike = 0.0) -> MeanFieldState:
     """Spin directions uniform on the sphere; Re and Im alpha_mu normal with standard deviation `amplitude`."""
     scale = jnp.asarray(amplitude, model.dtype)
     check_all("amplitude", scale, lambda a: a >= 0, "not negative")

@@ -13,7 +13,7 @@ from .._checks import as_pattern_index, check_choice, known, refuse
 from .._door import checked
 from .._implicit import implicit, smallest_solution
 from .._typing import ArrayLike, ModeReals, SubsetReals
-from ..mean_field.model import DickeModel, check_constant_rates
+from ..mean_field import DickeModel, check_constant_rates
 from ..mean_field.stationary_equations import as_spin_lengths, overlaps_in_field, state_of_overlaps, stationary_spins
 from .linearisation import eigensystem, jacobian, largest_eigenvalue, one_sign
 from .retrieval_states import (

@@ -7,45 +7,40 @@ from jaxtyping import Array, Bool, Complex, Float
 
 from .._implicit import implicit, nan_unless_valid
 from .._typing import RealState
-from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
+from ..mean_field import AbstractMeanFieldModel, DickeModel, MeanFieldState, mean_field_equations
 
 
-def residual(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
+def residual(model: AbstractMeanFieldModel, state: MeanFieldState) -> Float[Array, ""]:
     """Max |dy/dt|, in units of the largest rate."""
     rates, _ = ravel_pytree(mean_field_equations(0.0, state.to_real(model), model))
     return jnp.max(jnp.abs(rates)) / largest_rate(model)
 
 
-def largest_rate(model: DickeModel) -> Float[Array, ""]:
-    """The largest of |2 Omega|, |Omega_mu|, kappa_mu and |g0|: the unit of what counts as zero."""
-    rates, _ = ravel_pytree((2 * model.omega_spin, model.omega_mode, model.kappa, model.g0))
-    return jax.lax.stop_gradient(jnp.max(jnp.abs(rates)))
+def largest_rate(model: AbstractMeanFieldModel) -> Float[Array, ""]:
+    """The unit of what counts as zero."""
+    return jax.lax.stop_gradient(model.largest_rate())
 
 
-def tangent_basis(model: DickeModel, state: MeanFieldState) -> Float[Array, "full tangent"]:
+def tangent_basis(model: AbstractMeanFieldModel, state: MeanFieldState) -> Float[Array, "full tangent"]:
     """Columns span the deviations with m_k . dm_k = 0, and all deviations of the modes; all where jumps act.
 
-    At rest m_k is parallel to the field (Omega, 0, b_k), so that y and (b_k, 0, -Omega) / |B_k| are orthogonal to it.
+    Each spin at rest has two, which the model knows.
     """
     K, M = model.num_subsets, model.num_modes
     if model.dissipation is not None:
         return jnp.eye(3 * K + 2 * M, dtype=model.dtype)
-    b = model.g0 * model.spins.field(2 * state.alpha.real.astype(model.dtype))
-    strength = jnp.hypot(model.omega_spin, b)
-    one = jnp.eye(K, dtype=model.dtype)
-    none = jnp.zeros_like(one)
-    tilt = jnp.diag(b / strength), jnp.diag(-model.omega_spin / strength)
-    spins = jnp.block([[none, tilt[0]], [one, none], [none, tilt[1]]])
+    plane = model.plane_of_turning(state.to_real(model))
+    spins = jnp.block([[jnp.diag(first), jnp.diag(second)] for first, second in zip(*plane, strict=True)])
     return jax.scipy.linalg.block_diag(spins, jnp.eye(2 * M, dtype=model.dtype))
 
 
-def jacobian(model: DickeModel, state: MeanFieldState) -> Float[Array, "tangent tangent"]:
+def jacobian(model: AbstractMeanFieldModel, state: MeanFieldState) -> Float[Array, "tangent tangent"]:
     """A, in the basis of `tangent_basis`."""
     basis = tangent_basis(model, state)
     return jnp.matmul(basis.T, push(model, state.to_real(model), basis.T).T, precision="highest")
 
 
-def push(model: DickeModel, y: RealState, rows: Float[Array, "n full"]) -> Float[Array, "n full"]:
+def push(model: AbstractMeanFieldModel, y: RealState, rows: Float[Array, "n full"]) -> Float[Array, "n full"]:
     """A times each row, a deviation of (x, y, z) of all spins and of the quadratures, without the matrix A."""
     flat, unravel = ravel_pytree(y)
 

@@ -12,7 +12,14 @@ from .._checks import as_array, check_choice, known, refuse
 from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
-from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
+from ..mean_field import (
+    AbstractMeanFieldModel,
+    CollectiveModel,
+    DickeModel,
+    MeanFieldState,
+    check_constant_rates,
+    mean_field_equations,
+)
 from .linearisation import eigensystem, jacobian, largest_rate, push, residual, tangent_basis
 
 DENSE = 600  # dimensions up to which all eigenvalues are computed from a matrix
@@ -81,7 +88,7 @@ def towards(shares: Float[np.ndarray, " M"]) -> str:
 
 @checked
 def stability(
-    model: DickeModel, state: MeanFieldState, *, method: str | None = None, tol: float | None = None
+    model: DickeModel | CollectiveModel, state: MeanFieldState, *, method: str | None = None, tol: float | None = None
 ) -> Stability:
     """The spectrum of the equations linearised at a stationary state.
 
@@ -94,10 +101,11 @@ def stability(
 
     **Arguments**
 
-    - `model`: a `DickeModel` with constant rates.
+    - `model`: a `DickeModel` or a `CollectiveModel` with constant rates.
     - `state`: a stationary `MeanFieldState`, of `retrieval_state`, `steadystate` or `stationary_states`.
     - `method`: "dense", all eigenvalues of a matrix of 2K + 2M rows; "krylov", the subspace that the modes see and
-      excite, without the matrix; the rest are dark spin waves, only counted. By default dense up to 600 rows.
+      excite, without the matrix; the rest are dark spin waves, only counted. By default dense up to 600 rows,
+      and for a `CollectiveModel`, whose modes need not see all that moves.
     - `tol`: the real part that counts as growing, in units of the model's largest rate. 1e-9 in float64, 1e-4 in
       float32.
 
@@ -116,24 +124,27 @@ def stability(
         refuse("tol", "a number from 0 to 1", tol)
     traced = not all(map(known, jax.tree.leaves((model, state))))
     if method is None:
-        method = "dense" if num_rows(model) <= DENSE or traced else "krylov"
+        method = "dense" if num_rows(model) <= DENSE or traced or not isinstance(model, DickeModel) else "krylov"
     check_choice("method", method, ("dense", "krylov"))
     if method == "krylov" and traced:
         refuse("method", "'dense' under jax.jit, jax.vmap and jax.grad", repr(method))
+    if method == "krylov" and not isinstance(model, DickeModel):
+        refuse("method", "'dense' for a CollectiveModel", repr(method))
 
-    spectrum = (dense_spectrum if method == "dense" else krylov_spectrum)(model, state, tol)
+    by_krylov = method == "krylov" and isinstance(model, DickeModel)
+    spectrum = krylov_spectrum(model, state, tol) if by_krylov else dense_spectrum(model, state, tol)
     if known(spectrum.residual) and not float(spectrum.residual) < _small(tol):
         refuse("state", "stationary", f"one that changes at {float(spectrum.residual):.2g} of the largest rate")
     return spectrum
 
 
-def num_rows(model: DickeModel) -> int:
+def num_rows(model: AbstractMeanFieldModel) -> int:
     """Of the matrix of all deviations."""
     return (2 if model.dissipation is None else 3) * model.num_subsets + 2 * model.num_modes
 
 
 @eqx.filter_jit
-def dense_spectrum(model: DickeModel, state: MeanFieldState, tol: float) -> Stability:
+def dense_spectrum(model: AbstractMeanFieldModel, state: MeanFieldState, tol: float) -> Stability:
     """`stability` from all of the matrix, in one program."""
     scale, rest, status = _at_rest(model, state, tol)
     tolerance = tol * scale
@@ -150,16 +161,18 @@ def _small(tol: float) -> float:
 
 
 @eqx.filter_jit
-def _at_rest(model: DickeModel, state: MeanFieldState, tol: float) -> tuple[Array, Array, Any]:
+def _at_rest(model: AbstractMeanFieldModel, state: MeanFieldState, tol: float) -> tuple[Array, Array, Any]:
     rest = residual(model, state)
     return largest_rate(model), rest, where(rest < _small(tol), Status.successful, Status.moving)
 
 
-def pattern_shares(model: DickeModel, state: MeanFieldState, vectors: Complex[Array, "t n"]) -> Float[Array, "n M"]:
+def pattern_shares(
+    model: AbstractMeanFieldModel, state: MeanFieldState, vectors: Complex[Array, "t n"]
+) -> Float[Array, "n P"]:
     """|dxi_mu| of eigenvectors in `tangent_basis` as shares of their sum; 0 where they are round-off of the vector."""
     basis = tangent_basis(model, state)[2 * model.num_subsets : 3 * model.num_subsets]
     z = jnp.matmul(basis.astype(vectors.dtype), vectors, precision="highest")
-    overlaps = jnp.hypot(*(jax.vmap(model.spins.project, in_axes=1)(part) for part in (z.real, z.imag)))
+    overlaps = jnp.hypot(*(jax.vmap(model.project, in_axes=1)(part) for part in (z.real, z.imag)))
     total = jnp.sum(overlaps, axis=1, keepdims=True)
     visible = total > jnp.sqrt(jnp.finfo(total.dtype).eps) * jnp.linalg.norm(z, axis=0)[:, None]
     return jnp.where(visible, overlaps / jnp.where(visible, total, 1), 0)

@@ -1,0 +1,143 @@
+"""Where a state goes in a model that has no equations for its overlaps alone: the end of a run by Newton's method."""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from .._checks import known, refuse
+from .._implicit import implicit, smallest_solution
+from .._status import Status
+from .._typing import RealState
+from ..mean_field import (
+    AbstractMeanFieldModel,
+    CollectiveModel,
+    MeanFieldState,
+    mean_field_equations,
+    occupations,
+    overlaps,
+)
+from .integrate import integrate
+from .trajectory import without_nan
+
+LONGEST = 50_000.0  # runs by default, in the time that the fastest of all motions takes
+SINGULAR = 1e3  # times round-off of the largest singular value, below which a direction is free
+
+
+class IsAtRest(eqx.Module):
+    """max |dy/dt| < threshold, over all that something depends on."""
+
+    threshold: Float[Array, ""]
+
+    def __call__(self, t: Array, y: RealState, args: AbstractMeanFieldModel, **_: Any) -> Array:
+        return change(y, args) < self.threshold
+
+
+def change(y: RealState, model: AbstractMeanFieldModel) -> Float[Array, ""]:
+    """The largest |dy/dt|; ensembles without spins do not count."""
+    m_dot, quadratures_dot = mean_field_equations(0.0, y, model)
+    m_dot = jnp.where(model.weights[None] > 0, m_dot, 0)
+    return jnp.max(jnp.abs(m_dot), initial=jnp.max(jnp.abs(quadratures_dot), initial=0.0))
+
+
+def check_relaxes(model: CollectiveModel) -> None:
+    """Refuse a model without any loss: nothing makes it relax."""
+    rates = [jump.rate for jump in model.jumps]
+    rates += [] if model.dissipation is None else list(model.dissipation.rates)
+    if all(known(rate) and not np.any(np.asarray(rate)) for rate in rates):
+        refuse("model", "one with jumps for a stationary state to be reached", "one without")
+
+
+@eqx.filter_jit
+def relax(
+    model: CollectiveModel,
+    state: MeanFieldState,
+    max_time: Array | None,
+    tol: Any,
+    tolerances: tuple[Any, Any],
+    solver: dfx.AbstractSolver,
+    max_steps: int | None,
+    samples: int,
+    classify: Callable[..., Status],
+) -> dict[str, Any]:
+    """The fields of a `SteadyState`: a run until dy/dt = 0, with the derivatives of the state at rest."""
+    given, start = model, state.to_real(model)
+    model, y0 = jax.lax.stop_gradient((model, start))
+    valid, model, y0 = without_nan(model, y0)
+    unit = model.fastest_rate(jnp.zeros((), model.dtype), y0)
+    end = LONGEST / unit if max_time is None else max_time
+    valid &= jnp.isfinite(end) & (end > 0)
+    end = jnp.where(valid, end, jnp.ones_like(end))
+    threshold = tol * unit
+    controller = dfx.PIDController(*tolerances, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
+    window = end * jnp.linspace(0.5, 1.0, samples, dtype=model.dtype)
+    saveat = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), dfx.SubSaveAt(ts=window[:-1], t1=True, fn=_observe)])
+    how: dict[str, Any] = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
+    sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=dfx.Event(IsAtRest(threshold)), **how)
+    assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
+    last, (moves, xi, photons, means) = sol.ys
+    y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
+    residual = change(y, model)
+    distance = distance_by_newton(model, y)
+    status = classify(sol.result, residual, threshold, moves, means, distance, distance * 2 / end)
+    converged, failed = status == Status.successful, status == Status.failed
+
+    flat, unravel = ravel_pytree(y)
+    lengths = jnp.sum(start[0] ** 2, axis=0)
+    at_rest = implicit(_AtRest(unravel), flat, (given, lengths), converged, smallest_solution)
+    final = MeanFieldState.from_real(unravel(at_rest))
+
+    def at_end(last: Array, average: Array) -> Array:
+        average = average + (last - jax.lax.stop_gradient(last))
+        return jnp.where(failed, jnp.nan, jnp.where(converged, last, average))
+
+    here = overlaps(model, final.m)
+    return dict(
+        state=final,
+        overlaps=at_end(here, jnp.mean(xi, axis=0)),
+        occupations=at_end(occupations(final.alpha), jnp.mean(photons, axis=0)),
+        fluctuations=at_end(jnp.zeros_like(here), jnp.std(xi, axis=0)),
+        status=status,
+        residual=residual / unit,
+        time=sol.ts[0][0],
+        num_steps=sol.stats["num_steps"],
+    )
+
+
+def _observe(t: Array, y: RealState, args: CollectiveModel) -> tuple[Array, Array, Array, Array]:
+    spins = jnp.sum(args.weights.astype(y[0].dtype)[None] * y[0], axis=1)
+    return change(y, args), overlaps(args, y[0]), jnp.sum(y[1] ** 2, axis=0), jnp.concatenate([spins, y[1].ravel()])
+
+
+def distance_by_newton(model: AbstractMeanFieldModel, y: RealState) -> Float[Array, ""]:
+    """The largest component of A^+ f: about how far a state is from one at rest, A being the Jacobian of f there."""
+    flat, unravel = ravel_pytree(y)
+    lengths = jnp.sum(y[0] ** 2, axis=0)
+    equations = _AtRest(unravel)
+    rates = equations(flat, (model, lengths))
+    matrix = jax.jacfwd(equations)(flat, (model, lengths))
+    good = jnp.all(jnp.isfinite(matrix)) & jnp.all(jnp.isfinite(rates))
+    matrix = jnp.where(good, matrix, jnp.eye(flat.size, dtype=flat.dtype))
+    free = SINGULAR * float(jnp.finfo(flat.dtype).eps)
+    step = jnp.matmul(jnp.linalg.pinv(matrix, rtol=free), jnp.where(good, rates, 0), precision="highest")
+    return jnp.where(good, jnp.max(jnp.abs(step)), jnp.inf)
+
+
+class _AtRest(eqx.Module):
+    """What vanishes at rest: dy/dt, and besides, where spins keep their lengths, what the lengths have changed."""
+
+    unravel: Callable[[Array], RealState]
+
+    def __call__(self, flat: Float[Array, " n"], args: tuple[Any, Array]) -> Float[Array, " n"]:
+        model, squared = args
+        m, quadratures = self.unravel(flat)
+        m_dot, quadratures_dot = mean_field_equations(0.0, (m, quadratures), model)
+        if model.dissipation is None:
+            m_dot = m_dot + m * (jnp.sum(m**2, axis=0) - squared)[None]
+        return ravel_pytree((m_dot, quadratures_dot))[0]

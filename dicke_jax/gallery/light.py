@@ -1,0 +1,91 @@
+"""Models of spins in one lossy mode, spins being quantised along z: the splitting of their levels is omega0."""
+
+from typing import Any
+
+from jaxtyping import Array, Float
+
+from .._typing import ArrayLike
+from ..mean_field import CollectiveModel, Energy, IntensiveVariables, LocalDissipation, photon_loss
+
+
+class UnbalancedDicke(Energy):
+    """h = omega |alpha|^2 + omega0 z / 2 + (rotating + counter) Re(alpha) x + (counter - rotating) Im(alpha) y."""
+
+    omega: Any
+    omega0: Any
+    rotating: Any
+    counter: Any
+
+    def __call__(self, s: IntensiveVariables) -> Float[Array, ""]:
+        alpha = s.alpha[0]
+        co, anti = (self.rotating + self.counter) * alpha.real, (self.counter - self.rotating) * alpha.imag
+        return self.omega * s.photons[0] + self.omega0 * s.z[0] / 2 + co * s.x[0] + anti * s.y[0]
+
+
+class TwoPhotonDicke(Energy):
+    """h = omega |alpha|^2 + omega0 z / 2 + g Re(alpha^2) x."""
+
+    omega: Any
+    omega0: Any
+    g: Any
+
+    def __call__(self, s: IntensiveVariables) -> Float[Array, ""]:
+        squared = s.alpha[0].real ** 2 - s.alpha[0].imag ** 2
+        return self.omega * s.photons[0] + self.omega0 * s.z[0] / 2 + self.g * squared * s.x[0]
+
+
+class NonlinearDicke(Energy):
+    """h = omega |alpha|^2 + omega0 z / 2 + 2 g Re(alpha) x + U |alpha|^2 z / 2."""
+
+    omega: Any
+    omega0: Any
+    g: Any
+    U: Any
+
+    def __call__(self, s: IntensiveVariables) -> Float[Array, ""]:
+        light = (self.omega + self.U * s.z[0] / 2) * s.photons[0]
+        return light + self.omega0 * s.z[0] / 2 + 2 * self.g * s.alpha[0].real * s.x[0]
+
+
+def unbalanced_dicke(
+    omega: ArrayLike, omega0: ArrayLike, rotating: ArrayLike, counter: ArrayLike, kappa: ArrayLike
+) -> CollectiveModel:
+    """The Dicke model with two couplings.
+
+        H = omega a^dag a + omega0 S_z + (rotating / sqrt(N)) (a S_+ + h.c.) + (counter / sqrt(N)) (a S_- + h.c.)
+
+    and photon loss at kappa. With counter = 0 it is the Tavis-Cummings model, whose normal state z = -1 stays stable at
+    any coupling. With both alike, 4 rotating^2 = omega0 (omega^2 + kappa^2 / 4) / omega is where it is left.
+
+    Stitely, Giraldo, Krauskopf and Parkins, Phys. Rev. Research 2, 033131 (2020).
+    """
+    return CollectiveModel(UnbalancedDicke(omega, omega0, rotating, counter), [photon_loss(kappa)], num_modes=1)
+
+
+def two_photon_dicke(
+    omega: ArrayLike, omega0: ArrayLike, g: ArrayLike, kappa: ArrayLike, decay: ArrayLike | None = None
+) -> CollectiveModel:
+    """Spins that take photons in pairs: H = omega a^dag a + omega0 S_z + (g / N) (a^2 + a^dag^2) S_x.
+
+    The mode loses photons at kappa. With the jump "sigma_minus" of every spin at the rate `decay` there are states with
+    photons where g^2 >= 2 (omega^2 + kappa^2 / 4) (1 + decay^2 / (4 omega0^2)), beside the normal one z = -1, which is
+    always stable. In all of them |x| = sqrt(omega^2 + kappa^2 / 4) / g.
+
+    Garbe, Wade, Minganti, Shammah, Felicetti and Nori, Sci. Rep. 10, 13408 (2020).
+    """
+    dissipation = None if decay is None else LocalDissipation([("sigma_minus", decay)])
+    return CollectiveModel(TwoPhotonDicke(omega, omega0, g), [photon_loss(kappa)], dissipation, num_modes=1)
+
+
+def nonlinear_dicke(
+    omega: ArrayLike, omega0: ArrayLike, g: ArrayLike, U: ArrayLike, kappa: ArrayLike
+) -> CollectiveModel:
+    """The Dicke model whose spins shift the mode: the term (U / N) a^dag a S_z, and photon loss at kappa.
+
+        H = omega a^dag a + omega0 S_z + (2 g / sqrt(N)) (a + a^dag) S_x + (U / N) a^dag a S_z
+
+    The normal state z = -1 sees a mode at omega - U / 2 = w, and is left at 4 g^2 = omega0 (w^2 + kappa^2 / 4) / w.
+
+    Bhaseen, Mayoh, Simons and Keeling, Phys. Rev. A 85, 013817 (2012).
+    """
+    return CollectiveModel(NonlinearDicke(omega, omega0, g, U), [photon_loss(kappa)], num_modes=1)
