@@ -88,7 +88,7 @@ class DickeModel(AbstractMeanFieldModel):
         return self.spins.num_modes
 
     @property
-    def weights(self) -> SubsetReals:
+    def weights(self) -> Float[Array, "*batch K"]:
         """w_k, the share of all spins that each subset holds."""
         return self.spins.weights
 

@@ -44,7 +44,7 @@ def test_a_boundary_time_crystal_is_scipy_s_and_returns_after_its_period():
         np.testing.assert_allclose(sol.overlaps[:, 0], sol.m[:, 2, 0])  # the mean of z, where no patterns are given
     assert sol.occupations.shape == (3, 0) and "photons" not in repr(sol)
     with compilations() as second:
-        dj.mfsolve(CRYSTAL(1.4, 0.9), UP, [0.0, 1.0, 3.0], **TIGHT)
+        dj.mfsolve(CRYSTAL(1.4, 0.9), UP, np.array([0.0, 1.0, 3.0]), **TIGHT)
     assert second == []
 
 

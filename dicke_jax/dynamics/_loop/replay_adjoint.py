@@ -89,7 +89,8 @@ def _run(given: Any, held: Any, rest: Any, adjoint: ReplayAdjoint, record: bool)
         room = jax.tree.map(lambda x: jnp.full((most + 1, *jnp.shape(x)), jnp.inf, jnp.result_type(x)), (t0, y0))
         saves.append(eqx.tree_at(lambda s: (s.ts, s.ys), saves[0], (room[0], room)))
     how["saveat"] = eqx.tree_at(lambda s: s.subs, how["saveat"], parts)
-    how["init_state"] = eqx.tree_at(lambda s: (s.y, s.save_state), begin, (y0, saves))
+    times = t0, begin.tnext + (t0 - jax.lax.stop_gradient(t0))  # the numbers that are there, and they move with t0
+    how["init_state"] = eqx.tree_at(lambda s: (s.y, s.tprev, s.tnext, s.save_state), begin, (y0, *times, saves))
     return adjoint.run.loop(**how)[0]
 
 
