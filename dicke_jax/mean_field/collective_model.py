@@ -188,9 +188,9 @@ class CollectiveModel(AbstractMeanFieldModel):
 
     def plane_of_turning(self, y: RealState) -> tuple[SpinVectors, SpinVectors]:
         """Two unit vectors orthogonal to m_k; for m_k = 0 to the z axis."""
-        length = jnp.sqrt(jnp.sum(y[0] ** 2, axis=0))
-        there = length > 0
-        nx, ny, nz = y[0] / jnp.where(there, length, 1)[None]
+        squared = jnp.sum(y[0] ** 2, axis=0)
+        there = squared > 0
+        nx, ny, nz = y[0] / jnp.sqrt(jnp.where(there, squared, 1))[None]
         nz = jnp.where(there, nz, 1)
         sign = jnp.where(nz < 0, -1.0, 1.0).astype(nz.dtype)
         a = -1 / (sign + nz)

@@ -101,9 +101,7 @@ def check_function(
     def of(m: Any, quadratures: Any, t: Any) -> Any:
         return function(IntensiveVariables(m, quadratures, jnp.asarray(weights), t))
 
-    def of_arrays_of_numpy() -> (
-        Any
-    ):  # of which an index is looked at; of a traced array it is moved to the nearest entry
+    def of_arrays_of_numpy() -> Any:  # of these an index is looked at; of traced ones it is moved to the nearest entry
         with contextlib.suppress(AttributeError, TypeError):  # what only JAX's arrays do
             return of(*(np.zeros(shape, dtype) for shape in shapes))
 
