@@ -14,7 +14,10 @@ FAST = 10.0  # times a rate, from which on another is a fast one
 
 
 class FirstStep(dfx.AbstractAdaptiveStepSizeController):
-    """A controller whose first step is given, so that no search for one is compiled."""
+    """A controller whose first step is given, so that no search for one is compiled, and that ends where it is stuck.
+
+    Where the precision knows no time between a step's ends the same step would be taken again for ever.
+    """
 
     controller: dfx.AbstractAdaptiveStepSizeController
     step: Array
@@ -33,7 +36,10 @@ class FirstStep(dfx.AbstractAdaptiveStepSizeController):
         return self.controller.init(terms, t0, t1, y0, self.step, args, func, error_order)
 
     def adapt_step_size(self, *arguments: Any, **named: Any) -> Any:
-        return self.controller.adapt_step_size(*arguments, **named)
+        kept, begin, end, jump, state, result = self.controller.adapt_step_size(*arguments, **named)
+        stuck = (end <= begin) | (~kept & (end >= arguments[1]))
+        result = dfx.RESULTS.where(stuck, dfx.RESULTS.dt_min_reached, result)  # pyright: ignore[reportArgumentType]
+        return kept, begin, end, jump, state, result
 
 
 def innermost(controller: Any) -> Any:

@@ -196,3 +196,15 @@ def test_rows_that_are_nan_end_at_once():
     successful, number = jax.vmap(steps)(jnp.array([0.0, jnp.nan]))
     np.testing.assert_array_equal(successful, [True, False])
     assert np.all(number < 1000)
+
+
+def test_a_step_that_the_precision_cannot_shorten_ends_a_run():
+    """A float64 kink of a float32 run lies between two of its times: no step over it is right, and none is shorter."""
+    t, values = 1e5 + np.array([-1, 0.2928, 0.5857, 1.1714, 3]), np.array([[0.6], [0.7], [2.0], [0.4], [0.6]])
+    line = dfx.LinearInterpolation(jnp.asarray(t), jnp.asarray(values))
+    omega_spin, kappa, g0 = (jnp.asarray(rate, jnp.float32) for rate in (0.5, 1.0, 1.2))
+    model = dj.DickeModel(ONE, omega_spin, line, kappa, g0)
+    state = dj.tilted_pattern(jax.random.key(0), model, pattern=0, angle=0.5)
+    with jax.numpy_dtype_promotion("standard"):  # a path of diffrax looks up its time as it is
+        sol = dj.mfsolve(model, state, jnp.array([1e5, 1e5 + 2], jnp.float32), throw=False)
+    assert int(sol.stats["num_steps"]) < 100 and sol.status == dj.Status.dt_min_reached
