@@ -131,8 +131,10 @@ def stability(
     if method == "krylov" and not isinstance(model, DickeModel):
         refuse("method", "'dense' for a CollectiveModel", repr(method))
 
-    by_krylov = method == "krylov" and isinstance(model, DickeModel)
-    spectrum = krylov_spectrum(model, state, tol) if by_krylov else dense_spectrum(model, state, tol)
+    if method == "krylov" and isinstance(model, DickeModel):
+        spectrum = krylov_spectrum(model, state, tol)
+    else:
+        spectrum = dense_spectrum(model, state, tol)
     if known(spectrum.residual) and not float(spectrum.residual) < _small(tol):
         refuse("state", "stationary", f"one that changes at {float(spectrum.residual):.2g} of the largest rate")
     return spectrum

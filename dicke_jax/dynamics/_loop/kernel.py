@@ -111,7 +111,7 @@ def _fits(model: DickeModel) -> bool:
     return small and known and all(type(r) is PiecewiseLinear or isinstance(r, Array) for r in rates)
 
 
-def _sums_fit(model: DickeModel, solver: BilinearTaylor) -> bool:
+def _sums_fit(model: DickeModel, solver: Any) -> bool:
     """Whether XLA itself sums over the orders of a state, where they are a loop; orders written out are added."""
     looped = (solver.unrolled or 0) < solver.series_order
     return not looped or (solver.series_order + 1) * max(3 * model.num_subsets, 2 * model.num_modes) < FEWEST_SUMMED
