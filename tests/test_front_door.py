@@ -50,6 +50,15 @@ def test_what_loads_late_is_in_the_table_and_in_its_room():
     assert in_rooms.isdisjoint(vars(dj))  # or the table would hide the room
 
 
+def test_late_rooms_load_within_a_trace():
+    """As where the first use of one is inside jax.jit: what a room computes when it is read must not be traced."""
+    rooms = [f"dicke_jax.{room}" for room in LATE]
+    code = (
+        f"import importlib, jax, dicke_jax; jax.jit(lambda x: [importlib.import_module(r) for r in {rooms}] and x)(0.0)"
+    )
+    in_a_new_process(code)
+
+
 def test_a_misspelt_name_imports_nothing_and_is_refused_at_once():
     names = ["mfsolv", "fitt", "nothing_like_it", "fitting", "arclength", "Tracer", "np", "_x"]
     code = (

@@ -1,10 +1,11 @@
 """`FitResult`: rates with their uncertainties, and what the data leave open by the Fisher information."""
 
+from statistics import NormalDist
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float
 
 from .._checks import as_array, known, refuse
@@ -15,7 +16,7 @@ from .free_parameters import FitParameters, Vector
 from .measurements import Measurements
 
 WIDE = 1.0  # of log p: a rate known to a factor e only is not determined
-REACH = float(ndtri(0.975))  # standard deviations to the ends of a 95 % interval
+REACH = NormalDist().inv_cdf(0.975)  # standard deviations to the ends of a 95 % interval
 BEND = 2.0  # the factor by which the loss there may be less high than the curvature says
 RARE = 5.0  # standard deviations beyond which a chi-square is no accident
 OUTLYING = 2.0  # the size from which a robust loss counts a residual no further
@@ -179,7 +180,7 @@ class FitResult(AbstractResult):
         """Lower and upper ends p exp(-+ q sigma) for each rate, NaN where one is not determined."""
         if not known(confidence) or not 0 < confidence < 1:
             refuse("confidence", "between 0 and 1", confidence)
-        reach = float(ndtri((1 + confidence) / 2)) * self.standard_errors
+        reach = NormalDist().inv_cdf((1 + float(confidence)) / 2) * self.standard_errors
         return jnp.sort(jnp.stack([self.rates * jnp.exp(-reach), self.rates * jnp.exp(reach)]), axis=0)
 
     def _heading(self) -> str:

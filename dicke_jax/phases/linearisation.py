@@ -1,7 +1,10 @@
 """The equations linearised at a state, and eigenvalues whose derivatives are right, or NaN where they have none."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex, Float
 
@@ -83,14 +86,47 @@ def eigensystem(matrix: Float[Array, "n n"]) -> tuple[Complex[Array, " n"], Comp
 @eigensystem.defjvp
 def _eigensystem_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Dlambda = u^H dA v / u^H v, with the left and right eigenvectors of a simple eigenvalue."""
-    values, left, right = jax.lax.linalg.eig(primals[0], compute_left_eigenvectors=True)
+    values, right, left, simple = _both_sides(primals[0])
+    return (values, right), (_change(left, tangents[0], right, simple), jnp.zeros_like(right))
+
+
+@jax.custom_jvp
+def _both_sides(matrix: Float[Array, "n n"]) -> tuple[Array, Array, Array, Array]:
+    """Eigenvalues, right eigenvectors v as columns, left ones u^H as rows with u^H v = 1, and which are simple."""
+    values, left, right = jax.lax.linalg.eig(matrix, compute_left_eigenvectors=True)
     order = jnp.lexsort((-values.imag, -values.real))
-    values, left, right = values[order], left[:, order], right[:, order]
-    near = jnp.sqrt(jnp.finfo(primals[0].dtype).eps)
-    scale = jnp.max(jnp.abs(values))
-    gaps = jnp.abs(values[:, None] - values[None, :]) + jnp.diag(jnp.full(values.size, jnp.inf, scale.dtype))
-    along = jnp.sum(left.conj() * right, axis=0)
-    simple = (jnp.min(gaps, axis=1) > near * scale) & (jnp.abs(along) > near)
-    pushed = jnp.matmul(tangents[0].astype(right.dtype), right, precision="highest")
-    moved = jnp.sum(left.conj() * pushed, axis=0) / jnp.where(simple, along, jnp.ones_like(along))
-    return (values, right), (nan_unless_valid(simple, moved), jnp.zeros_like(right))
+    values, left, right = values[order], left[:, order].conj(), right[:, order]
+    along = jnp.sum(left * right, axis=0)
+    apart = _is_apart(values)
+    simple = jnp.all(apart | jnp.eye(values.size, dtype=bool), axis=1)
+    simple &= jnp.abs(along) > jnp.sqrt(jnp.finfo(matrix.dtype).eps)
+    return values, right, (left / jnp.where(simple, along, jnp.ones_like(along))[None]).T, simple
+
+
+@_both_sides.defjvp
+def _both_sides_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Dv_j = sum_i v_i u_i^H dA v_j / (lambda_j - lambda_i), and du_j alike, but for length and phase, which are free.
+
+    All u_i are needed for it, those of eigenvalues that coincide with one another too: they are V^-1.
+    """
+    values, right, left, simple = _both_sides(primals[0])
+    inverse = jnp.linalg.inv(right)
+    pushed = _times(_times(inverse, tangents[0].astype(right.dtype)), right)
+    apart = _is_apart(values)
+    gaps = values[None, :] - values[:, None]
+    mixed = jnp.where(apart, pushed / jnp.where(apart, gaps, jnp.ones_like(gaps)), 0)
+    changes = _change(left, tangents[0], right, simple), _times(right, mixed), -_times(mixed, inverse)
+    return (values, right, left, simple), (*changes, np.zeros(simple.shape, jax.dtypes.float0))
+
+
+def _is_apart(values: Complex[Array, " n"]) -> Bool[Array, "n n"]:
+    near = jnp.sqrt(jnp.finfo(values.real.dtype).eps)
+    return jnp.abs(values[:, None] - values[None, :]) > near * jnp.max(jnp.abs(values))
+
+
+def _change(left: Array, change: Array, right: Array, simple: Array) -> Complex[Array, " n"]:
+    return nan_unless_valid(simple, jnp.sum(left.T * _times(change.astype(right.dtype), right), axis=0))
+
+
+def _times(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision="highest")
