@@ -20,7 +20,7 @@ NUMBER = r"-?\d+\.\d+"
 def test_readme_s_python_runs_and_prints_what_it_says(tmp_path):
     """In a process of its own, with JAX as a newcomer has it."""
     code = "".join(re.findall(r"```python\n(.*?)```", README, re.S))
-    code += "assert end.successful and jnp.isfinite(slopes).all()\n"
+    code += "assert end.successful and jnp.isfinite(slopes).all() and own_slope < 0\n"
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=400)
     assert run.returncode == 0, run.stderr
     shown = re.search(r"```text\n(.*?)```", README, re.S)[1]
