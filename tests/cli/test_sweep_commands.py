@@ -1,5 +1,6 @@
 """The commands of sweeps: what they print and keep, and what they say of files and folders that do not fit."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,14 @@ def test_every_bad_command_line_is_refused_in_one_line(study, capsys):
 def test_ready_studies_are_good(path, capsys):
     assert main(["sweep", str(path), "--dry-run"]) == 0
     assert "rows in" in capsys.readouterr().out
+
+
+def test_the_commands_that_the_readme_shows(study, capsys):
+    """Each as it stands there, but of a study that is quick."""
+    section = (ROOT / "README.md").read_text().split("## Sweep")[1].split("\n## ")[0]
+    lines = re.findall(r"^dicke-jax (.*)$", section, re.M)
+    assert len(lines) == 5
+    for line in lines:
+        words = [re.sub(r"^studies/examples/\w+\.toml$", "study.toml", word) for word in line.split()]
+        assert main(words) == 0, line
+    assert "0 rows missing" in capsys.readouterr().out and Path("transition.nc").exists()
