@@ -63,12 +63,16 @@ class ModelTable:
             G = np.asarray(table["couplings"], object)
             if G.ndim != 2 or not all(isinstance(x, int | float) for x in G.ravel()):
                 refuse("[model], couplings,", "rows of numbers, one for each mode", f"shape {G.shape}")
-            whole = all(float(x).is_integer() and abs(x) < 128 for x in G.ravel())
+            whole = all(isinstance(x, int) and abs(x) < 128 for x in G.ravel())
             weights = table.get("weights", np.full(G.shape[1], 1 / G.shape[1]))
             number = count("num_spins") if "num_spins" in table else None
-            operator = DenseCouplings(np.asarray(G, np.int8 if whole else self.precision))
+            gauged, couplings = bool(table.get("gauged", False)), np.asarray(G, np.int8 if whole else self.precision)
+            operator: Any = DenseCouplings(couplings)
+            if whole and G.shape[1] == 2 ** (G.shape[0] - gauged):
+                every = HypercubeCouplings(G.shape[0], gauged)
+                operator = every if np.array_equal(np.asarray(every.signs), couplings) else operator
             check_real("[model], weights,", weights, "numbers")
-            return LargeSpins(operator, np.asarray(weights, float), number, bool(table.get("gauged", False)))
+            return LargeSpins(operator, np.asarray(weights, float), number, gauged)
         if "num_patterns" not in table:
             refuse("[model]", "a table with num_patterns, or couplings", "neither")
         patterns = count("num_patterns")

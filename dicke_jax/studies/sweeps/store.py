@@ -103,7 +103,7 @@ class Store:
             attributes = dict(self.group.attrs)
             about, known = attributes["dicke_jax_sweep"], attributes["digest"] == _digest_of(attributes)
             self.identity, self.chunk, self.specs = about["identity"], about["chunk"], about["variables"]
-            self.num_chunks, self.descriptions = about["num_chunks"], about["descriptions"]
+            self.num_chunks, self.descriptions, self._rows = (about[n] for n in ("num_chunks", "descriptions", "rows"))
             self.labels, form = Labels.from_table(about["labels"]), about["format"]
         except OSError:
             raise
@@ -134,11 +134,11 @@ class Store:
                 refuse("compute", "a function whose results have other names", name)
         specs = {name: [list(shape), str(dtype)] for name, (shape, dtype) in variables.items()}
         about = dict(format=FORMAT, identity=dict(identity), chunk=layout.chunk, variables=specs)
-        about |= dict(labels=labels.to_table(), num_chunks=layout.num_chunks)
+        about |= dict(labels=labels.to_table(), num_chunks=layout.num_chunks, rows=digest(layout.slots.tobytes()))
         path.absolute().parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.absolute().parent))
         try:
-            slots = layout.slots
+            group, slots = zarr.create_group(unfinished, zarr_format=3), layout.slots
             _array(unfinished, ROW, (slots.size,), "int64", (slots.size,), ("row",))[:] = slots
             _array(unfinished, MARK, (layout.num_chunks,), "uint64", (1,), ("chunk",))
             for name, (shape, dtype) in variables.items():
@@ -147,7 +147,7 @@ class Store:
                 _array(unfinished, name, (slots.size, *shape), str(dtype), chunk, dims, fill_of(dtype))
             about["descriptions"] = {n: (unfinished / n / "zarr.json").read_text() for n in (ROW, MARK, *specs)}
             told = {"dicke_jax_sweep": json.loads(json.dumps(about))}
-            zarr.create_group(unfinished, zarr_format=3, attributes=told | {"digest": _digest_of(told)})
+            group.update_attributes(told | {"digest": _digest_of(told)})
             unfinished.chmod(0o777 & ~_umask())
             unfinished.replace(path)
         except BaseException:
@@ -184,12 +184,16 @@ class Store:
     @property
     def slots(self) -> np.ndarray:
         """The row of every place."""
+        slots = np.zeros(0, np.int64)
         try:
-            return np.asarray(self.group[ROW][:])
+            slots = np.asarray(self.group[ROW][:])
         except PermissionError:
             raise
-        except Exception:
+        except Exception:  # refused below: no file would read as zeros
+            pass
+        if digest(slots.tobytes()) != self._rows:
             refuse("store", "one whose order of rows is whole", f"{self.path}, with a damaged {ROW} that resume mends")
+        return slots
 
     def write(self, number: int, chunk: Numbers) -> None:
         """The numbers first, then the mark."""
