@@ -77,16 +77,21 @@ def watched(quiet: bool, study: Callable[..., Result], *arguments: Any, **option
 
     columns = "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeElapsedColumn()
     left = "left", progress.TimeRemainingColumn(), "{task.fields[rate]}"
-    with progress.Progress(*columns, *left, console=Console(stderr=True)) as bar:
-        task, began = bar.add_task("compiling", total=None, rate=""), []
+    bar = progress.Progress(*columns, *left, console=Console(stderr=True))
+    task, began = bar.add_task("compiling", total=None, rate=""), []
 
-        def report(done: int, total: int) -> None:
-            now = time.monotonic()
-            if not began:
-                began.append((now, done))  # a study that goes on has rows already
-            (start, first), more = began[0], done - began[0][1]
-            rate = f"{more / max(now - start, 1e-9):,.0f} a second" if more else ""
-            what = "runs" if done > first else "compiling"
-            bar.update(task, completed=done, total=total, description=what, rate=rate)
+    def report(done: int, total: int) -> None:
+        now = time.monotonic()
+        if not began:  # what is refused before has no bar; a study that goes on has rows already
+            began.append((now, done))
+            bar.start()
+        (start, first), more = began[0], done - began[0][1]
+        rate = f"{more / max(now - start, 1e-9):,.0f} a second" if more else ""
+        what = "runs" if done > first else "compiling"
+        bar.update(task, completed=done, total=total, description=what, rate=rate)
 
+    try:
         return study(*arguments, **options, progress=report)
+    finally:
+        if began:
+            bar.stop()
