@@ -49,6 +49,8 @@ if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
     from .finite_size import initial_error, scaled_error
     from .finite_size import OutputSpectrum, StationaryCovariance, output_spectrum, stationary_covariance
     from .finite_size import WignerSolution, commutators, gaussian_moments, product_covariance, wigner_moments
+    # Studies
+    from .studies import Sweep
 
 __all__ = [
     "AbstractCouplings", "DenseCouplings", "HypercubeCouplings", "LargeSpins", "SpinMapping", "flip_spins",
@@ -72,7 +74,7 @@ __all__ = [
     "TheoremConstants", "check_theorem", "theorem_constants", "initial_error", "scaled_error", "OutputSpectrum",
     "StationaryCovariance", "output_spectrum", "stationary_covariance", "WignerSolution", "commutators",
     "gaussian_moments", "product_covariance", "wigner_moments",
-    "studies", "plotting",
+    "studies", "Sweep", "plotting",
 ]
 # fmt: on
 # what loads when it is first asked for: in the contents, the names of a room stand after it

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from .._interrupts import raise_always
-from . import critical, exactness, phases, transition
+from . import critical, exactness, export, phases, status, sweep, transition
 from .jax_setup import set_up_jax
 from .output import Output
 
@@ -20,12 +20,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dicke-jax", description=text, epilog=epilog)
     parser.add_argument("--version", action="version", version=f"dicke-jax {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (transition, critical, phases, exactness):
+    for command in (transition, critical, phases, exactness, sweep, status, export):
         name, epilog = command.__name__.rpartition(".")[2], getattr(command, "EPILOG", None)
         own = commands.add_parser(name, help=command.HELP, description=command.__doc__, epilog=epilog)
         own.formatter_class = argparse.RawDescriptionHelpFormatter
         command.add_arguments(own)
-        own.set_defaults(run=command.run, name=name)
+        own.set_defaults(run=command.run, name=name, precision_of=getattr(command, "precision", None))
     return parser
 
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = build_parser().parse_args(arguments, argparse.Namespace(output=output))
         if "out" in options:
             output.prepare(options.out, options.name)
-        set_up_jax(options.precision, arguments is None)
+        set_up_jax(_precision(options), arguments is None)
         options.run(options)
         if output.written:
             print(f"wrote {' and '.join(map(str, reversed(output.written)))}")
@@ -64,10 +64,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _told(f"error: {error}", 2)
     except OSError as error:
         discard_output()
-        return _told(f"error: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""), 1)
+        what = f"error: {error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+        return _told(what + output.advice, 1)
     except KeyboardInterrupt:
-        return _told(f"interrupted; {' and '.join(map(str, output.written)) or 'nothing'} was written", 130)
+        what = (
+            "what was finished is kept"
+            if output.advice
+            else f"{' and '.join(map(str, output.written)) or 'nothing'} was written"
+        )
+        return _told(f"interrupted; {what}{output.advice}", 130)
     return 0
+
+
+def _precision(options: argparse.Namespace) -> str:
+    """Of the command line, of a file that it names, or double where there is nothing to compute."""
+    if options.precision_of is not None:
+        return options.precision_of(options)
+    return options.precision if "precision" in options else "float64"
 
 
 def discard_output() -> None:

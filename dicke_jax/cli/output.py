@@ -4,12 +4,15 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import xarray as xr
+
+Result = TypeVar("Result")
 
 
 def add_output(command: argparse.ArgumentParser) -> None:
@@ -23,6 +26,7 @@ class Output:
 
     def __init__(self) -> None:
         self.written: list[Path] = []
+        self.advice = ""  # what to type where a command was stopped
 
     def prepare(self, folder: Path, name: str) -> None:
         """Make the folder and write to it, before any work is done for it."""
@@ -64,18 +68,30 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
     print(title, "", *(f"  {text}" for text in (texts[0], line * len(texts[0]), *texts[1:])), "", sep="\n")
 
 
-def watched(quiet: bool, study: Callable[..., "xr.Dataset"], *arguments: Any, **options: Any) -> "xr.Dataset":
-    """What a study finds; on the way, a bar on stderr with the runs finished, all runs and the time left."""
+def watched(quiet: bool, study: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
+    """What a study finds; on the way, a bar on stderr with the runs finished, all runs, the time left and the rate."""
     if quiet:
         return study(*arguments, **options)
     from rich import progress
     from rich.console import Console
 
     columns = "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeElapsedColumn()
-    with progress.Progress(*columns, "left", progress.TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("compiling", total=None)
+    left = "left", progress.TimeRemainingColumn(), "{task.fields[rate]}"
+    bar = progress.Progress(*columns, *left, console=Console(stderr=True))
+    task, began = bar.add_task("compiling", total=None, rate=""), []
 
-        def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, description="runs" if done else "compiling")
+    def report(done: int, total: int) -> None:
+        now = time.monotonic()
+        if not began:  # what is refused before has no bar; a study that goes on has rows already
+            began.append((now, done))
+            bar.start()
+        (start, first), more = began[0], done - began[0][1]
+        rate = f"{more / max(now - start, 1e-9):,.0f} a second" if more else ""
+        what = "runs" if done > first else "compiling"
+        bar.update(task, completed=done, total=total, description=what, rate=rate)
 
+    try:
         return study(*arguments, **options, progress=report)
+    finally:
+        if began:
+            bar.stop()

@@ -152,7 +152,7 @@ def run_cues(
         tol = 1e-6 if model.dtype == np.float64 else 1e-4
     options = {"max_time": as_array(max_time, model.dtype), "tol": tol}
     runs = solve_ensemble(model, states, save=_kept, chunk=chunk, progress=progress, **options)
-    return CueOutcomes(pattern, *_named(model, pattern, runs.status, runs.reduced))
+    return CueOutcomes(pattern, *named_outcomes(model, pattern, runs.status, runs.reduced))
 
 
 def _kept(end: SteadyState) -> tuple[Array, ...]:
@@ -160,15 +160,15 @@ def _kept(end: SteadyState) -> tuple[Array, ...]:
 
 
 @eqx.filter_jit
-def _named(model: DickeModel, pattern: Array, status: Any, ends: tuple[Array, ...]) -> tuple[Any, ...]:
-    """All fields of `CueOutcomes` but the first."""
+def named_outcomes(model: DickeModel, pattern: Array, status: Any, ends: tuple[Array, ...]) -> tuple[Any, ...]:
+    """All fields of `CueOutcomes` but the first. Cues may have a pattern and a model each, or one for all."""
 
-    def name(model: DickeModel, status: Any, end: tuple[Array, ...]) -> tuple[Any, ...]:
+    def name(model: DickeModel, pattern: Array, status: Any, end: tuple[Array, ...]) -> tuple[Any, ...]:
         average, fluctuation, m, time = end
         reach = overlap_reach(model, m)
         named = name_outcome(pattern, status, average, fluctuation, overlaps(model, m), reach)
         return *named, average, fluctuation, reach, status, time
 
     batched = eqx.if_array(0)
-    of_cue = batched if model.spins.weights.ndim > 1 else None
-    return eqx.filter_vmap(name, in_axes=(of_cue, batched, batched))(model, status, ends)
+    of_cue, of_pattern = (batched if own else None for own in (model.spins.weights.ndim > 1, pattern.ndim > 0))
+    return eqx.filter_vmap(name, in_axes=(of_cue, of_pattern, batched, batched))(model, pattern, status, ends)

@@ -1,0 +1,272 @@
+"""What a sweep computes: pure functions of the values that a chunk of rows has."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..._checks import check_all, check_choice, check_count, refuse, told
+from ...dynamics import MFSolution, SteadyState, check_reaches_steady, solve_ensemble
+from ...dynamics.steady_state import check_ends, default_residual, relaxing_solver
+from ...dynamics.taylor_solver import written_out
+from ...dynamics.trajectory import STIFF, check_tolerance, default_solver, stiffness
+from ...mean_field import (
+    DickeModel,
+    MeanFieldState,
+    check_constant_rates,
+    corrupted_pattern,
+    random_state,
+    stored_pattern,
+    tilted_pattern,
+)
+from ...phases import critical_coupling, retrieval_state, stability
+from ...phases.basins import named_outcomes
+from .axes import BATCH, split_name
+
+TIMES_OF_ENSEMBLES = 256  # rows from which on orders of the series are written out, as in `solve_ensemble`
+CUES: Final = ("stored", "tilt", "flip", "random")
+OPTIONS: dict[str, dict[str, Any]] = {  # of what is computed, with their defaults
+    "steadystate": dict(tol=None, max_time=None, rtol=None, atol=None, max_steps=None),
+    "final_overlap": dict(time=None, rtol=None, atol=None, max_steps=None),
+    "retrieval": dict(tol=None, max_time=None),
+    "critical_coupling": dict(kind="existence", method=None),
+    "stability": dict(tol=None),
+}
+Values = dict[str, np.ndarray]
+
+
+def with_values(model: DickeModel, values: Mapping[str, Any]) -> DickeModel:
+    """The model with other rates: a name alone stands for all modes, and "kappa[1]" for one."""
+    changes: dict[str, Any] = {}
+    for name in sorted(values):  # "kappa" before "kappa[1]"
+        kind, index = split_name(name)
+        if kind == "jump":
+            of = changes.get("dissipation", model.dissipation)
+            rate = jnp.broadcast_to(jnp.asarray(values[name], of.rates[index].dtype), of.rates[index].shape)
+            changes["dissipation"] = eqx.tree_at(lambda d, i=index: d.rates[i], of, rate)
+        elif index is None:
+            changes[kind] = jnp.asarray(values[name], model.dtype)
+        else:
+            rate = jnp.broadcast_to(changes.get(kind, getattr(model, kind)), (model.num_modes,))
+            changes[kind] = rate.at[index].set(jnp.asarray(values[name], model.dtype))
+    return model.replace(**changes) if changes else model
+
+
+def with_known(model: DickeModel, values: Mapping[str, Any]) -> DickeModel:
+    """The model with known values of rates, for which no program is compiled."""
+    changes: dict[str, Any] = {}
+    for name in sorted(values):
+        kind, index = split_name(name)
+        if kind == "jump":
+            of = changes.get("dissipation", model.dissipation)
+            rate = np.full(of.rates[index].shape, values[name], of.rates[index].dtype)
+            changes["dissipation"] = eqx.tree_at(lambda d, i=index: d.rates[i], of, jax.device_put(rate))
+            continue
+        shape = (model.num_modes,) if kind in ("omega_mode", "kappa") else ()
+        now = values[name] if index is None else changes.get(kind, getattr(model, kind))
+        rate = np.array(np.broadcast_to(np.asarray(now, model.dtype), shape))
+        if index is not None:
+            rate[index] = values[name]
+        changes[kind] = rate
+    return model.replace(**changes) if changes else model
+
+
+def cue_of(model: DickeModel, cue: str, own: Mapping[str, Any]) -> MeanFieldState:
+    """The state that a row starts from."""
+    if cue == "stored":
+        return stored_pattern(model, own["pattern"])
+    key = jax.random.key(own["seed"])
+    if cue == "tilt":
+        return tilted_pattern(key, model, own["pattern"], own["angle"])
+    return corrupted_pattern(key, model, own["pattern"], own["flip"]) if cue == "flip" else random_state(key, model)
+
+
+def of_cues_and_rates(values: Values, model: DickeModel) -> tuple[Values, Values]:
+    """The values in the precisions that a program takes them in: what makes cues, and what makes models."""
+    kinds = {"pattern": jax.dtypes.canonicalize_dtype(np.int64), "seed": np.uint32}
+    cues = {name: x.astype(kinds.get(name, model.dtype)) for name, x in values.items() if name in DEFAULT_CUE}
+    return cues, {name: x.astype(model.dtype) for name, x in values.items() if name not in DEFAULT_CUE}
+
+
+DEFAULT_CUE = {"pattern": 0, "angle": 0.3, "flip": 0.1, "seed": 0}
+
+
+@eqx.filter_jit
+def _of_rows(function: Callable[..., Any], model: DickeModel, cues: Any, rates: Any, cue: str) -> Any:
+    """`function` of the model, cue and pattern of every row, in batches of a fixed size."""
+
+    def one(row: Any) -> Any:
+        own = with_values(model, row[1])
+        return function(own, cue_of(own, cue, row[0]), row[0]["pattern"])
+
+    return jax.lax.map(one, (cues, rates), batch_size=BATCH)
+
+
+def _model_and_state(model: DickeModel, state: MeanFieldState, pattern: Array) -> Any:
+    return eqx.filter(model, eqx.is_array), state
+
+
+def _state(model: DickeModel, state: MeanFieldState, pattern: Array) -> Any:
+    return state
+
+
+class RowFunction(eqx.Module):
+    """What a row computes that is no run: of its model, its cue's state and pattern."""
+
+    compute: Any = eqx.field(static=True)
+    options: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+
+    def __call__(self, model: DickeModel, state: MeanFieldState, pattern: Array) -> dict[str, Any]:
+        options = dict(self.options)
+        if self.compute == "critical_coupling":
+            return {"g_crit": critical_coupling(model, pattern, **options)}
+        if self.compute == "stability":
+            found = stability(model, retrieval_state(model, pattern), method="dense", **options)
+            names = ("growth_rate", "num_growing", "num_neutral", "num_decaying", "residual")
+            stable = {"is_stable": found.is_stable.astype(jnp.int8)}
+            return {**{name: getattr(found, name) for name in names}, **stable, "status": code_of(found.status)}
+        result = self.compute(model, state)
+        named = result if isinstance(result, Mapping) else {"value": result}
+        return {name: jnp.asarray(x) for name, x in named.items()}
+
+
+def code_of(status: Any) -> Any:
+    return status._value.astype(np.int8)
+
+
+def _kept(end: SteadyState) -> dict[str, Any]:
+    names = ("overlaps", "occupations", "fluctuations", "residual", "time")
+    return {name: getattr(end, name) for name in names} | {"m": end.state.m}
+
+
+def _last(run: MFSolution) -> dict[str, Any]:
+    return {"overlaps": run.overlaps[-1], "occupations": run.occupations[-1]}
+
+
+def compute_rows(
+    model: DickeModel, values: Values, filled: int, compute: Any, cue: str, how: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """What one chunk computes, on the host: a pure function of its arguments, and of what runs it.
+
+    - `values`: for every place of the chunk; those from `filled` on repeat the last row and are no rows of the study.
+    - `how`: options, as `settled` makes them for all chunks alike.
+    """
+    cues, rates = of_cues_and_rates(values, model)
+    size = cues["pattern"].size
+    if compute not in ("steadystate", "final_overlap", "retrieval"):
+        found = _of_rows(RowFunction(compute, tuple(how.items())), model, cues, rates, cue)
+        return jax.tree.map(np.asarray, found)
+    if rates:
+        arrays, states = _of_rows(_model_and_state, model, cues, rates, cue)
+        models = eqx.combine(arrays, eqx.filter(model, eqx.is_array, inverse=True))
+    else:
+        models, states = model, _of_rows(_state, model, cues, rates, cue)
+    states = jax.tree.map(np.array, states)
+    for x in jax.tree.leaves(states):
+        x[filled:] = np.nan  # put to rest
+    options = {name: option for name, option in how.items() if name != "time"}
+    if compute == "final_overlap":
+        times = np.array([0.0, how["time"]], model.dtype)
+        run = solve_ensemble(models, states, times, save=_last, chunk=size, **options)
+    else:
+        run = solve_ensemble(models, states, save=_kept, chunk=size, **options)
+    kept = run.reduced
+    found = {"overlap": kept["overlaps"], "status": np.asarray(run.status._value), "num_steps": run.num_steps}
+    if compute == "retrieval":
+        ends = tuple(kept[name] for name in ("overlaps", "fluctuations", "m", "time"))
+        outcome = named_outcomes(models, jnp.asarray(cues["pattern"]), run.status, ends)[0]
+        return found | {
+            "outcome": np.asarray(outcome._value),
+            "time": kept["time"],
+            "fluctuation": kept["fluctuations"],
+        }
+    found["occupation"] = kept["occupations"]
+    if compute == "steadystate":
+        found |= {"fluctuation": kept["fluctuations"], "residual": kept["residual"], "time": kept["time"]}
+    return found
+
+
+def variables_of(model: DickeModel, values: Values, compute: Any, cue: str, how: Mapping[str, Any]) -> dict[str, Any]:
+    """Names, shapes and types of what a row computes, without computing it."""
+    M, real = (model.num_modes,), np.dtype(model.dtype)
+    runs = {"overlap": (M, real), "status": ((), np.dtype(np.int8)), "num_steps": ((), np.dtype(np.int32))}
+    if compute == "retrieval":
+        return runs | {"outcome": ((), np.dtype(np.int8)), "time": ((), real), "fluctuation": (M, real)}
+    if compute in ("steadystate", "final_overlap"):
+        runs["occupation"] = (M, real)
+        more = {"fluctuation": (M, real), "residual": ((), real), "time": ((), real)}
+        return runs | (more if compute == "steadystate" else {})
+    cues, rates = of_cues_and_rates({name: x[:BATCH] for name, x in values.items()}, model)
+    function = RowFunction(compute, tuple(how.items()))
+    try:
+        found = eqx.filter_eval_shape(_of_rows, function, model, cues, rates, cue)
+    except (jax.errors.JAXTypeError, TypeError) as error:
+        if not callable(compute):
+            raise
+        refuse("compute", "a function of model and state that jax.vmap takes, of arrays", str(error).splitlines()[0])
+    for name, _x in found.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            refuse("compute", "a function whose results have names", told(name))
+    return {name: (x.shape[1:], np.dtype(x.dtype)) for name, x in found.items()}
+
+
+def as_options(compute: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of what is computed, each of the right kind."""
+    if callable(compute):
+        if options:
+            refuse("options", "left out where compute is a function", ", ".join(map(str, options)))
+        return {}
+    own = OPTIONS[compute]
+    for name, value in options.items():
+        if name not in own:
+            refuse("options", f"those of {compute}, {', '.join(own)}", told(name))
+        if name in ("kind", "method"):
+            kinds = {"kind": ("existence", "stability", "normal"), "method": ("closed form", "root finding")}
+            check_choice(f"options, {name},", value, kinds[name])
+        elif name == "max_steps":
+            check_count(f"options, {name},", value)
+        elif isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            refuse(f"options, {name},", "a positive number", told(value))
+        else:
+            check_all(f"options, {name},", value, lambda x: (x > 0) & np.isfinite(x), "positive and finite")
+    if compute == "final_overlap" and "time" not in options:
+        refuse("options", "given for final_overlap, with the time at which runs end", "no time")
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def settled(models: list[DickeModel], compute: Any, options: Mapping[str, Any], num_rows: int) -> dict[str, Any]:
+    """Options that leave nothing to what a chunk holds: solver, tolerances, longest run.
+
+    - `models`: those at the corners of the axes. Where one is stiff all rows get the solver that it needs.
+    """
+    how = dict(options)
+    if callable(compute) or compute in ("critical_coupling", "stability"):
+        if not callable(compute):
+            check_constant_rates(models[0])
+        return how
+    hardest, tol = max(models, key=stiffness), how.get("tol")
+    if compute == "final_overlap":
+        how["rtol"] = check_tolerance("options, rtol,", how.get("rtol"), hardest.dtype)
+        how["atol"] = check_tolerance("options, atol,", how.get("atol"), hardest.dtype)
+        solver = default_solver(hardest, how["rtol"], dense=False)
+    else:
+        for model in models:
+            check_reaches_steady(model)
+        if compute == "retrieval":
+            how.setdefault("tol", 1e-6 if hardest.dtype == np.float64 else 1e-4)
+            how.setdefault("max_time", 1000 / min(float(np.min(model.kappa)) for model in models))
+            tol = how["tol"]
+        for model in models:
+            check_ends(model, tol, how.get("max_time"), how.get("max_steps"))
+        how["tol"] = default_residual(hardest) if tol is None else tol
+        if stiffness(hardest) >= STIFF:
+            finest = 1e-8 if hardest.dtype == np.float64 else 1e-5  # as `steadystate` has it
+            how.setdefault("rtol", finest)
+            how.setdefault("atol", finest)
+        solver = relaxing_solver(hardest, how["tol"], how.get("rtol"))
+    how["solver"] = written_out(solver) if num_rows >= TIMES_OF_ENSEMBLES else solver
+    return how

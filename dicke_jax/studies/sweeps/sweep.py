@@ -1,0 +1,305 @@
+"""`Sweep`: a parameter study as one object, from axes to labelled results."""
+
+import inspect
+import itertools
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from ..._checks import check_count, refuse, told
+from ..._door import checked
+from ...mean_field import DickeModel, check_model
+from ..results import Progress
+from .axes import BATCH, Axes, Layout, Plan, as_axes, as_values, check_fits, default_chunk
+from .identity import of_function, of_model, of_software, of_values
+from .labels import Labels, dataset, origin
+from .model_table import ModelTable
+from .rows import CUES, DEFAULT_CUE, OPTIONS, as_options, compute_rows, settled, variables_of, with_known
+from .store import InMemory, Store, fill_of, in_memory
+from .study_file import read_study, study_of, study_text
+
+MOST_MODELS = 10_000  # made one by one by a function
+MOST_CORNERS = 6  # axes whose two ends are all combined
+
+
+class Sweep:
+    """A study of a model over named axes.
+
+        row (i, j, ...)  ->  compute(model with rates a_i, b_j, ...; cue with pattern, angle, flip, seed)
+
+    Every row is independent of all others, to the bit, and of the chunks in which they are computed. Rows of one model
+    share one program, whatever the axes.
+
+    **Main arguments**
+
+    - `model`: a `DickeModel`; or a function that makes one, of which axes with the names of its arguments decide, such
+      as a number of patterns. Models of different sizes are compiled for one after the other.
+    - `axes`: values by name. Rates: "omega_spin", "omega_mode", "kappa", "g0", one mode's as "kappa[1]" (from 0), a
+      jump's rate as "jump[0]". Of the cue: "pattern", "angle" of a tilt, "flip" probability, "seed": the cue's key is
+      `jax.random.key(seed)`, so that the same seeds are the same cues everywhere.
+    - `compute`: what every row computes from its model and its cue. "steadystate"; "final_overlap", at the time that
+      `options` give; "retrieval", where the cue ends; of its pattern alone "critical_coupling" and "stability" (of the
+      retrieval state); or a function (model, state) that `jax.vmap` takes, of an array or of arrays by name.
+
+    **Other arguments**
+
+    - `zipped`: lists of axes of one length that go together, in one dimension called as the first.
+    - `fixed`: values of what could be an axis.
+    - `cue`: "stored", "tilt", "flip" or "random"; by default "tilt" or "flip" where there is an angle or a flip.
+    - `options`: of what is computed: `tol`, `max_time`, `rtol`, `atol`, `max_steps`, `time`, `kind`, `method`.
+    - `title`: of the results.
+
+    **Raises** ValueError for arguments that do not fit, before anything is computed.
+    """
+
+    @checked
+    def __init__(
+        self,
+        model: Any,
+        axes: Mapping[Any, Any],
+        compute: str | Callable[..., Any] = "steadystate",
+        *,
+        zipped: Any = (),
+        fixed: Mapping[str, Any] | None = None,
+        cue: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        title: Any = "Sweep",
+    ) -> None:
+        if not callable(compute) and (not isinstance(compute, str) or compute not in OPTIONS):
+            refuse("compute", f"one of {', '.join(OPTIONS)}, or a function of model and state", told(compute))
+        if not isinstance(title, str):
+            refuse("title", "a text", told(title))
+        self.model, self.compute, self.title = model, compute, title
+        self.axes: Axes = as_axes(axes, zipped)
+        self.fixed = {name: as_values(f"fixed, {name},", x, name) for name, x in (fixed or {}).items()}
+        for name, x in self.fixed.items():
+            if x.ndim or name in self.axes.values:
+                refuse(f"fixed, {name},", "one number, of what is no axis", "an axis" if not x.ndim else told(x))
+        self.options = as_options(compute, options or {})
+        self.cue = self._cue(cue)
+        _ = self._how  # every model is made, and looked at
+
+    def _cue(self, cue: Any) -> str:
+        given = {name for name in (*self.axes.values, *self.fixed) if name not in self._made_of}
+        if cue is None:
+            cue = "tilt" if "angle" in given else "flip" if "flip" in given else "stored"
+        if cue not in CUES:
+            refuse("cue", f"one of {', '.join(CUES)}", told(cue))
+        uses = {"stored": {"pattern"}, "tilt": {"pattern", "angle", "seed"}, "flip": {"pattern", "flip", "seed"}}
+        for name in sorted(given & DEFAULT_CUE.keys() - uses.get(cue, {"pattern", "seed"})):
+            refuse(f"axes and fixed, for cue {cue!r},", f"without {name}, which does not decide such a cue", name)
+        return cue
+
+    @cached_property
+    def _made_of(self) -> tuple[str, ...]:
+        """The arguments of the function that makes the model."""
+        if isinstance(self.model, DickeModel):
+            return ()
+        if isinstance(self.model, ModelTable):
+            return self.model.arguments
+        if not callable(self.model):
+            refuse("model", "a DickeModel, or a function that makes one", type(self.model).__name__)
+        parameters = inspect.signature(self.model).parameters.values()
+        return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+
+    @cached_property
+    def _models(self) -> tuple[list[DickeModel], list[np.ndarray]]:
+        """All models that differ in more than rates, and the rows of each."""
+        rows, names = np.arange(self.axes.num_rows), [n for n in self.axes.values if n in self._made_of]
+        given = {name: x.item() for name, x in self.fixed.items() if name in self._made_of}
+        if isinstance(self.model, DickeModel):
+            return [self._checked(self.model)], [rows]
+        if not names:
+            return [self._make(given)], [rows]
+        own = self.axes.at(rows)
+        combined = np.stack([np.unique(own[name], return_inverse=True)[1] for name in names], axis=1)
+        different, which = np.unique(combined, axis=0, return_inverse=True)
+        if len(different) > MOST_MODELS:
+            refuse("axes", f"of at most {MOST_MODELS} different models that a function makes", len(different))
+        of_model = [rows[which.ravel() == i] for i in range(len(different))]
+        return [self._make(given | {n: own[n][r[0]].item() for n in names}) for r in of_model], of_model
+
+    def _make(self, arguments: Mapping[str, Any]) -> DickeModel:
+        made = self.model(**arguments)
+        check_model(made, "model, made by its function,")
+        return self._checked(made)
+
+    def _checked(self, model: DickeModel) -> DickeModel:
+        """The model with what is fixed, if it has all the axes."""
+        for name, x in (*self.axes.values.items(), *self.fixed.items()):
+            if name not in self._made_of:
+                check_fits(model, f"{'axes' if name in self.axes.values else 'fixed'}, {name},", name, x)
+        return with_known(model, self._rates(self.fixed))
+
+    def _rates(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Those values that change a model's rates."""
+        return {name: x for name, x in values.items() if name not in self._made_of and name not in DEFAULT_CUE}
+
+    def _corners(self, model: DickeModel) -> list[DickeModel]:
+        """The model with the smallest and the largest value of every rate that varies."""
+        names, corners = list(self._rates(self.axes.values))[:MOST_CORNERS], [model]
+        if names:
+            ends = [(self.axes.values[n].min(), self.axes.values[n].max()) for n in names]
+            corners = [with_known(model, dict(zip(names, c, strict=True))) for c in itertools.product(*ends)]
+        return corners
+
+    @cached_property
+    def _how(self) -> list[dict[str, Any]]:
+        """For every model the options that leave nothing open."""
+        return [settled(self._corners(m), self.compute, self.options, self.axes.num_rows) for m in self._models[0]]
+
+    def _values(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What decides these rows besides the model they start from."""
+        own = {name: x for name, x in self.axes.at(rows).items() if name not in self._made_of}
+        fixed = {name: self.fixed.get(name, np.asarray(x)) for name, x in DEFAULT_CUE.items() if name not in own}
+        return own | {name: np.broadcast_to(x, rows.shape) for name, x in fixed.items()}
+
+    def layout(self, chunk: int | None = None) -> Layout:
+        """Which rows make up which chunk of so many rows, a multiple of 32."""
+        groups = tuple(self._models[1])
+        if chunk is None:
+            chunk = default_chunk(self.axes.num_rows, max(rows.size for rows in groups))
+        if check_count("chunk", chunk) % BATCH:
+            refuse("chunk", f"a multiple of {BATCH}", chunk)
+        return Layout(groups, int(chunk))
+
+    def compute_chunk(self, number: int, layout: Layout) -> dict[str, np.ndarray]:
+        """The numbers of one chunk, in whole arrays as a store keeps them: a pure function of study and chunk."""
+        group, rows = layout.rows_of(number)
+        padded = np.pad(rows, (0, layout.chunk - rows.size), mode="edge")
+        model, how = self._models[0][group], self._how[group]
+        found = compute_rows(model, self._values(padded), rows.size, self.compute, self.cue, how)
+        whole = {}
+        for name, (shape, dtype) in self.variables.items():
+            whole[name] = np.full((layout.chunk, *shape), fill_of(dtype), dtype)
+            part = found[name][: rows.size]
+            whole[name][tuple(map(slice, part.shape))] = part
+        return whole
+
+    @cached_property
+    def variables(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Names, shapes and types of what every row computes; models with fewer modes leave the last empty."""
+        found: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
+        for model, how in zip(self._models[0], self._how, strict=True):
+            for name, (shape, dtype) in self._variables_of(model, how).items():
+                largest = found.get(name, (shape, dtype))[0]
+                if len(largest) != len(shape):
+                    refuse("compute", "a function whose results have as many axes for every model", name)
+                found[name] = tuple(map(max, largest, shape)), dtype
+        return found
+
+    def _variables_of(self, model: DickeModel, how: Mapping[str, Any]) -> dict[str, Any]:
+        some = np.zeros(BATCH, int)
+        return variables_of(model, self._values(some), self.compute, self.cue, how)
+
+    def plan(self, chunk: int | None = None) -> Plan:
+        """Rows, programs, disk and memory, before anything is computed."""
+        layout, models = self.layout(chunk), self._models[0]
+        row = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self.variables.values())
+        shapes = {str(jax.tree.map(np.shape, (m, how))) for m, how in zip(models, self._how, strict=True)}
+        kinds = 3 if self.compute == "retrieval" else 2 if self.compute in ("steadystate", "final_overlap") else 1
+        largest = max(m.num_subsets * (m.num_modes if self._rates(self.axes.values) else 3) for m in models)
+        of_chunk = layout.chunk * (row + 8 * 4 * largest)
+        return Plan(
+            self.axes.num_rows, layout.num_chunks, layout.chunk, kinds * len(shapes), row * layout.slots.size, of_chunk
+        )
+
+    @checked
+    def run(
+        self,
+        *,
+        store: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        chunk: int | None = None,
+        progress: Progress | None = None,
+    ) -> xr.Dataset:
+        """Compute all rows.
+
+        - `store`: a folder in which every chunk is kept as soon as it is there, as Zarr (`pip install
+          "dicke-jax[studies]"`).
+        - `resume`: go on with a store of this very study, if there is one: what is whole and undamaged stays.
+        - `chunk`: rows on their way at a time, a multiple of 32. It changes no bit of the results.
+        - `progress`: called with the numbers of finished and of all rows.
+
+        **Returns** a dataset with a dimension for every axis, and `mode` for what every mode has.
+        """
+        if store is not None:
+            return self.fill(store, resume=resume, chunk=chunk, progress=progress).dataset()
+        if resume:
+            refuse("resume", "False without a store", True)
+        layout = self.layout(chunk)
+        kept = in_memory(layout, self.variables)
+        self._compute(kept, layout, progress)
+        return dataset(self._labels(), layout.slots, *kept.read())
+
+    @checked
+    def fill(
+        self,
+        store: str | os.PathLike[str],
+        *,
+        resume: bool = False,
+        chunk: int | None = None,
+        progress: Progress | None = None,
+    ) -> Store:
+        """Compute all rows into a store, as `run` does, and leave them there: no more than a chunk is in memory."""
+        if resume and Path(store).exists():
+            kept = Store.resumed(store, self.identity())
+            layout = self.layout(kept.chunk)
+            kept.mend_rows(layout.slots)
+        else:
+            layout = self.layout(chunk)
+            kept = Store.created(store, layout, self.variables, self.identity(), self._labels())
+        self._compute(kept, layout, progress)
+        return kept
+
+    def _compute(self, kept: Store | InMemory, layout: Layout, progress: Progress | None) -> None:
+        """Every chunk that is not whole."""
+        sizes, whole = [layout.rows_of(number)[1].size for number in range(layout.num_chunks)], kept.whole
+        done = sum(size for size, there in zip(sizes, whole, strict=True) if there)
+        for number in np.flatnonzero(~whole).tolist():
+            if progress is not None:
+                progress(done, self.axes.num_rows)
+            kept.write(number, self.compute_chunk(number, layout))
+            done += sizes[number]
+        if progress is not None:
+            progress(done, self.axes.num_rows)
+
+    def _labels(self) -> Labels:
+        modes = max(model.num_modes for model in self._models[0])
+        attrs = {"title": self.title, **origin(self._models[0][0], self._how[0], self.fixed), "cue": self.cue}
+        attrs["compute"] = of_function(self.compute) if callable(self.compute) else self.compute
+        return Labels(self.axes, {name: shape for name, (shape, _) in self.variables.items()}, modes, attrs)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers, in words and digests."""
+        models, how = self._models[0], self._how[0]
+        return {
+            "compute": of_function(self.compute) if callable(self.compute) else self.compute,
+            "axes": {name: of_values(x) for name, x in self.axes.values.items()} | {"zipped": str(self.axes.zipped)},
+            "fixed": {name: repr(x.item()) for name, x in self.fixed.items()},
+            "cue": self.cue,
+            "options": {name: repr(x) for name, x in how.items()},
+            "model": of_values(np.array([of_model(model) for model in models])),
+            "precision": str(models[0].dtype),
+            "software": of_software(),
+        }
+
+    def to_toml(self) -> str:
+        """The same sweep as the text of a study file."""
+        return study_text(self)
+
+    @classmethod
+    def from_toml(cls, study: str | os.PathLike[str]) -> "Sweep":
+        """The sweep of a study file, given by its path; or by its text, if that has more than one line."""
+        return cls(**read_study(study_of(study)))
+
+    def __repr__(self) -> str:
+        dims = ", ".join(f"{'+'.join(names)}: {self.axes.values[dim].size}" for dim, names in self.axes.dims.items())
+        what = self.compute if isinstance(self.compute, str) else of_function(self.compute)
+        return f"Sweep: {what} over {dims or 'nothing'}; {self.axes.num_rows:,} rows, cue {self.cue}"
