@@ -11,7 +11,7 @@ import numpy as np
 
 from .._checks import check_finite
 from .._typing import ArrayLike
-from .rates import is_rate_in_time, value_at
+from .rates import check_schedule, is_rate_in_time, value_at
 
 
 def as_leafless(function: Any) -> Any:
@@ -59,6 +59,8 @@ def common_float(*functions: Any) -> Any:
 
 def in_precision(name: str, function: Any, dtype: Any) -> Any:
     """The parameters as arrays of one precision; whole numbers in arrays stay what they are."""
+    for field, rate in in_time(function).items():
+        check_schedule(f"{name}.{field}", rate)
     numbers = {field: value for field, value in parameters(function).items() if field not in in_time(function)}
     converted = {
         field: jax.tree.map(partial(_converted, f"{name}.{field}", dtype), _as_array(value))

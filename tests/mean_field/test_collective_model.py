@@ -145,6 +145,7 @@ REFUSED = {
     ),
     "no such ensemble": (of(lambda s: s.z[1]), "energy must be a function of 1 ensembles of spins and 0 modes"),
     "not finite": (of(Driven(np.nan, 1.0, 2), num_modes=1), "energy.g must be finite; got nan"),
+    "complex in time": (of(Driven(lambda t: 1j * t, 1j, 2), num_modes=1), "energy.g must be real at all times; got a"),
     "weights": (of(weights=[0.5, 0.4]), "weights must be of sum 1; got sum 0.9"),
     "negative weights": (of(weights=[1.5, -0.5]), "weights must be not negative; got -0.5"),
     "modes": (of(num_modes=-1), "num_modes must be a whole number of at least 0; got -1"),
