@@ -103,8 +103,10 @@ def value_at(rate: Any, t: ArrayLike) -> Any:
 
 def check_schedule(name: str, rate: Any) -> None:
     """Refuse a schedule of complex values. One that cannot be traced yet, as for its own errors, is left to its run."""
+    time = jax.ShapeDtypeStruct((), jnp.result_type(0.0))
     try:
-        value = jax.eval_shape(lambda t: jnp.asarray(value_at(rate, t)), jax.ShapeDtypeStruct((), jnp.result_type(0.0)))
+        with jax.numpy_dtype_promotion("standard"):
+            value = jax.eval_shape(lambda t: jnp.asarray(value_at(rate, t)), time)
     except Exception:
         return
     if jnp.issubdtype(value.dtype, jnp.complexfloating):
