@@ -223,6 +223,20 @@ def test_mfsolve_is_differentiable_in_its_times_in_forward_mode():
     np.testing.assert_allclose(along(jnp.ones(2)), 0, atol=1e-9)  # nothing else happens later
 
 
+@pytest.mark.parametrize(
+    "derivative, adjoint",
+    [(jax.grad, dfx.ForwardMode()), (jax.jacfwd, dfx.RecursiveCheckpointAdjoint())],
+    ids=["grad", "jacfwd"],
+)
+def test_a_derivative_that_an_adjoint_lacks_is_refused_in_one_line(derivative, adjoint):
+    def end(g0):
+        return dj.mfsolve(model((0.5, 1, 1, g0)), START, TIMES, solver=SERIES, adjoint=adjoint).overlaps[-1, 0]
+
+    name = type(adjoint).__name__
+    with pytest.raises(ValueError, match=rf"^adjoint must be one with the derivatives .*; got {name}\.$"):
+        derivative(end)(1.2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["reverse", "forward"])
 def test_gaussian_moments_in_the_mode_of_their_adjoint(mode):

@@ -39,6 +39,11 @@ MOST_TURNS = 1e15  # that a time can tell apart in float64; a thousandth of it t
 LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
 LEAST_STEP = 1e-20  # of the run
 STIFF = 1000.0  # times the rates of the spins, from which on modes are left to an implicit solver
+NO_DERIVATIVE = "to a custom_vjp function", "Linearization failed", "Reverse-mode differentiation does not work"  # JAX
+ADJOINTS = (
+    "one with the derivatives that are asked for: ReplayAdjoint() has all with an explicit solver, "
+    "diffrax.ForwardMode() those of jax.jvp and jax.jacfwd, diffrax.RecursiveCheckpointAdjoint() those of jax.grad"
+)
 ORDERS = (1e-5, 8), (1e-8, 13)  # of the series, and the tolerance down to which each is the fastest
 
 
@@ -218,7 +223,12 @@ def mfsolve(
     solver = default_solver(model, rtol, times.size > 2) if solver is None else solver
     adjoint = default_adjoint(model, solver) if adjoint is None else adjoint
     how = dict(stepsize_controller=stepsize_controller, max_steps=max_steps, adjoint=adjoint)
-    sol = _integrate(model, state, times, first_step=dt0, solver=solver, **how)
+    try:
+        sol = _integrate(model, state, times, first_step=dt0, solver=solver, **how)
+    except (TypeError, ValueError) as error:
+        if any(words in str(error) for words in NO_DERIVATIVE):
+            refuse("adjoint", ADJOINTS, type(adjoint).__name__)
+        raise
     if not throw:
         return sol
     if not known(sol.status._value):
