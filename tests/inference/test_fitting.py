@@ -284,7 +284,7 @@ def test_64_restarts_cost_less_than_a_third_of_64_fits():
             start = time.process_time()
             found = dj.fit(START, data, num_restarts=restarts, key=KEY)
             runs.append(time.process_time() - start)
-        assert found.successful
+        assert found.successful == (restarts > 1)  # one start ends in a wrong minimum here, and says so
         return min(runs)
 
     one, many = seconds(1), seconds(64)
