@@ -27,6 +27,9 @@ from .integrate import integrate
 from .trajectory import without_nan
 
 LONGEST = 50_000.0  # runs by default, in the time that the fastest of all motions takes
+NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
+SAMPLES_PER_BLOCK = 32
+SAMPLES = NUM_BLOCKS * SAMPLES_PER_BLOCK
 SINGULAR = 1e3  # times round-off of the largest singular value, below which a direction is free
 
 
@@ -54,6 +57,26 @@ def check_relaxes(model: CollectiveModel) -> None:
         refuse("model", "one with jumps for a stationary state to be reached", "one without")
 
 
+def run_to_rest(
+    model: AbstractMeanFieldModel,
+    y0: RealState,
+    end: Array,
+    at_rest: Any,
+    observe: Callable[..., Any],
+    tolerances: tuple[Any, Any],
+    solver: dfx.AbstractSolver,
+    max_steps: int | None,
+) -> dfx.Solution:
+    """A run that ends with `at_rest`, or at `end`: its last state, and what there is to `observe` in its last half."""
+    times = end * np.linspace(0.5, 1.0, SAMPLES, dtype=model.dtype)
+    saveat = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), dfx.SubSaveAt(ts=times[:-1], t1=True, fn=observe)])
+    controller = dfx.PIDController(*tolerances, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
+    how: dict[str, Any] = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
+    sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=dfx.Event(at_rest), **how)
+    assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
+    return sol
+
+
 @eqx.filter_jit
 def relax(
     model: CollectiveModel,
@@ -63,7 +86,6 @@ def relax(
     tolerances: tuple[Any, Any],
     solver: dfx.AbstractSolver,
     max_steps: int | None,
-    samples: int,
     classify: Callable[..., Status],
 ) -> dict[str, Any]:
     """The fields of a `SteadyState`: a run until dy/dt = 0, with the derivatives of the state at rest."""
@@ -75,12 +97,7 @@ def relax(
     valid &= jnp.isfinite(end) & (end > 0)
     end = jnp.where(valid, end, jnp.ones_like(end))
     threshold = tol * unit
-    controller = dfx.PIDController(*tolerances, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
-    window = end * jnp.linspace(0.5, 1.0, samples, dtype=model.dtype)
-    saveat = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), dfx.SubSaveAt(ts=window[:-1], t1=True, fn=_observe)])
-    how: dict[str, Any] = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
-    sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=dfx.Event(IsAtRest(threshold)), **how)
-    assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
+    sol: Any = run_to_rest(model, y0, end, IsAtRest(threshold), _observe, tolerances, solver, max_steps)
     last, (moves, xi, photons, means) = sol.ys
     y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
     residual = change(y, model)

@@ -22,12 +22,9 @@ from ..mean_field.stationary_equations import follow, signed_lengths, state_of_o
 from ._loop import as_small_as_known
 from .begin_and_end import IsStationary, largest_change, slowest_rate
 from .distance_to_rest import distances, goes_on
-from .integrate import integrate
-from .relaxation import check_relaxes, relax
+from .relaxation import NUM_BLOCKS, SAMPLES_PER_BLOCK, check_relaxes, relax, run_to_rest
 from .trajectory import MOST_TURNS, STIFF, check_tolerance, default_solver, longest_run, stiffness, without_nan
 
-NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
-SAMPLES_PER_BLOCK = 32
 RELAXING = 1e-8  # whatever its tolerance, a run that relaxes ends with steps that stability limits: order 13 is enough
 LARGEST_SPECTRUM = 600  # components of spins up to which a spectrum decides what goes on oscillating
 NEAR, NEAR_SINGLE = 1e-3, 1e-2  # from a state at rest, in float64 and float32: what relaxes so slowly is not there yet
@@ -136,7 +133,7 @@ def steadystate(
         check_all("max_time", max_time, lambda t: t < np.inf, "finite in the model's precision")
     solver = relaxing_solver(model, tol, rtol) if solver is None else solver
     if isinstance(model, CollectiveModel):
-        how = (rtol, atol), solver, max_steps, NUM_BLOCKS * SAMPLES_PER_BLOCK, _classify
+        how = (rtol, atol), solver, max_steps, _classify
         return SteadyState(**relax(model, state, max_time, np.asarray(tol, model.dtype), *how))
     end, at_rest = _relax(model, state, max_time, np.asarray(tol, model.dtype), (rtol, atol), solver, max_steps)
     if not known(end.residual) or end.status != Status.oscillating or 3 * model.num_subsets > LARGEST_SPECTRUM:
@@ -202,13 +199,7 @@ def _relax(
     valid, model, y0 = without_nan(model, y0)
     valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
     end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
-    controller = dfx.PIDController(*tolerances, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
-    how: dict[str, Any] = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
-    times = end * np.linspace(0.5, 1.0, NUM_BLOCKS * SAMPLES_PER_BLOCK, dtype=model.dtype)
-    window = dfx.SubSaveAt(ts=times[:-1], t1=True, fn=_observe)
-    saveat, event = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), window]), dfx.Event(IsStationary(threshold))
-    sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=event, **how)
-    assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
+    sol: Any = run_to_rest(model, y0, end, IsStationary(threshold), _observe, tolerances, solver, max_steps)
     last, seen = sol.ys
     y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
     lengths = spin_lengths(start[0])

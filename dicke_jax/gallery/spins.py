@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-from .._checks import as_float, check_count, check_shape
+from .._checks import as_float, check_all, check_count, check_shape
 from .._typing import ArrayLike
 from ..mean_field import CollectiveModel, Energy, IntensiveVariables, LocalDissipation, collective
+from ..mean_field.rates import is_schedule
 
 
 class TransverseField(Energy):
@@ -57,6 +58,8 @@ def boundary_time_crystal(omega0: ArrayLike, kappa: ArrayLike) -> CollectiveMode
 
     Iemini et al., Phys. Rev. Lett. 121, 035301 (2018).
     """
+    if not is_schedule(kappa):
+        check_all("kappa", as_float(kappa, "kappa"), lambda rate: rate >= 0, "not negative")
     return CollectiveModel(TransverseField(omega0), [collective(lowering, kappa)])
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_finite
+from .._checks import check_finite, refuse, told
 from .._typing import ArrayLike
 from .rates import check_schedule, is_rate_in_time, value_at
 
@@ -80,6 +80,8 @@ def _converted(name: str, dtype: Any, leaf: Any) -> Any:
         is_number = jnp.issubdtype(leaf.dtype, jnp.inexact)
     else:
         is_number = isinstance(leaf, int | float | complex) and not isinstance(leaf, bool)
+    if isinstance(leaf, str | bytes):
+        refuse(name, "a number, an array or a function of time (what is none is a static field)", told(leaf))
     if not is_number:
         return leaf
     check_finite(name, leaf)

@@ -115,5 +115,7 @@ def test_what_is_no_such_model_is_refused():
         G.dissipative_xyz([1.0, 2.0], 1.0)
     with pytest.raises(ValueError, match="p must be a whole number of at least 2; got 1"):
         G.p_spin(1, 1.0, 1.0, 1.0)
-    with pytest.raises(ValueError, match="rate must be not negative"):
+    with pytest.raises(ValueError, match="kappa must be not negative; got -1"):
         G.boundary_time_crystal(1.0, -1.0)
+    with pytest.raises(ValueError, match="energy.omega0 must be a number, an array or a function of time .*; got 'a'"):
+        G.boundary_time_crystal("a", 1.0)

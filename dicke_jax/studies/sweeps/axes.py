@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..._checks import check_all, check_real, refuse, told
+from ...dynamics.ensemble import TOGETHER
 from ...mean_field import DickeModel
 from ...mean_field.rates import is_schedule
 
 RATES = ("omega_spin", "omega_mode", "kappa", "g0")
 OF_CUES = ("pattern", "angle", "flip", "seed")
 WHOLE = ("pattern", "seed")
-BATCH = 32  # rows that are computed side by side, whatever the chunk: a row has the same neighbours in every one
+BATCH = TOGETHER["cpu"]  # rows that are computed side by side: a row has the same neighbours in every chunk
 UNITS = dict.fromkeys(RATES, "unit of the rates") | {"angle": "radians"}
 LONG_NAMES = {
     "omega_spin": "frequency Omega of the spins",

@@ -11,7 +11,8 @@ from jaxtyping import Array
 
 from ..._checks import check_all, check_choice, check_count, refuse, told
 from ...dynamics import MFSolution, SteadyState, check_reaches_steady, solve_ensemble
-from ...dynamics.steady_state import check_ends, default_residual, relaxing_solver
+from ...dynamics.ensemble import MANY
+from ...dynamics.steady_state import STIFF_TOLERANCE, check_ends, default_residual, relaxing_solver
 from ...dynamics.taylor_solver import written_out
 from ...dynamics.trajectory import STIFF, check_tolerance, default_solver, stiffness
 from ...mean_field import (
@@ -27,7 +28,6 @@ from ...phases import critical_coupling, retrieval_state, stability
 from ...phases.basins import named_outcomes
 from .axes import BATCH, split_name
 
-TIMES_OF_ENSEMBLES = 256  # rows from which on orders of the series are written out, as in `solve_ensemble`
 CUES: Final = ("stored", "tilt", "flip", "random")
 OPTIONS: dict[str, dict[str, Any]] = {  # of what is computed, with their defaults
     "steadystate": dict(tol=None, max_time=None, rtol=None, atol=None, max_steps=None),
@@ -264,9 +264,8 @@ def settled(models: list[DickeModel], compute: Any, options: Mapping[str, Any], 
             check_ends(model, tol, how.get("max_time"), how.get("max_steps"))
         how["tol"] = default_residual(hardest) if tol is None else tol
         if stiffness(hardest) >= STIFF:
-            finest = 1e-8 if hardest.dtype == np.float64 else 1e-5  # as `steadystate` has it
-            how.setdefault("rtol", finest)
-            how.setdefault("atol", finest)
+            for name in ("rtol", "atol"):
+                how.setdefault(name, STIFF_TOLERANCE[str(hardest.dtype)])
         solver = relaxing_solver(hardest, how["tol"], how.get("rtol"))
-    how["solver"] = written_out(solver) if num_rows >= TIMES_OF_ENSEMBLES else solver
+    how["solver"] = written_out(solver) if num_rows >= MANY else solver
     return how
