@@ -15,10 +15,11 @@ from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState, RealStates
 from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
+from .finite_numbers import without_nan
 from .integrate import integrate
 from .lyapunov import check_windows, lyapunov_exponent
 from .steady_state import steadystate
-from .trajectory import default_solver, default_tolerance, without_nan
+from .trajectory import default_solver, default_tolerance
 
 CHAOS = 5.0  # e-foldings of a deviation, in each half of the run, from which on its growth is exponential
 NEUTRAL = 2.0  # e-foldings in the second half below which it need not be: a neutral shear has log(2) or so

@@ -15,9 +15,10 @@ from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState
 from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
+from .finite_numbers import without_nan
 from .integrate import integrate
 from .steady_state import check_reaches_steady
-from .trajectory import check_tolerance, without_nan
+from .trajectory import check_tolerance
 
 NUM_BLOCKS = 10  # of windows, whose means give the standard error, as do those of fewer and longer ones
 FEWER = 5, 2

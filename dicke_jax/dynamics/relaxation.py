@@ -23,8 +23,8 @@ from ..mean_field import (
     occupations,
     overlaps,
 )
+from .finite_numbers import without_nan
 from .integrate import integrate
-from .trajectory import without_nan
 
 LONGEST = 50_000.0  # runs by default, in the time that the fastest of all motions takes
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend

@@ -22,8 +22,9 @@ from ..mean_field.stationary_equations import follow, signed_lengths, state_of_o
 from ._loop import as_small_as_known
 from .begin_and_end import IsStationary, largest_change, slowest_rate
 from .distance_to_rest import distances, goes_on
+from .finite_numbers import without_nan
 from .relaxation import NUM_BLOCKS, SAMPLES_PER_BLOCK, check_relaxes, relax, run_to_rest
-from .trajectory import MOST_TURNS, STIFF, check_tolerance, default_solver, longest_run, stiffness, without_nan
+from .trajectory import MOST_TURNS, STIFF, check_tolerance, default_solver, longest_run, stiffness
 
 RELAXING = 1e-8  # whatever its tolerance, a run that relaxes ends with steps that stability limits: order 13 is enough
 LARGEST_SPECTRUM = 600  # components of spins up to which a spectrum decides what goes on oscillating

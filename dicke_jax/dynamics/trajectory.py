@@ -7,7 +7,6 @@ from typing import Any
 import diffrax as dfx
 import equinox as eqx
 import jax
-import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
@@ -16,7 +15,7 @@ from .._checks import as_times, check_all, check_count, known, refuse
 from .._door import checked
 from .._status import Status, where, worst_text
 from .._summary import AbstractResult, Rows
-from .._typing import ArrayLike, RealState
+from .._typing import ArrayLike
 from ..couplings.operators import SMALL_MATRIX
 from ..mean_field import (
     AbstractMeanFieldModel,
@@ -30,6 +29,7 @@ from ..mean_field import (
 )
 from ..mean_field.rates import is_schedule
 from ._loop import ReplayAdjoint
+from .finite_numbers import with_nonfinite, without_nan
 from .integrate import integrate
 from .rate_resolution import functions_of_time, steps_that_see, unseen
 from .taylor_series import has_series
@@ -256,7 +256,11 @@ def _integrate(
     if adaptive:
         controller = steps_that_see(controller, model, span[0], span[-1])
     sol = integrate(model, y0, span[0], span[-1], saveat, stepsize_controller=controller, **how)
-    m, quadratures = jax.tree.map(lambda saved: jnp.where(finite, saved, jnp.nan), sol.ys)
+    # where a run has failed, the last state that is saved is of another time
+    unreached = (np.arange(times.size) == times.size - 1) & (sol.result != dfx.RESULTS.successful)
+
+    lost = jnp.where(finite, jnp.where(unreached, jnp.inf, 0), jnp.nan)[:, None, None]
+    m, quadratures = jax.tree.map(lambda saved: jnp.where(lost == 0, saved, lost.astype(saved.dtype)), sol.ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
     status, stats = with_nonfinite(sol.result, m, alpha), sol.stats
     if not adaptive and functions_of_time(model):
@@ -269,41 +273,3 @@ def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:
     check_model(model)
     if not isinstance(state, MeanFieldState):
         refuse("state", "a MeanFieldState", type(state).__name__)
-
-
-def without_nan(model: AbstractMeanFieldModel, y0: RealState) -> tuple[Array, Any, RealState]:
-    """Whether all numbers are finite; where they are not, finite ones and a state at rest in their place.
-
-    A traced NaN cannot be refused at the door, and an adaptive solver never gets past it: without this one bad row
-    would keep its batch from ever ending.
-    """
-    of_model, model = _finite(model)
-    packed, unpack = jax.flatten_util.ravel_pytree(y0)
-    good = of_model & jnp.all(jnp.isfinite(packed))
-    return good, model, unpack(jnp.where(good, packed, jnp.zeros_like(packed)))
-
-
-def _finite(tree: Any) -> tuple[Array, Any]:
-    """Whether all numbers of a tree are finite, and the tree with 0 in the place of arrays that hold others.
-
-    All of a precision in one array, since for each by itself XLA would compile operations of its own; but matrices
-    apart, which in a batch of rates are there once.
-    """
-    finite, parts, rest = [], [], tree
-    for dtype, matrix in sorted({_sort(x) for x in jax.tree.leaves(tree) if eqx.is_inexact_array(x)}, key=str):
-        some, rest = eqx.partition(rest, lambda x, s=(dtype, matrix): eqx.is_inexact_array(x) and _sort(x) == s)
-        packed, unpack = jax.flatten_util.ravel_pytree(some)
-        finite.append(jnp.all(jnp.isfinite(packed)))
-        parts.append(unpack(jnp.where(finite[-1], packed, jnp.zeros_like(packed))))
-    return jnp.all(jnp.stack(finite)), eqx.combine(rest, *parts)
-
-
-def _sort(x: Array) -> tuple[jnp.dtype, bool]:
-    return x.dtype, x.ndim > 1
-
-
-def with_nonfinite(result: dfx.RESULTS, *values: Array) -> Status:
-    """How a run ended. One that says it succeeded but holds NaN or inf did not."""
-    finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(v)) for v in values]))
-    status = Status.promote(result)
-    return where((status == Status.successful) & ~finite, Status.nonfinite, status)

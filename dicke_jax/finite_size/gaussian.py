@@ -28,8 +28,9 @@ from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState, SpinVectors
+from ..dynamics.finite_numbers import without_nan
 from ..dynamics.integrate import integrate
-from ..dynamics.trajectory import check_tolerance, without_nan
+from ..dynamics.trajectory import check_tolerance
 from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
 from ..phases.linearisation import jacobian, tangent_basis
 from . import moments

@@ -122,5 +122,6 @@ def test_a_failed_row_leaves_its_batch_alive_and_says_so():
 
     short = dj.mfsolve(model, state, jnp.array([0.0, 50.0]), max_steps=3, throw=False)
     assert not short.successful and "maximum number" in repr(short)
+    assert np.isinf(short.m[-1]).all() and np.isinf(short.occupations[-1]).all()  # where it stopped is another time
     with pytest.raises(eqx.EquinoxRuntimeError, match="maximum number"):
         dj.mfsolve(model, state, jnp.array([0.0, 50.0]), max_steps=3)
