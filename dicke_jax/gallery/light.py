@@ -55,10 +55,16 @@ def unbalanced_dicke(
         H = omega a^dag a + omega0 S_z + (rotating / sqrt(N)) (a S_+ + h.c.) + (counter / sqrt(N)) (a S_- + h.c.)
 
     and photon loss at kappa. With counter = 0 it is the Tavis-Cummings model, whose normal state z = -1 stays stable at
-    any coupling. With both alike, 4 rotating^2 = omega0 (omega^2 + kappa^2 / 4) / omega is where it is left.
+    any coupling. With both alike, 4 rotating^2 = omega0 (omega^2 + kappa^2 / 4) / omega is where it is left. With weak
+    couplings it is left in a Hopf point, of the frequency sqrt(omega0^2 + rotating^2 - counter^2), at
 
-    Stitely, Giraldo, Krauskopf and Parkins, Phys. Rev. Research 2, 033131 (2020).
+        counter^2 (kappa^2 / 4 + (omega - omega0)^2) = rotating^2 (kappa^2 / 4 + (omega + omega0)^2)
+
+    Stitely et al. (2020); arXiv:2503.03396.
     """
+    # Around z = -1, with p = s + kappa/2 and d = rotating^2 - counter^2, the roots s of (s^2 + omega0^2) (p^2 + omega^2)
+    # + 2 d s p - 2 omega omega0 (rotating^2 + counter^2) + d^2: at s = i nu the imaginary part, kappa nu (omega0^2 - nu^2
+    # + d), gives nu^2 = omega0^2 + d, and then the real part -d (kappa^2/4 + omega^2 + omega0^2) - 2 omega omega0 (...).
     return CollectiveModel(UnbalancedDicke(omega, omega0, rotating, counter), [photon_loss(kappa)], num_modes=1)
 
 
@@ -86,6 +92,6 @@ def nonlinear_dicke(
 
     The normal state z = -1 sees a mode at omega - U / 2 = w, and is left at 4 g^2 = omega0 (w^2 + kappa^2 / 4) / w.
 
-    Bhaseen, Mayoh, Simons and Keeling, Phys. Rev. A 85, 013817 (2012).
+    Grimsmo and Parkins, J. Phys. B 46, 224012 (2013); Bhaseen, Mayoh, Simons and Keeling, arXiv:1110.1348.
     """
     return CollectiveModel(NonlinearDicke(omega, omega0, g, U), [photon_loss(kappa)], num_modes=1)
