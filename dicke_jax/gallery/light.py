@@ -62,9 +62,10 @@ def unbalanced_dicke(
 
     Stitely et al. (2020); arXiv:2503.03396.
     """
-    # Around z = -1, with p = s + kappa/2 and d = rotating^2 - counter^2, the roots s of (s^2 + omega0^2) (p^2 + omega^2)
-    # + 2 d s p - 2 omega omega0 (rotating^2 + counter^2) + d^2: at s = i nu the imaginary part, kappa nu (omega0^2 - nu^2
-    # + d), gives nu^2 = omega0^2 + d, and then the real part -d (kappa^2/4 + omega^2 + omega0^2) - 2 omega omega0 (...).
+    # Around z = -1, with p = s + kappa/2 and d = rotating^2 - counter^2, exponents s are the roots of
+    # (s^2 + omega0^2) (p^2 + omega^2) + 2 d s p - 2 omega omega0 (rotating^2 + counter^2) + d^2. At s = i nu the
+    # imaginary part is kappa nu (omega0^2 - nu^2 + d), so that nu^2 = omega0^2 + d; the real part is then
+    # -d (kappa^2/4 + omega^2 + omega0^2) - 2 omega omega0 (rotating^2 + counter^2).
     return CollectiveModel(UnbalancedDicke(omega, omega0, rotating, counter), [photon_loss(kappa)], num_modes=1)
 
 
