@@ -44,7 +44,7 @@ class DickeRing(Energy):
 
     def __call__(self, s: IntensiveVariables) -> Float[Array, ""]:
         M = s.photons.size
-        photons, re, im = M * s.photons, s.alpha.real * M**0.5, s.alpha.imag * M**0.5
+        photons, re, im = M * s.photons, jnp.real(s.alpha) * M**0.5, jnp.imag(s.alpha) * M**0.5
         next_re, next_im = jnp.roll(re, -1), jnp.roll(im, -1)
         along, across = re * next_re + im * next_im, re * next_im - im * next_re
         light = self.omega * photons + self.kerr / 2 * photons**2 + 2 * self.drive * re

@@ -74,12 +74,17 @@ def two_photon_dicke(
 ) -> CollectiveModel:
     """Spins that take photons in pairs: H = omega a^dag a + omega0 S_z + (g / N) (a^2 + a^dag^2) S_x.
 
-    The mode loses photons at kappa. With the jump "sigma_minus" of every spin at the rate `decay` there are states with
-    photons where g^2 >= 2 (omega^2 + kappa^2 / 4) (1 + decay^2 / (4 omega0^2)), beside the normal one z = -1, which is
-    always stable. In all of them |x| = sqrt(omega^2 + kappa^2 / 4) / g.
+    The mode loses photons at kappa. With the jump "sigma_minus" of every spin at the rate `decay` there are two states
+    with photons where g^2 >= 2 (omega^2 + kappa^2 / 4) (1 + decay^2 / (4 omega0^2)), up to signs, beside the normal one
+    z = -1, which is always stable. In both |x| = sqrt(omega^2 + kappa^2 / 4) / g. The one with fewer photons is never
+    stable, the other where decay and losses are fast: then the model is bistable. Without decay there is one, from
+    |x| = 1 on, and it is never stable.
 
     Garbe, Wade, Minganti, Shammah, Felicetti and Nori, Sci. Rep. 10, 13408 (2020).
     """
+    # Photons are won at g |x| and lost at sqrt(omega^2 + kappa^2 / 4), whatever their number. Without decay the |x| of
+    # a spin at rest in the field B = 2 g Re(alpha^2) grows with B: the more photons, the more are won. With decay it
+    # falls for large B.
     dissipation = None if decay is None else LocalDissipation([("sigma_minus", decay)])
     return CollectiveModel(TwoPhotonDicke(omega, omega0, g), [photon_loss(kappa)], dissipation, num_modes=1)
 

@@ -115,7 +115,7 @@ def p_spin(p: int, strength: ArrayLike, field: ArrayLike, decay: ArrayLike) -> C
     With B = 2 field and A = B + decay^2 / (4 B), the polarised state x = -1 is left continuously for p = 2, at the
     strength A / 4; for p = 3 two ordered states appear beside it at a fold, strength^(2/3) = (2/9) A (12 / B)^(1/3).
 
-    The interactions of Wang and Fazio, arXiv:2008.10045; which bath they take is not followed here.
+    The interactions are those of Wang and Fazio, arXiv:2008.10045.
     """
     energy = PSpin(strength, field, check_count("p", p, 2))
     return CollectiveModel(energy, dissipation=LocalDissipation([("decay_x", decay)]))

@@ -70,14 +70,18 @@ def two_photon_states(omega, omega0, g, kappa, decay):
     return found
 
 
-def test_the_two_photon_model_is_bistable_beyond_its_coupling():
-    omega, omega0, kappa, decay = 1.0, 0.8, 0.6, 0.5
+def test_the_two_photon_model_is_bistable_where_spins_decay_fast():
+    omega, omega0, kappa, decay = 1.0, 12.0, 4.0, 4.0
     least = np.sqrt(2 * (omega**2 + kappa**2 / 4) * (1 + decay**2 / (4 * omega0**2)))
     assert not two_photon_states(omega, omega0, 0.999 * least, kappa, decay)
-    model = G.two_photon_dicke(omega, omega0, 1.1 * least, kappa, decay)
-    with_photons = [dj.stability(model, s) for s in two_photon_states(omega, omega0, 1.1 * least, kappa, decay)]
-    assert len(with_photons) == 2  # at rest, or `stability` had refused them
-    assert dj.stability(model, DOWN).is_stable
+    model = G.two_photon_dicke(omega, omega0, 6.0, kappa, decay)
+    with_photons = two_photon_states(omega, omega0, 6.0, kappa, decay)
+    few, many = sorted(with_photons, key=lambda state: abs(state.alpha[0]))
+    assert [bool(dj.stability(model, state).is_stable) for state in (DOWN, few, many)] == [True, False, True]
+    (x, z), g = (0.4, -np.sqrt(1 - 0.4**2)), np.hypot(omega, kappa / 2) / 0.4
+    phase = np.angle(-1j / (1j * omega + kappa / 2)) / 2
+    alone = dj.MeanFieldState([[x], [0.0], [z]], [np.sqrt(-omega0 * x**2 / (2 * omega * z)) * np.exp(1j * phase)])
+    assert not dj.stability(G.two_photon_dicke(omega, omega0, g, kappa), alone).is_stable
 
 
 def ordered(strength, field, decay):
