@@ -65,8 +65,18 @@ def unbalanced(rotating):
     return rotating * np.sqrt((KAPPA**2 / 4 + (OMEGA + OMEGA0) ** 2) / (KAPPA**2 / 4 + (OMEGA - OMEGA0) ** 2))
 
 
+def frequency(model, m):
+    """Of the fastest small swings around spins at rest."""
+    return np.max(dj.stability(model, dj.MeanFieldState(np.reshape(m, (3, 1)), [])).eigenvalues.imag)
+
+
 DOWN, DOWN_ALL = pointing(-1.0), pointing(-1.0, -1.0, -1.0, modes=3)
 RESULTS = {  # the number; where it is from; what finds it
+    "boundary time crystal": (
+        np.sqrt(1.3**2 - 0.8**2),
+        "Iemini et al. 2018 (reference 38): all orbits have the period of small ones around y = kappa / omega0, z = 0",
+        lambda: frequency(G.boundary_time_crystal(1.3, 0.8), [np.sqrt(1 - (0.8 / 1.3) ** 2), 0.8 / 1.3, 0.0]),
+    ),
     "balanced Dicke": (
         DICKE,
         "superradiance at 4 g^2 = omega0 (omega^2 + kappa^2 / 4) / omega, of the paper's g_crit for one mode",
