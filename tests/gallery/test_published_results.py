@@ -181,6 +181,36 @@ def test_beyond_its_hopf_point_the_unbalanced_model_oscillates():
     np.testing.assert_allclose(np.log(grown), 200 * growing.real, rtol=0.03)
 
 
+@pytest.mark.slow
+def test_light_goes_round_the_trimer_in_a_flux():
+    """A limit cycle beyond its Hopf point (arXiv 2303.11758); the equations written out have beta = sqrt(3) alpha."""
+    hopping, phase = 0.2, 1.2
+    g = 1.02 * ring(hopping, phase)
+
+    def written_out(t, s):
+        m, beta = s[:9].reshape(3, 3), s[9:12] + 1j * s[12:]
+        fields = np.stack([2 * g * beta.real, np.zeros(3), np.full(3, OMEGA0 / 2)])
+        hops = np.exp(1j * phase) * np.roll(beta, -1) + np.exp(-1j * phase) * np.roll(beta, 1)
+        b_dot = -(1j * OMEGA + KAPPA / 2) * beta - 1j * hopping * hops - 1j * g * m[0]
+        return np.concatenate([2 * np.cross(fields, m, axis=0).ravel(), b_dot.real, b_dot.imag])
+
+    z = np.array([-0.99, -0.98, -1.0])
+    m, beta, times = np.stack([np.sqrt(1 - z**2), np.zeros(3), z]), np.full(6, 0.01), np.linspace(0.0, 800.0, 8001)
+    run = solve_ivp(
+        written_out, (0, 800), np.r_[m.ravel(), beta], method="DOP853", t_eval=times, rtol=1e-10, atol=1e-12
+    )
+    state = dj.MeanFieldState(m, (beta[:3] + 1j * beta[3:]) / np.sqrt(3))
+    here = dj.mfsolve(ring_of(hopping, phase)(g).replace(kerr=0.0), state, times, max_steps=100_000)
+    np.testing.assert_allclose(here.m[:, 0], run.y[:3].T, atol=1e-5)
+    first, second = (np.asarray(here.m[at : at + 2000, 0, 0]) for at in (4000, 6000))
+    assert np.max(first) > 0.2 and abs(np.max(first) - np.max(second)) < 1e-3
+    late = np.asarray(here.m[4000:, 0, 0])
+    up = np.nonzero((late[:-1] < 0) & (late[1:] >= 0))[0]
+    crossings = times[4000:][up] - 0.1 * late[up] / (late[up + 1] - late[up])
+    d = 2 * hopping * np.sin(phase) * np.sin(2 * np.pi / 3)
+    np.testing.assert_allclose(2 * np.pi / np.mean(np.diff(crossings)), d, rtol=2e-3)
+
+
 def dicke(g0, dephasing, decay=0.0):
     """Of the paper, whose spins split along x: "dephasing_x" is dephasing, "decay_x" decay."""
     jumps = [("dephasing_x", dephasing), ("decay_x", decay)]
