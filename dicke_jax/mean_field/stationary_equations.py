@@ -66,7 +66,8 @@ def _solve_three(matrix: Float[Array, "3 3 K"], right: SpinVectors) -> SpinVecto
 
 
 def _by_minors(matrix: Float[Array, "3 3 K"], right: SpinVectors) -> SpinVectors:
-    scale = jnp.max(jnp.abs(matrix), axis=(0, 1))[None]  # a product of three rates may be more or less than a float holds
+    # a product of three rates may be more or less than a float holds
+    scale = jnp.max(jnp.abs(matrix), axis=(0, 1))[None]
     u, v, w = (matrix[:, i] / scale for i in range(3))
     minors = jnp.stack([_cross(v, w), _cross(w, u), _cross(u, v)])
     return jnp.sum(minors * (right / scale)[None], axis=1) / jnp.sum(minors[0] * u, axis=0)[None]
