@@ -29,7 +29,7 @@ from ..mean_field import (
 )
 from ..mean_field.rates import is_schedule
 from ._loop import ReplayAdjoint
-from .finite_numbers import with_nonfinite, without_nan
+from .finite_numbers import where_good, with_nonfinite, without_nan
 from .integrate import integrate
 from .rate_resolution import functions_of_time, steps_that_see, unseen
 from .taylor_series import has_series
@@ -243,7 +243,7 @@ def mfsolve(
 def _integrate(
     model: DickeModel | CollectiveModel, state: MeanFieldState, times: Float[Array, " T"], **how: Any
 ) -> MFSolution:
-    finite, model, y0 = without_nan(model, state.to_real(model))
+    given, (finite, model, y0) = model, without_nan(model, state.to_real(model))
     ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
     finite &= ordered
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
@@ -260,13 +260,19 @@ def _integrate(
     unreached = (np.arange(times.size) == times.size - 1) & (sol.result != dfx.RESULTS.successful)
 
     lost = jnp.where(finite, jnp.where(unreached, jnp.inf, 0), jnp.nan)[:, None, None]
-    m, quadratures = jax.tree.map(lambda saved: jnp.where(lost == 0, saved, lost.astype(saved.dtype)), sol.ys)
+
+    def known_or_lost(saved: Array) -> Array:  # with NaN for the derivatives of times that were not reached, too
+        return where_good(
+            (lost == 0) & jnp.isfinite(saved), saved, jnp.where(lost == 0, saved, lost.astype(saved.dtype))
+        )
+
+    m, quadratures = jax.tree.map(known_or_lost, sol.ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
     status, stats = with_nonfinite(sol.result, m, alpha), sol.stats
     if not adaptive and functions_of_time(model):
         missed, at = unseen(model, controller, span[0], span[-1], how["first_step"])
         status, stats = where(status == Status.successful, missed, status), stats | {"unresolved_time": at}
-    return MFSolution(times, m, alpha, overlaps(model, m), occupations(alpha), status, stats)
+    return MFSolution(times, m, alpha, overlaps(given, m), occupations(alpha), status, stats)
 
 
 def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:
