@@ -120,8 +120,9 @@ def attractor(
     """
     check_windows(model, state, window, num_windows)
     tol = 1e-6 if model.dtype == jnp.float64 else 1e-4
-    start, given = state.to_real(model), transient is not None
-    max_time: Any = jnp.asarray(transient, model.dtype) if given else 1000 / pace(model, start)
+    paces = 1000 if isinstance(model, DickeModel) else 5000
+    given = transient is not None
+    max_time: Any = jnp.asarray(transient, model.dtype) if given else paces / pace(model, state.to_real(model))
     check_all("transient", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     end = steadystate(model, state, max_time=max_time, tol=tol)
     run = lyapunov_exponent(model, end.state, key=key, window=window, num_windows=num_windows)

@@ -104,8 +104,8 @@ def lyapunov_exponent(
     **Other arguments**
 
     - `key`: draws the first v; `jax.random.key(0)` by default. It has no say in a long run.
-    - `window`: the time between two normalisations, 2.5 / min kappa by default; of a `CollectiveModel` 25 over the
-      `fastest_rate` at the start.
+    - `window`: the time between two normalisations, 2.5 / min kappa by default; of a `CollectiveModel` 5 over the
+      `fastest_rate` at the start, in which no deviation decays below the tolerances.
     - `num_windows`, `num_transient`: how many windows count, a multiple of 10, and how many are left out before.
     - `rtol`, `atol`: as in `mfsolve`, for y and v alike.
 
@@ -137,13 +137,13 @@ def check_windows(
 
 
 def pace(model: DickeModel | CollectiveModel, y: RealState) -> Float[Array, ""]:
-    """The rate that sets how long runs are by default: min kappa, or a tenth of the fastest at the start."""
-    return jnp.min(model.kappa) if isinstance(model, DickeModel) else _tenth_of_fastest(model, y)
+    """The rate that sets how long runs are by default: min kappa, or half of the fastest at the start."""
+    return jnp.min(model.kappa) if isinstance(model, DickeModel) else _half_of_fastest(model, y)
 
 
 @eqx.filter_jit
-def _tenth_of_fastest(model: CollectiveModel, y: RealState) -> Float[Array, ""]:
-    return model.fastest_rate(jnp.zeros((), model.dtype), y) / 10
+def _half_of_fastest(model: CollectiveModel, y: RealState) -> Float[Array, ""]:
+    return model.fastest_rate(jnp.zeros((), model.dtype), y) / 2
 
 
 @eqx.filter_jit

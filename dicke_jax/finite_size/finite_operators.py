@@ -81,7 +81,7 @@ def to_operators(model: CollectiveModel, num_spins: int, *, levels: int | Sequen
     def on(site: int, operator: Any) -> Any:
         return qutip.tensor([operator if i == site else qutip.qeye(n) for i, n in enumerate(dims)])
 
-    m = [[on(k, qutip.jmat(n / 2, axis) / (n / 2)) for k, n in enumerate(counts)] for axis in "xyz"]
+    m = [[on(k, qutip.jmat(n / 2, axis) / (n / 2)) for k, n in enumerate(counts)] for axis in ("x", "y", "z")]
     alpha = [on(len(counts) + mu, qutip.destroy(n)) / math.sqrt(num_spins) for mu, n in enumerate(numbers)]
     v = [
         *(spin for row in m for spin in row),

@@ -12,7 +12,9 @@ CRYSTAL = dj.gallery.boundary_time_crystal
 TIGHT = dict(rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dissipation", [None, [("decay_x", 0.2), ("dephasing_z", 0.1)]])
+@pytest.mark.parametrize(
+    "dissipation", [pytest.param(None, marks=pytest.mark.slow), [("decay_x", 0.2), ("dephasing_z", 0.1)]]
+)
 def test_moments_are_the_dicke_model_s(dissipation):
     jumps = None if dissipation is None else dj.LocalDissipation(dissipation)
     model = uneven(2).replace(dissipation=jumps)
@@ -50,7 +52,7 @@ def covariance(rho, m, N):
     )  # fmt: skip
 
 
-def extrapolated(exact, sizes=(10, 20, 40)):
+def extrapolated(exact, sizes):
     """At 1 / N = 0, by a parabola in 1 / N; and how far the largest is from that."""
     values = np.array([exact(N) for N in sizes])
     powers = np.vander(1 / np.array(sizes, float), increasing=True)
@@ -67,7 +69,7 @@ def test_of_a_crystal_in_time_they_are_those_of_finite_ones_extrapolated():
         end = qutip.mesolve(H, start, [0.0, time], [L], options=dict(atol=1e-10, rtol=1e-9)).states[-1]
         return covariance(end, m, N)
 
-    limit, away = extrapolated(exact)
+    limit, away = extrapolated(exact, (20, 40, 80))
     start = [[np.sin(theta) * np.cos(phi)], [np.sin(theta) * np.sin(phi)], [np.cos(theta)]]
     found = dj.gaussian_moments(CRYSTAL(omega0, kappa), dj.MeanFieldState(start, []), [0.0, time]).covariance[-1]
     assert away > 0.02 * np.max(np.abs(limit))
@@ -81,12 +83,13 @@ def test_at_rest_they_are_those_of_the_stationary_states_of_finite_ones():
         H, L, m = crystal(N, omega0, kappa)
         return covariance(qutip.steadystate(H, [L]), m, N)
 
-    limit, away = extrapolated(exact)
+    limit, away = extrapolated(exact, (10, 20, 40))
     found = dj.stationary_covariance(CRYSTAL(omega0, kappa), dj.MeanFieldState([[0.0], [0.6], [-0.8]], []))
     assert found.successful and away > 1e-4
     np.testing.assert_allclose(found.moments.covariance[0], limit, atol=0.01 * np.max(np.abs(limit)))
 
 
+@pytest.mark.slow
 def test_derivatives_in_the_energy_s_own_parameters():
     state = dj.MeanFieldState([[0.0], [0.6], [0.8]], [])
 

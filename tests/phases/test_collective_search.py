@@ -43,7 +43,7 @@ def p_spin_roots(p, strength, field, decay):
             zip(grid, grid[1:], off, off[1:], strict=False) if fa * fb < 0]  # fmt: skip
 
 
-@pytest.mark.parametrize("p, images", [(2, [1, 2]), (3, [1, 1, 1])])
+@pytest.mark.parametrize("p, images", [(2, [1, 2]), pytest.param(3, [1, 1, 1], marks=pytest.mark.slow)])
 def test_p_spins_have_the_states_of_one_equation(p, images):
     """For even p states come in pairs, z and -z; for p = 3 there are two ordered ones, above the fold."""
     found = dj.stationary_states(KEY, dj.gallery.p_spin(p, 0.9, 0.35, 0.2))
@@ -66,6 +66,7 @@ def test_an_orbit_of_a_continuous_symmetry_is_one_state():
     assert int(found.multiplicity[orbit]) == 1 and int(found.hits[orbit]) > 10 and "orbit" in repr(found)
 
 
+@pytest.mark.slow
 def test_states_that_a_phase_of_light_exchanges_are_one():
     """Two photons at a time: alpha -> i alpha and x, y -> -x, -y; in all ordered states |x| is the same."""
     omega, omega0, g, kappa, decay = 0.8, 0.7, 3.0, 0.4, 0.3
@@ -85,6 +86,7 @@ def nearest(states, i, others):
     return np.min(np.max(np.abs(rows - row[i]), axis=1))
 
 
+@pytest.mark.slow
 def test_with_decay_the_dicke_model_s_states_are_the_twin_s_in_number_and_place():
     model = paper(1.3, 2, dissipation=dj.LocalDissipation([("decay_x", 0.1)]))
     one, other = dj.stationary_states(KEY, model), dj.stationary_states(KEY, model.as_collective())
