@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilations import compilations
 from problems import differences, max_rate_of_change, paper
 from scipy.optimize import brentq
 
@@ -23,6 +24,9 @@ def test_a_crystal_has_one_stable_and_one_unstable_state():
     np.testing.assert_array_equal(found.multiplicity, 1)
     assert int(found.index_sum) == int(found.index_of_all) == 2 and found.successful
     assert "2 up to symmetries, 1 stable" in repr(found) and "proves nothing" in repr(found)
+    with compilations() as second:
+        dj.stationary_states(jax.random.key(1), CRYSTAL(0.2, 0.5), spin_length=0.8)
+    assert second == []
     few = dj.stationary_states(KEY, CRYSTAL(0.3, 0.5), spin_length=0.9, num_starts=1)
     assert few.status == dj.Status.incomplete and len(few) == 1
     none = dj.stationary_states(KEY, CRYSTAL(1.5, 0.5))  # all starts are on closed orbits around x = +-sqrt(1 - 1/9)
