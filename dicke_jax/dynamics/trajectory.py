@@ -37,7 +37,6 @@ from .taylor_solver import BilinearTaylor
 
 MOST_TURNS = 1e15  # that a time can tell apart in float64; a thousandth of it takes a year
 LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
-LEAST_STEP = 1e-20  # of the run
 STIFF = 1000.0  # times the rates of the spins, from which on modes are left to an implicit solver
 NO_DERIVATIVE = "to a custom_vjp function", "Linearization failed", "Reverse-mode differentiation does not work"  # JAX
 ADJOINTS = (
@@ -251,8 +250,6 @@ def _integrate(
     saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
     controller = how.pop("stepsize_controller")
     adaptive = isinstance(controller, dfx.AbstractAdaptiveStepSizeController)
-    if type(controller) is dfx.PIDController and controller.dtmin is None:  # NaN and what overflows is given up
-        controller = dataclasses.replace(controller, dtmin=LEAST_STEP * (span[-1] - span[0]), force_dtmin=False)
     if adaptive:
         controller = steps_that_see(controller, model, span[0], span[-1])
     sol = integrate(model, y0, span[0], span[-1], saveat, stepsize_controller=controller, **how)
