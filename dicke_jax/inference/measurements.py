@@ -194,7 +194,7 @@ class TimeTrace(Measurements):
     def _check_fits(self, model: DickeModel | CollectiveModel) -> None:
         jax.eval_shape(self.state.to_real, model)  # refuses shapes that do not fit
         if self.quantity == "overlap":
-            seen = jax.eval_shape(model.project, jnp.zeros(model.num_subsets, model.dtype))
+            seen = jax.eval_shape(model.project, jax.ShapeDtypeStruct((model.num_subsets,), model.dtype))
             check_shape("values", self.values, (self.t.size, *seen.shape), "an overlap for each pattern at each time")
 
     def predict(self, model: DickeModel | CollectiveModel) -> Array:
