@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Complex, Float
 from .._checks import as_array, check_all, refuse
 from .._implicit import implicit
 from .._typing import ArrayLike, ModeReals, SpinVectors, SubsetReals
+from .abstract_model import AbstractMeanFieldModel
 from .model import DickeModel
 from .state import MeanFieldState, spin_lengths
 
@@ -77,7 +78,9 @@ def _cross(a: SpinVectors, b: SpinVectors) -> SpinVectors:
     return jnp.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
-def as_spin_lengths(model: DickeModel, spin_length: ArrayLike, *, positive: bool = True) -> Float[Array, "..."]:
+def as_spin_lengths(
+    model: AbstractMeanFieldModel, spin_length: ArrayLike, *, positive: bool = True
+) -> Float[Array, "..."]:
     """The spin lengths s_k = |m_k| in the model's precision, one for all or one for each subset."""
     lengths = as_array(spin_length, model.dtype)
     if lengths.shape not in ((), (model.num_subsets,)):
