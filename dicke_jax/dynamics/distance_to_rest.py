@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from .._status import Status
-from .._typing import ModeReals, RealState
+from .._typing import ModeReals
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, mean_field_equations, occupations, overlaps
 from ..mean_field.stationary_equations import state_of_overlaps
 
@@ -21,21 +21,21 @@ NOWHERE = 1e-3  # of the largest rate, above which what is left of a motion says
 SLOW = 0.5  # e-folds in the time of the run, up to which a decay may show no trend
 
 
-def kind_of_motion(model: DickeModel | CollectiveModel, start: RealState, time: Any) -> Status:
+def kind_of_motion(model: DickeModel | CollectiveModel, start: tuple[Any, Any], time: Any) -> Status:
     """What moves without a trend around the state at rest near `start`: an oscillation, or something on its way.
 
     It is on its way, so slowly that nothing shows in `time`, where some motion around that state decays by less than
     SLOW e-folds, or has not yet grown by GROWN, and none keeps its size. Undecided where the precision cannot tell.
     """
-    y, finest = ravel_pytree(start)[0], float(jnp.finfo(model.dtype).eps)
-    y, K, held = np.array(y), model.num_subsets, model.dissipation is None  # the lengths of the spins
+    y, finest = np.concatenate([np.ravel(part) for part in start]), float(jnp.finfo(model.dtype).eps)
+    K, held = model.num_subsets, model.dissipation is None  # the lengths of the spins
 
     def spins_of(y: np.ndarray) -> np.ndarray:
         return y[: 3 * K].reshape(3, K)
 
     lengths, jacobian, moves = np.linalg.norm(spins_of(y), axis=0), np.eye(y.size), np.inf
     for _ in range(NEWTON_STEPS):
-        rates, jacobian = map(np.asarray, _linearised(model, jnp.asarray(y)))
+        rates, jacobian = map(np.asarray, _linearised(model, y))
         moves = np.max(np.abs(rates))
         if not np.all(np.isfinite(jacobian)):
             return Status.undecided
@@ -64,7 +64,7 @@ def kind_of_motion(model: DickeModel | CollectiveModel, start: RealState, time: 
 
 
 @eqx.filter_jit
-def _linearised(model: DickeModel | CollectiveModel, y: Float[Array, " n"]) -> tuple[Array, Array]:
+def _linearised(model: DickeModel | CollectiveModel, y: Any) -> tuple[Array, Array]:
     """Rates of change, and their Jacobian."""
     K = model.num_subsets
 

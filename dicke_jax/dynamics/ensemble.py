@@ -182,13 +182,12 @@ def solve_ensemble(
 def _told_apart(part: dict[str, Any], model_of_row: Callable[[int], Any]) -> dict[str, Any]:
     """The same rows, with those that are on their way told from those that oscillate, as `steadystate` tells them."""
     around, status = part.pop("at_rest"), part["status"]
-    undecided = np.asarray(status == Status.undecided)
-    if around is None or not np.any(undecided):
+    codes = np.array(status._value)  # in NumPy, for which nothing is compiled
+    undecided = np.flatnonzero(codes == np.asarray(Status.undecided._value))
+    if around is None or undecided.size == 0:
         return part
-    codes = np.array(status._value)
-    for i in map(int, np.flatnonzero(undecided)):
-        one = kind_of_motion(model_of_row(i), *jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), around))
-        codes[i] = one._value
+    for i in map(int, undecided):
+        codes[i] = kind_of_motion(model_of_row(i), *jax.tree.map(lambda x, i=i: x[i], around))._value
     return part | {"status": eqx.tree_at(lambda s: s._value, status, codes)}
 
 
