@@ -155,7 +155,7 @@ def name_kind(
     grows = (first > CHAOS) & (second > CHAOS) & (exponent > ERRORS * error)
     scatter = error * jnp.sqrt(2.0).astype(error.dtype) * duration / 2  # of the growth in half of the run
     neutral = (jnp.abs(second) < NEUTRAL) & (jnp.abs(first) < CHAOS) & (scatter < NEUTRAL)
-    on_torus = neutral & (status == Status.oscillating)
+    on_torus = neutral & ((status == Status.oscillating) | (status == Status.undecided))
     kind = AttractorKind.where(on_torus, AttractorKind.quasiperiodic, AttractorKind.undecided)
     kind = AttractorKind.where(returns & ~grows, AttractorKind.limit_cycle, kind)
     chaotic = AttractorKind.where(settled, AttractorKind.chaotic, AttractorKind.undecided)

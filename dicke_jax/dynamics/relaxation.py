@@ -156,12 +156,15 @@ def classify(
     distance: Array,
     crossing: Array,
 ) -> Status:
-    """`distance` to the state at rest; `crossing`, the rate of change that would go all that way in the last half."""
+    """Undecided where no trend shows.
+
+    `distance` to the state at rest; `crossing`, the rate of change that would go all that way in the last half.
+    """
     log_residuals = jnp.log(jnp.maximum(residuals, jnp.finfo(residuals.dtype).tiny))
     moving = _has_trend(jnp.concatenate([log_residuals[:, None], xi], axis=1))
     moving |= jnp.mean(residuals) < LEAST_TURNS * 2 * jnp.pi * crossing  # slow, and perhaps only on its way
     ran = (result == dfx.RESULTS.successful) | (result == dfx.RESULTS.event_occurred)
-    status = where(moving, Status.not_converged, Status.oscillating)
+    status = where(moving, Status.not_converged, Status.undecided)
     near = distance < (NEAR if residual.dtype == jnp.float64 else NEAR_SINGLE)
     at_end = where(near, Status.successful, Status.not_converged)
     status = where(residual < threshold, at_end, status)
