@@ -83,7 +83,7 @@ def test_what_a_result_says_of_its_origin():
     for name in ("omega_mode", "kappa", "g0", "precision", "device", "dicke-jax", "jax", "python", "seed", "angle"):
         assert name in found.attrs
     assert found.attrs["title"] == "Told" and found.attrs["cue"] == "tilt" and "told_overlap" in found.attrs["compute"]
-    found = dj.Sweep(MODEL, {"g0": [0.5]}, "retrieval", options={"max_time": 5.0})._labels().attrs
+    found = dj.Sweep(MODEL, {"g0": [0.5]}, "retrieval", options={"max_time": 5.0}).labels().attrs
     assert found["tol"] == 1e-6 and found["max_time"] == 5.0 and "Taylor" in found["solver"]
 
 

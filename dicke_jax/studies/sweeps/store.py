@@ -52,6 +52,7 @@ class InMemory:
     layout: Layout
     arrays: Numbers
     whole: np.ndarray
+    path = None
 
     def write(self, number: int, chunk: Numbers) -> None:
         place = slice(number * self.layout.chunk, (number + 1) * self.layout.chunk)
