@@ -91,10 +91,8 @@ def watched(quiet: bool, study: Callable[..., Result], *arguments: Any, **option
         (start, first), what = began[0 if is_first else -1], "runs" if done > began[0][1] else "compiling"
         rate = (done - first) / max(now - start, 1e-9)
         left = str(datetime.timedelta(seconds=round((total - done) / rate))) if rate else "?"
-        told = dict(
-            rate=f"{rate:,.0f} a second" if rate else "", left=f"left {'at most ' * (is_first and rate > 0)}{left}"
-        )
-        bar.update(task, completed=done, total=total, description=what, **told)
+        left, told = f"left {'at most ' * (is_first and rate > 0)}{left}", f"{rate:,.0f} a second" if rate else ""
+        bar.update(task, completed=done, total=total, description=what, left=left, rate=told)
 
     try:
         return study(*arguments, **options, progress=report)

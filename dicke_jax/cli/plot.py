@@ -25,6 +25,8 @@ def run(options: argparse.Namespace) -> None:
     import matplotlib
 
     matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
     from ..plotting import plot_sweep
     from ..studies import open_store
     from ..studies.results import whole_file
@@ -41,7 +43,8 @@ def run(options: argparse.Namespace) -> None:
         except (ValueError, KeyError):
             raise ValueError(f"--at must be AXIS=VALUE with an axis of {', '.join(axes)}; got {text}.") from None
     path = options.file or options.store.with_name(f"{options.store.resolve().name}.png")
-    axis = plot_sweep(found, options.variable, pattern=options.pattern)
+    plot_sweep(found, options.variable, pattern=options.pattern)
     with whole_file(path) as file:
-        axis.figure.savefig(file, format=path.suffix[1:] or "png", dpi=160)
+        plt.savefig(file, format=path.suffix[1:] or "png", dpi=160)
+    plt.close("all")
     options.output.written.append(path)
