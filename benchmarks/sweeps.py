@@ -27,7 +27,7 @@ from dicke_jax.studies.sweeps import rows as of_rows
 
 from .memory import most_held
 
-TIME, SEEDS = 10.0, 100
+SEEDS = 100
 
 
 def clocked(what: Callable[[], Any]) -> tuple[float, float]:
@@ -40,10 +40,10 @@ def cheap(model: dj.DickeModel, state: dj.MeanFieldState) -> dict[str, Any]:
     return {"xi": dj.overlaps(model, state.m)}
 
 
-def sweep_of(num_rows: int, compute: Any = "final_overlap") -> dj.Sweep:
+def sweep_of(num_rows: int, compute: Any = "final_overlap", time: float | None = None) -> dj.Sweep:
     model = examples.paper_model(num_patterns=2)
     axes = {"g0": np.linspace(0.5, 1.5, max(1, num_rows // SEEDS)), "flip": [0.1], "seed": np.arange(SEEDS)}
-    return dj.Sweep(model, axes, compute, options={"time": TIME} if isinstance(compute, str) else None)
+    return dj.Sweep(model, axes, compute, options=time and {"time": time})
 
 
 def bare(sweep: dj.Sweep, chunk: int, devices: Any = None) -> Callable[[], Any]:
@@ -53,7 +53,7 @@ def bare(sweep: dj.Sweep, chunk: int, devices: Any = None) -> Callable[[], Any]:
     arrays, states = jax.tree.map(np.asarray, of_rows._of_rows(of_rows._model_and_state, model, cues, rates, sweep.cue))
     models = eqx.combine(arrays, eqx.filter(model, eqx.is_array, inverse=True))
     how = {name: option for name, option in sweep._how[0].items() if name != "time"} | dict(devices=devices)
-    times = np.array([0.0, TIME])
+    times = np.array([0.0, sweep.options["time"]])
     return lambda: dj.solve_ensemble(models, states, times, save=of_rows._last, chunk=chunk, **how)
 
 
@@ -62,27 +62,32 @@ def main() -> None:
         prog="python -m benchmarks.sweeps", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--time", type=float, default=100.0, help="of the runs, in 1 / kappa")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--rounds", type=int, default=3, help="the least time of so many is told")
+    parser.add_argument("--cheap", action="store_true", help="nothing else")
     options = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     if options.workers:
         jax.config.update("jax_num_cpu_devices", options.workers)
-    sweep, small = sweep_of(options.rows), sweep_of(4 * 2048)
-    chunk, one = sweep.layout().chunk, jax.devices()[:1]
     with tempfile.TemporaryDirectory() as folder:
         names = iter(range(1000))
         store = lambda: Path(folder) / str(next(names))  # noqa: E731
-        small.fill(store(), chunk=chunk)
-        runs = bare(sweep, chunk, one)
-        bare(small, chunk, one)()
-        for name, what in (("bare", runs), ("sweep", lambda: sweep.fill(store()))):
-            told(name, min(clocked(what) for _ in range(options.rounds)), options.rows)
-        sweep_of(4 * 2048, cheap).fill(store(), chunk=chunk)
-        before, many = most_held() or 0.0, sweep_of(options.rows, cheap)
+        many = sweep_of(options.rows, cheap)
+        chunk = many.layout().chunk
+        sweep_of(4 * chunk, cheap).fill(store(), chunk=chunk)
+        before = most_held() or 0.0
         told("cheap", clocked(lambda: many.fill(store())), options.rows)
         print(f"         resident size grew by {(most_held() or 0.0) - before:.1f} MB from {before:.0f} MB")
         print(f"         planned: {many.plan()}")
+        if options.cheap:
+            return
+        sweep, small = (sweep_of(rows, time=options.time) for rows in (options.rows, 4 * chunk))
+        small.fill(store(), chunk=chunk)
+        runs = bare(sweep, chunk, jax.devices()[:1])
+        bare(small, chunk, jax.devices()[:1])()
+        for name, what in (("bare", runs), ("sweep", lambda: sweep.fill(store()))):
+            told(name, min(clocked(what) for _ in range(options.rounds)), options.rows)
         if options.workers:
             on_all = bare(sweep, chunk, jax.devices())
             on_all()

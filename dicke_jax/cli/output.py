@@ -90,8 +90,9 @@ def watched(quiet: bool, study: Callable[..., Result], *arguments: Any, **option
         is_first = done == began[-1][1]  # of what is done since it began; what follows is not compiled any more
         (start, first), what = began[0 if is_first else -1], "runs" if done > began[0][1] else "compiling"
         rate = (done - first) / max(now - start, 1e-9)
-        left = str(datetime.timedelta(seconds=round((total - done) / rate))) if rate else "?"
-        left, told = f"left {'at most ' * (is_first and rate > 0)}{left}", f"{rate:,.0f} a second" if rate else ""
+        seconds = str(datetime.timedelta(seconds=round((total - done) / rate))) if rate else "?"
+        left = f"left {'at most ' if is_first and first < done < total else ''}{seconds}"
+        told = f"{rate:,.0f} a second" if rate else ""
         bar.update(task, completed=done, total=total, description=what, left=left, rate=told)
 
     try:

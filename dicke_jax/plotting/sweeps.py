@@ -107,7 +107,7 @@ def _label(values: xr.DataArray) -> str:
     if (symbol := rate_label(str(values.name))) is not None:
         return symbol
     units = values.attrs.get("units", "1")
-    name = values.attrs.get("long_name", str(values.name))
+    name = values.attrs.get("long_name", str(values.name)).replace("xi_mu", r"$|\xi_\mu|$")
     return name if units == "1" else f"{name} ({units})"
 
 

@@ -15,7 +15,7 @@ STUDY = Path(__file__).parents[2] / "studies" / "examples" / "retrieval.toml"
 SMALLER = {
     r"num_spins = 200": "num_spins = 40",
     r"g0 = \{.*\}": "g0 = [0.3, 2.2]",
-    r"flip = \[.*\]": "flip = [0.05, 0.5]",
+    r"flip = \[.*\]": "flip = [0.05, 0.2]",
     r"num_patterns = \[.*\]": "num_patterns = [1, 2]",
     r"count = 100": "count = 8",
 }

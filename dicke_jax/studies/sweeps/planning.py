@@ -26,10 +26,9 @@ class Plan:
     def __str__(self) -> str:
         rows = f"{self.num_rows:,} rows in {self.num_chunks:,} chunks of {self.chunk:,}"
         programs = f"at most {self.num_programs} programs to compile"
-        disk, memory, there = (
-            f"{size / 1e6:,.3g} MB" for size in (self.bytes_on_disk, self.bytes_of_chunk, memory_here())
-        )
-        return f"{rows}; {programs}; at most {disk} on disk; {memory} a chunk in memory, of {there}"
+        disk, memory, there = self.bytes_on_disk / 1e6, self.bytes_of_chunk / 1e6, memory_here() / 1e9
+        memories = f"{memory:.3g} MB a chunk in memory, of {there:.3g} GB"
+        return f"{rows}; {programs}; at most {disk:.3g} MB on disk; {memories}"
 
 
 def memory_here() -> int:
