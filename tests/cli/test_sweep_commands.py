@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import dicke_jax as dj
+from dicke_jax.cli import output
 from dicke_jax.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +44,8 @@ def test_sweep_status_export(study, capsys):
     assert "critical_coupling over omega_spin: 50, pattern: 2" in told
     assert "68 of 100 rows, 3 of 4 chunks whole, 1 damaged; next: dicke-jax sweep STUDY --out store --resume" in told
     assert main(["sweep", "study.toml", "--out", "store", "--resume", "--quiet"]) == 0
+    assert main(["plot", "store"]) == 0 and Path("store.png").read_bytes()[:4] == b"\x89PNG"
+    assert main(["plot", "store", "one.pdf", "--at", "omega_spin=0.3"]) == 0
     assert main(["export", "store", "study.nc"]) == 0
     assert "0 rows missing" in capsys.readouterr().out
     found = dj.studies.open_results("study.nc")
@@ -65,6 +69,15 @@ def test_a_command_that_is_stopped_says_what_goes_on(study, capsys, monkeypatch)
         assert error.count("\n") == 1 and error.strip().endswith(again)
     assert main(["status", "store"]) == 0
     assert "64 of 100 rows, 2 of 4 chunks whole" in capsys.readouterr().out
+
+
+def test_the_first_chunk_tells_how_long_all_take(monkeypatch, capsys):
+    """It compiles, which those after it need not do: at most so long, and from the second on what they take."""
+    for times, left in (([0.0, 10.0], "left at most 0:01:30"), ([0.0, 10.0, 11.0], "left 0:00:08")):
+        clock = iter(times)
+        monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda clock=clock: next(clock)))
+        output.watched(False, lambda progress, times=times: [progress(10 * i, 100) for i in range(len(times))])
+        assert left in capsys.readouterr().err
 
 
 def changed(old, new):
@@ -132,6 +145,9 @@ BAD_LINES = [
     ["sweep", "study.toml", "--out", "study.toml"], ["sweep", "study.toml", "--out", "study.toml", "--resume"],
     ["sweep", "study.toml", "--out", "s", "--chunk", "33"], ["sweep", "study.toml", "--out", "s", "--chunk", "many"],
     ["sweep", "study.toml", "--out", "s", "--resume", "yes"], ["sweep", "study.toml", "--dry-run", "--chunk", "0"],
+    ["plot"], ["plot", "none"], ["plot", "study.toml"],
+    ["sweep", "study.toml", "--out", "s", "--workers", "0"], ["sweep", "study.toml", "--out", "s", "--cluster", "none"],
+    ["sweep", "study.toml", "--out", "s", "--workers", "2", "--cluster", "tcp://127.0.0.1:1"],
     ["status"], ["status", "none"], ["status", "study.toml"], ["export", "none", "a.nc"], ["export", "none"],
 ]  # fmt: skip
 

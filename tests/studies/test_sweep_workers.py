@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import dicke_jax as dj
+from dicke_jax.cli.main import main
 from dicke_jax.studies import open_store
 from dicke_jax.studies.sweeps import Store
 from dicke_jax.studies.sweeps.writer import FILE, only_writer
@@ -141,9 +142,33 @@ pattern = 1
 
 
 @pytest.mark.slow
-def test_runs_are_the_same_to_the_bit_with_two_and_three_workers_and_chunked_differently(tmp_path):
+def test_runs_are_the_same_to_the_bit_with_two_and_three_workers_and_chunked_differently(tmp_path, capsys):
     sweep = dj.Sweep.from_toml(RUNS.replace("num_patterns = 2", "num_patterns = 2\nnum_spins = 40"))
     found = sweep.run()
     for workers, chunk in ((2, 32), (3, 64)):
         assert found.identical(sweep.run(workers=workers, chunk=chunk))
         assert found.identical(sweep.run(workers=workers, chunk=chunk, store=tmp_path / str(workers)))
+    (tmp_path / "study.toml").write_text(sweep.to_toml())
+    assert main(["sweep", f"{tmp_path / 'study.toml'}", "--out", f"{tmp_path / 'by line'}", "--workers", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("200 of 200 rows") and found.outcome.equals(open_store(tmp_path / "by line").outcome)
+
+
+UNGUARDED = """
+import sys
+import jax
+jax.config.update("jax_enable_x64", True)
+import dicke_jax as dj
+dj.Sweep.from_toml(sys.argv[1]).run(workers=1)
+"""
+
+
+@pytest.mark.slow
+def test_a_script_that_its_workers_would_run_again_is_told_what_to_write(tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    here = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    words = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "study.toml")]
+    ended = subprocess.run(words, env=here, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode != 0 and ended.stderr.rstrip().splitlines()[-1].startswith("ValueError: workers must be ")
+    assert 'if __name__ == "__main__":' in ended.stderr.rstrip().splitlines()[-1]

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import lru_cache
@@ -71,6 +72,7 @@ class Workers:
             self.client.cancel(tasks)
 
 
+GUARDED = 'asked for within `if __name__ == "__main__":`, for they read the script again'
 Crew: TypeAlias = ThisProcess | Workers
 
 
@@ -97,13 +99,17 @@ def _connected(workers: Any, cluster: Any) -> Iterator[Workers]:
     with ExitStack() as opened:
         if own := cluster is None:
             if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker that reads a user's script
-                refuse("workers", 'asked for within `if __name__ == "__main__":`', "some where workers would read it")
+                refuse("workers", GUARDED, "a script that asks for them when it is read")
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             # memory is planned by chunks; Dask would take what JAX needs to compile for a leak
-            cluster = distributed.LocalCluster(
-                n_workers=workers, threads_per_worker=1, memory_limit=0, silence_logs=50, preload=[__name__],
-                env={"NPROC": str(max(1, cores // workers))},  # threads of XLA
-            )  # fmt: skip
+            how: dict[str, Any] = dict(threads_per_worker=1, memory_limit=0, preload=[__name__], silence_logs=50)
+            how["env"] = {"NPROC": str(max(1, cores // workers))}  # threads of XLA
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # another cluster's dashboard has the usual port: then another
+                    cluster = distributed.LocalCluster(n_workers=workers, **how)
+            except RuntimeError as error:
+                refuse("workers", f"processes that start, {GUARDED}", f"some that do not ({error})")
             opened.enter_context(cluster)
         try:
             client = opened.enter_context(distributed.Client(cluster, set_as_default=False))
