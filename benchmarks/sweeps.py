@@ -11,6 +11,8 @@ Seconds are those of a clock and of this process's cores: where others compute b
 """
 
 import argparse
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -68,8 +70,9 @@ def main() -> None:
     parser.add_argument("--cheap", action="store_true", help="nothing else")
     options = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
-    if options.workers:
-        jax.config.update("jax_num_cpu_devices", options.workers)
+    if options.workers and len(jax.devices()) < options.workers:  # imports have asked for devices already
+        more = os.environ | {"JAX_NUM_CPU_DEVICES": str(options.workers)}
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.sweeps", *sys.argv[1:]], more)
     with tempfile.TemporaryDirectory() as folder:
         names = iter(range(1000))
         store = lambda: Path(folder) / str(next(names))  # noqa: E731
@@ -94,7 +97,8 @@ def main() -> None:
             on_all = bare(sweep, chunk, jax.devices())
             on_all()
             told(f"{options.workers} devices", min(clocked(on_all) for _ in range(options.rounds)), options.rows)
-            with LocalCluster(n_workers=options.workers, threads_per_worker=1, memory_limit=0, silence_logs=50) as dask:
+            how = dict(threads_per_worker=1, memory_limit=0, silence_logs=50, env={"JAX_NUM_CPU_DEVICES": "1"})
+            with LocalCluster(n_workers=options.workers, **how) as dask:
                 for _ in range(3):  # until each of them has compiled
                     small.fill(store(), chunk=chunk, cluster=dask)
                 on_dask = lambda: sweep.fill(store(), cluster=dask)  # noqa: E731
