@@ -51,7 +51,7 @@ if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
     from .finite_size import WignerSolution, commutators, gaussian_moments, product_covariance, wigner_moments
     from .finite_size import FiniteOperators, to_operators
     # Studies
-    from .studies import Sweep
+    from .studies import Sweep, find_boundary, load, save
 
 __all__ = [
     "AbstractCouplings", "DenseCouplings", "HypercubeCouplings", "LargeSpins", "SpinMapping", "flip_spins",
@@ -75,7 +75,7 @@ __all__ = [
     "TheoremConstants", "check_theorem", "theorem_constants", "initial_error", "scaled_error", "OutputSpectrum",
     "StationaryCovariance", "output_spectrum", "stationary_covariance", "WignerSolution", "commutators",
     "gaussian_moments", "product_covariance", "wigner_moments", "FiniteOperators", "to_operators",
-    "studies", "Sweep", "plotting",
+    "studies", "Sweep", "find_boundary", "load", "save", "plotting",
 ]
 # fmt: on
 # what loads when it is first asked for: in the contents, the names of a room stand after it

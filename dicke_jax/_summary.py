@@ -11,12 +11,13 @@ import numpy as np
 from jaxtyping import Array
 
 from ._checks import known
+from ._labelled import Labelled
 from ._status import Status, counts, worst_text
 
 Rows: TypeAlias = Iterable[tuple[str, Any]]
 
 
-class AbstractResult(eqx.Module):
+class AbstractResult(Labelled):
     """What a computation gave, with how it ended; under `jax.vmap` every array has leading batch axes."""
 
     if not TYPE_CHECKING:  # a type checker would take it for the first argument of every result

@@ -195,7 +195,9 @@ WITHOUT = {
     "make parts of a CollectiveModel, the derivatives of which tests/dynamics has": "collective photon_loss",
     "write operators down for QuTiP": "to_operators",
     "hand back models or settings": "reduce_symmetry show_versions use_cpu_kernel free_rates",
-    "count, classify or sample": "attractor retrieval_probability mcsolve wigner_moments sample_posterior",
+    "keep results": "save load",
+    "count, classify or sample": "attractor retrieval_probability mcsolve wigner_moments sample_posterior "
+    "find_boundary",
     "search step by step on the host, for a model whose numbers are known": "continuation locate_critical_coupling "
     "invert_critical_coupling design fit mesolve check_theorem",
     "of chaotic motion, whose derivative grows without bound": "lyapunov_exponent",

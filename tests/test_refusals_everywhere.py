@@ -51,6 +51,9 @@ BAD = {  # by kind of argument
     "solver": [1e300, "Dopri8", jnp.ones(2), MODEL, Odd()],
     "sign": [n for n in NO_COUNT if n != -1] + [0, 2],
     "mapping": [3, "g0", [1.0], Odd()],
+    "result": [1.0, None, "paper", {}, Odd(), dj.DickeModel],
+    "path": [3, None, 1.0, b"file", [], Odd()],
+    "sweep": [None, 3, MODEL, "study.toml", dj.Sweep(MODEL, {"g0": [1.0, 2.0]}), Odd()],
 }
 KIND = {  # by name, which means the same everywhere
     **dict.fromkeys(("model", "rates"), "model"),
@@ -77,6 +80,9 @@ KIND = {  # by name, which means the same everywhere
     **dict.fromkeys(("sign", "direction", "spin_alignment"), "sign"),
     **dict.fromkeys(("exact_sizes", "sampled_sizes", "levels", "decays", "data", "free", "target"), "array"),
     **dict.fromkeys(("limits", "devices", "x", "y"), "array"),
+    **{kind: kind for kind in ("result", "path", "sweep")},
+    "level": "number",
+    "variable": "choice",
 }
 GOOD = dict(  # what a call cannot do without
     model=MODEL, rates=MODEL, state=STATE, states=STATE, tsave=[0.0, 1.0], key=KEY, data=CURVE, limits=(0.5, 1.5),
@@ -85,7 +91,8 @@ GOOD = dict(  # what a call cannot do without
     objective=dj.stability_margin, cues=jax.tree.map(lambda x: x[None], STATE), reference=STATE,
     g0_before=0.5, g0_after=1.5, g0_low=0.5, g0_high=1.5, duration=1.0, pictures=np.ones((2, 2, 2)),
     images=np.eye(3)[None], g0=[0.5, 1.0], x=("g0", [1.0]), y=("omega_spin", [1.0]), strength=[0.1],
-    omega_spin=0.5, omega_mode=1.0, kappa=1.0, l=lambda s: s.z[0],
+    omega_spin=0.5, omega_mode=1.0, kappa=1.0, l=lambda s: s.z[0], result=STATE, path="/no/such/folder/file.nc",
+    sweep=dj.Sweep(MODEL, {"g0": [0.5, 1.0], "kappa": [0.5, 1.0]}, "critical_coupling"),
 )  # fmt: skip
 GOOD["moments"] = dj.Moments(
     jnp.arange(2.0), jnp.ones((2, 3, 2)), jnp.ones((2, 2), complex), jnp.ones((2, 10, 10)), None

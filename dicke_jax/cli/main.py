@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from .._interrupts import raise_always
-from . import critical, exactness, export, phases, status, sweep, transition
+from . import critical, exactness, export, phases, plot, status, sweep, transition
 from .jax_setup import set_up_jax
 from .output import Output
 
@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dicke-jax", description=text, epilog=epilog)
     parser.add_argument("--version", action="version", version=f"dicke-jax {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (transition, critical, phases, exactness, sweep, status, export):
+    for command in (transition, critical, phases, exactness, sweep, status, export, plot):
         name, epilog = command.__name__.rpartition(".")[2], getattr(command, "EPILOG", None)
         own = commands.add_parser(name, help=command.HELP, description=command.__doc__, epilog=epilog)
         own.formatter_class = argparse.RawDescriptionHelpFormatter

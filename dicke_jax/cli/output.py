@@ -1,6 +1,7 @@
 """What a command leaves behind: files that are whole or not there, a table, a bar that tells how far it is."""
 
 import argparse
+import datetime
 import os
 import sys
 import tempfile
@@ -76,19 +77,23 @@ def watched(quiet: bool, study: Callable[..., Result], *arguments: Any, **option
     from rich.console import Console
 
     columns = "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeElapsedColumn()
-    left = "left", progress.TimeRemainingColumn(), "{task.fields[rate]}"
-    bar = progress.Progress(*columns, *left, console=Console(stderr=True))
-    task, began = bar.add_task("compiling", total=None, rate=""), []
+    bar = progress.Progress(*columns, "{task.fields[left]}", "{task.fields[rate]}", console=Console(stderr=True))
+    task, began = bar.add_task("compiling", total=None, rate="", left=""), []
 
     def report(done: int, total: int) -> None:
         now = time.monotonic()
         if not began:  # what is refused before has no bar; a study that goes on has rows already
             began.append((now, done))
             bar.start()
-        (start, first), more = began[0], done - began[0][1]
-        rate = f"{more / max(now - start, 1e-9):,.0f} a second" if more else ""
-        what = "runs" if done > first else "compiling"
-        bar.update(task, completed=done, total=total, description=what, rate=rate)
+        if len(began) == 1 and done > began[0][1]:
+            began.append((now, done))
+        is_first = done == began[-1][1]  # of what is done since it began; what follows is not compiled any more
+        (start, first), what = began[0 if is_first else -1], "runs" if done > began[0][1] else "compiling"
+        rate = (done - first) / max(now - start, 1e-9)
+        seconds = str(datetime.timedelta(seconds=round((total - done) / rate))) if rate else "?"
+        left = f"left {'at most ' if is_first and first < done < total else ''}{seconds}"
+        told = f"{rate:,.0f} a second" if rate else ""
+        bar.update(task, completed=done, total=total, description=what, left=left, rate=told)
 
     try:
         return study(*arguments, **options, progress=report)

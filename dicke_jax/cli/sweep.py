@@ -23,7 +23,9 @@ examples:
   dicke-jax sweep study.toml --dry-run           rows, programs, disk, memory
   dicke-jax sweep study.toml --out store         all rows
   dicke-jax sweep study.toml --out store --resume   what is not there yet
+  dicke-jax sweep study.toml --out store --workers 8   in eight processes
   dicke-jax status store                         how far it is
+  dicke-jax plot store                           a picture
   dicke-jax export store study.nc                for xarray.open_dataset
 
 Study files to start from are in studies/examples of the repository."""
@@ -36,6 +38,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="go on with a store of the same study")
     add("--dry-run", action="store_true", help="say what there is to do, and do nothing")
     add("--chunk", type=whole(32, 10**6), metavar="ROWS", help=rows)
+    add("--workers", type=whole(1, 10**4), metavar="N", help="processes of this machine that compute side by side")
+    add("--cluster", metavar="ADDRESS", help="a Dask scheduler, tcp://host:port, whose workers compute")
     add("--quiet", action="store_true", help="no progress bar")
 
 
@@ -55,11 +59,13 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.store is None:
         raise ValueError("--out must be given, the folder that keeps the rows, or --dry-run; got neither.")
-    again = shlex.join(["dicke-jax", "sweep", str(options.study), "--out", str(options.store)])
+    by = [word for name in ("workers", "cluster") if (n := getattr(options, name)) for word in (f"--{name}", str(n))]
+    again = shlex.join(["dicke-jax", "sweep", str(options.study), "--out", str(options.store), *by])
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
     options.output.advice = f"; to go on: {again} --resume"
     how: dict[str, Any] = dict(resume=options.resume, chunk=options.chunk)
+    how |= dict(workers=options.workers, cluster=options.cluster)
     try:
         store = watched(options.quiet, sweep.fill, os.fspath(options.store), **how)
     except ImportError as error:

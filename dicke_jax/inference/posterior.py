@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._checks import check_count, known, refuse
 from .._door import checked
+from .._labelled import Labelled
 from .._summary import summary
 from .fit_result import FitResult
 from .fit_steps import chi_square, residuals
@@ -19,7 +20,7 @@ from .optimise import value_and_slope
 MIXED = 1.01  # R-hat above which chains do not tell the same
 
 
-class PosteriorSamples(eqx.Module):
+class PosteriorSamples(Labelled):
     """Samples of the rates, given the data.
 
     - `rates`: (C, S, F), S samples of each of C chains; `names` says which.

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
 from .._checks import as_array, check_count, check_finite, check_shape, refuse, told
 from .._door import checked
+from .._labelled import Labelled
 from .._summary import summary
 from .._typing import ArrayLike
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState
@@ -48,7 +49,7 @@ class SpecialPoint(NamedTuple):
     components: np.ndarray | None = None
 
 
-class Branch(eqx.Module):
+class Branch(Labelled):
     """Stationary states along a parameter, in the order in which they were followed.
 
     - `name`: the parameter's; `parameter`: (P,), its values, not monotonic where the branch folds.
@@ -60,10 +61,10 @@ class Branch(eqx.Module):
     """
 
     name: str = eqx.field(static=True)
-    parameter: np.ndarray
-    overlaps: np.ndarray
-    growth_rate: np.ndarray
-    num_growing: np.ndarray
+    parameter: Float[np.ndarray, " point"]
+    overlaps: Float[np.ndarray, "point M"]
+    growth_rate: Float[np.ndarray, " point"]
+    num_growing: Int[np.ndarray, " point"]
     special: tuple[SpecialPoint, ...]
     ended: str = eqx.field(static=True)
     components: np.ndarray | None = None

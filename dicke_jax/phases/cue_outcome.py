@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._checks import known, refuse
+from .._labelled import Labelled
 from .._status import Status
 from .._summary import summary
 from .._typing import ModeReals, SpinVectors
@@ -39,7 +40,7 @@ class CueOutcome(eqx.Enumeration):
 OUTCOMES = tuple(CueOutcome._name_to_item)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-class CueOutcomes(eqx.Module):
+class CueOutcomes(Labelled):
     """Where S cues of a pattern ended.
 
     - `pattern`: the cues' pattern, from 0.

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray
 
 from .._checks import as_array, check_count, check_shape, known, refuse, renamed, told
 from .._door import checked
+from .._labelled import Labelled
 from .._summary import summary
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, occupations
@@ -32,7 +33,7 @@ class StateKind(eqx.Enumeration):
     mixed = "mixed: several patterns at once"
 
 
-class StationaryStates(eqx.Module):
+class StationaryStates(Labelled):
     """Stationary states, one a row: the normal one first, then pure ones by pattern, then mixtures.
 
     A state and its sign images (all overlaps reversed, or one of them where the couplings allow it) are one row.
@@ -50,19 +51,19 @@ class StationaryStates(eqx.Module):
     - `num_found`: how many rows there would be; above S, `max_states` was too small.
     """
 
-    overlaps: Float[Array, "*batch S M"]
-    m: Float[Array, "*batch S 3 K"]
-    alpha: Complex[Array, "*batch S M"]
+    overlaps: Float[Array, "*batch state M"]
+    m: Float[Array, "*batch state 3 K"]
+    alpha: Complex[Array, "*batch state M"]
     kind: StateKind
-    growth_rate: Float[Array, "*batch S"]
-    num_growing: Int[Array, "*batch S"]
-    num_neutral: Int[Array, "*batch S"]
-    directions: Float[Array, "*batch S M"]
-    multiplicity: Int[Array, "*batch S"]
-    index: Int[Array, "*batch S"]
-    hits: Int[Array, "*batch S"]
-    residual: Float[Array, "*batch S"]
-    found: Bool[Array, "*batch S"]
+    growth_rate: Float[Array, "*batch state"]
+    num_growing: Int[Array, "*batch state"]
+    num_neutral: Int[Array, "*batch state"]
+    directions: Float[Array, "*batch state M"]
+    multiplicity: Int[Array, "*batch state"]
+    index: Int[Array, "*batch state"]
+    hits: Int[Array, "*batch state"]
+    residual: Float[Array, "*batch state"]
+    found: Bool[Array, "*batch state"]
     num_found: Int[Array, "*batch"]
     num_failed: Int[Array, "*batch"]
     num_starts: int = eqx.field(static=True)

@@ -11,3 +11,4 @@ from .phases import plot_basins as plot_basins
 from .phases import plot_branches as plot_branches
 from .phases import plot_phases as plot_phases
 from .style import pattern_style as pattern_style
+from .sweeps import plot_sweep as plot_sweep

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from .._checks import refuse
 from .._door import checked
-from .style import COLOURS, meanings, new_axes, pattern_style
+from .style import COLOURS, meanings, new_axes, pattern_style, rate_label
 
 SPECIAL = {"fold": "s", "branch_point": "o", "hopf": "^"}
 
@@ -101,8 +101,5 @@ def plot_phases(results: xr.Dataset, axis: Axes | None = None) -> Axes:
 
 
 def _label(name: str) -> str:
-    """A parameter as in the paper, modes counted from 1, and its unit."""
-    symbols = {"g0": "g_0", "omega_spin": r"\Omega", "omega_mode": r"\Omega", "kappa": r"\kappa"}
-    rate, _, mode = name.partition("[")
-    symbol = f"${symbols[rate]}" + (f"_{int(mode[:-1]) + 1}$" if mode else "$") if rate in symbols else name
-    return f"{symbol} (unit of the rates)"
+    """A parameter as in the paper, and its unit."""
+    return rate_label(name) or f"{name} (unit of the rates)"

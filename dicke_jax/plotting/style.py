@@ -25,6 +25,15 @@ def new_axes(axes: Any, number: int, rows: bool = False) -> tuple[Axes, ...]:
     return tuple(plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)[1].ravel())
 
 
+def rate_label(name: str) -> str | None:
+    """A rate as in the paper, modes counted from 1, and its unit; None for what is no rate."""
+    symbols = {"g0": "g_0", "omega_spin": r"\Omega", "omega_mode": r"\Omega", "kappa": r"\kappa"}
+    rate, _, mode = name.partition("[")
+    if rate not in symbols:
+        return None
+    return f"${symbols[rate]}" + (f"_{int(mode[:-1]) + 1}$" if mode else "$") + " (unit of the rates)"
+
+
 def meanings(flags: xr.DataArray) -> np.ndarray:
     """The names of flags, one for each number."""
     names = dict(zip(np.asarray(flags.attrs["flag_values"]).ravel(), flags.attrs["flag_meanings"].split(), strict=True))

@@ -10,11 +10,12 @@ from jaxtyping import PRNGKeyArray
 
 from .._checks import as_times, check_count, refuse
 from .._door import checked
+from .._labelled import with_flags
 from .._typing import ArrayLike
 from ..dynamics import mfsolve
 from ..finite_size import check_theorem, gaussian_moments, mesolve, scaled_error, theorem_constants, wigner_moments
 from ..mean_field import DickeModel, MeanFieldState
-from .results import Progress, counted, provenance, stacked, with_flags
+from .results import Progress, counted, provenance, stacked
 
 
 @checked

@@ -2,11 +2,9 @@
 
 import io
 import os
-import platform
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -15,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from .._door import checked
+from .._labelled import software
 from ..mean_field.model import DickeModel
 
 NETCDF: Final = "h5netcdf"
@@ -40,16 +39,6 @@ def stacked(runs: Sequence[Any], shape: tuple[int, ...] = (-1,)) -> Any:
     return jax.tree.map(lambda *parts: np.stack(parts).reshape(*shape, *np.shape(parts[0])), *runs)
 
 
-def with_flags(status: Any) -> tuple[np.ndarray, dict[str, Any]]:
-    """A status of any batch shape as small whole numbers, and in the CF conventions' words what those that occur mean.
-
-    The numbers are those of this version's vocabulary: a stored result is read by its meanings.
-    """
-    codes, names = np.asarray(status._value).astype(np.int8), list(status._enumeration._name_to_item)
-    occurring = np.unique(codes)
-    return codes, {"flag_values": occurring, "flag_meanings": " ".join(names[code] for code in occurring)}
-
-
 def provenance(model: DickeModel) -> dict[str, Any]:
     """What a result has to say of its origin: the rates, the precision, the device, the versions."""
     return {
@@ -61,9 +50,7 @@ def provenance(model: DickeModel) -> dict[str, Any]:
         "num_subsets": model.num_subsets,
         "num_spins": "infinite" if model.spins.num_spins is None else model.spins.num_spins,
         "precision": str(model.dtype),
-        "device": jax.devices()[0].device_kind,
-        "python": platform.python_version(),
-        **{package: version(package) for package in ("dicke-jax", "jax", "diffrax", "equinox", "numpy")},
+        **software(),
     }
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from .._checks import as_float, check_finite, refuse
 from .._door import checked
+from .._labelled import with_flags
 from .._status import Status
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
@@ -17,7 +18,7 @@ from ..dynamics.steady_state import relaxing_solver
 from ..dynamics.taylor_solver import written_out
 from ..mean_field import DickeModel, SymmetryReduction, reduce_symmetry, stored_pattern
 from ..phases import critical_coupling, retrieval_overlap
-from .results import Progress, part_of, provenance, stacked, with_flags
+from .results import Progress, part_of, provenance, stacked
 
 RETRIEVED = 0.05  # |xi| from which on a simulated point counts as retrieved
 CURVE_POINTS = 400  # of the theory's lines between the simulated couplings

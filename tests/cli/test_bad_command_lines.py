@@ -32,7 +32,7 @@ def options_of(command):
 
 def commands():
     (choices,) = (a.choices for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
-    of_files = ("sweep", "status", "export")  # test_sweep_commands.py has theirs
+    of_files = ("sweep", "status", "export", "plot")  # test_sweep_commands.py has theirs
     return {name: options_of(command) for name, command in choices.items() if name not in of_files}
 
 

@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import dicke_jax as dj
+from dicke_jax.cli import output
 from dicke_jax.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +44,8 @@ def test_sweep_status_export(study, capsys):
     assert "critical_coupling over omega_spin: 50, pattern: 2" in told
     assert "68 of 100 rows, 3 of 4 chunks whole, 1 damaged; next: dicke-jax sweep STUDY --out store --resume" in told
     assert main(["sweep", "study.toml", "--out", "store", "--resume", "--quiet"]) == 0
+    assert main(["plot", "store"]) == 0 and Path("store.png").read_bytes()[:4] == b"\x89PNG"
+    assert main(["plot", "store", "one.pdf", "--at", "omega_spin=0.3"]) == 0
     assert main(["export", "store", "study.nc"]) == 0
     assert "0 rows missing" in capsys.readouterr().out
     found = dj.studies.open_results("study.nc")
@@ -67,6 +71,15 @@ def test_a_command_that_is_stopped_says_what_goes_on(study, capsys, monkeypatch)
     assert "64 of 100 rows, 2 of 4 chunks whole" in capsys.readouterr().out
 
 
+def test_the_first_chunk_tells_how_long_all_take(monkeypatch, capsys):
+    """It compiles, which those after it need not do: at most so long, and from the second on what they take."""
+    for times, left in (([0.0, 10.0], "left at most 0:01:30"), ([0.0, 10.0, 11.0], "left 0:00:08")):
+        clock = iter(times)
+        monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda clock=clock: next(clock)))
+        output.watched(False, lambda progress, times=times: [progress(10 * i, 100) for i in range(len(times))])
+        assert left in capsys.readouterr().err
+
+
 def changed(old, new):
     assert old in STUDY
     return STUDY.replace(old, new)
@@ -79,6 +92,16 @@ RANGES = ("{}", "{ from = 0.1 }", "{ from = 0.1, to = 0.9, points = 0 }", "{ fro
           '{ from = 1, to = 2, points = 3, scale = "odd" }', '{ from = -1, to = 2, points = 3, scale = "log" }',
           "[]", "[[1.0]]", '["a"]', "[nan]",
           "3", "[true]", '"all"', "{ from = \"a\", to = 2, points = 3 }")  # fmt: skip
+LINES = {
+    "omega_spin": "omega_spin = 0.5",
+    "omega_mode": "omega_mode = [1.5, 2.0]",
+    "kappa": "kappa = 1.0",
+    "num_patterns": "num_patterns = 2",
+    "pattern": "pattern = [0, 1]",
+    "compute": 'compute = "critical_coupling"',
+}
+KEYS = ("title", "precision", "cue", "zipped", "fixed", "options")
+WRONG = ('"many"', '["a"]', "nan", "-inf", "true", "{ a = 1 }", "[[1.0], [2.0, 3.0]]", "1979-05-27")  # in no place good
 BAD_STUDIES = [
     *(changed("omega_spin = 0.5", f"omega_spin = {x}") for x in NUMBERS),
     *(changed("kappa = 1.0", f"kappa = {x}") for x in ('"low"', "[1.0, 2.0, 3.0]", "-1.0", "nan")),
@@ -90,6 +113,11 @@ BAD_STUDIES = [
                                 "model = 3", "colour = 1", 'zipped = [["omega_spin", "pattern"]]', "title = 3")),
     *(f"{STUDY}[options]\n{x}" for x in ("tol = 1.0", 'kind = "odd"', "kind = 3", 'method = "magic"')),
     *(f"{STUDY}[fixed]\n{x}" for x in ("g1 = 1.0", "angle = 0.1\nflip = 0.1", "pattern = 0", 'g0 = "a"', "flip = 2.0")),
+    *(changed(line, f"{name} = {x}") for name, line in LINES.items() for x in WRONG),
+    *(f"{name} = {x}\n{STUDY}" for name in KEYS for x in WRONG[2:]),
+    *(f"{STUDY}[fixed]\ng0 = {x}" for x in WRONG),
+    *(changed(AXES, f'"{name}" = [1.0]') for name in ("kappa[2]", "kappa[-1]", "omega_mode[a]", "jump[0]", "g2")),
+    *(changed("num_patterns = 2", f"num_patterns = 2\nnum_spins = {x}") for x in WRONG),
     changed("[axes]", "[axis]"),
     changed("[model]", "[models]"),
     changed("[axes]", "[axes"),
@@ -109,7 +137,7 @@ def test_every_bad_study_file_is_refused_in_one_line(study, capsys):
         clear = error.startswith("dicke-jax: error: ") and error.count("\n") == 1 and " must be " in error
         if (code, out, clear) != (2, "", True):
             endings[f"{i}: {text.splitlines()[:1]}"] = (code, out, error)
-    assert endings == {} and not Path("store").exists() and len(BAD_STUDIES) > 50
+    assert endings == {} and not Path("store").exists() and len(BAD_STUDIES) >= 100
 
 
 BAD_LINES = [
@@ -117,6 +145,9 @@ BAD_LINES = [
     ["sweep", "study.toml", "--out", "study.toml"], ["sweep", "study.toml", "--out", "study.toml", "--resume"],
     ["sweep", "study.toml", "--out", "s", "--chunk", "33"], ["sweep", "study.toml", "--out", "s", "--chunk", "many"],
     ["sweep", "study.toml", "--out", "s", "--resume", "yes"], ["sweep", "study.toml", "--dry-run", "--chunk", "0"],
+    ["plot"], ["plot", "none"], ["plot", "study.toml"],
+    ["sweep", "study.toml", "--out", "s", "--workers", "0"], ["sweep", "study.toml", "--out", "s", "--cluster", "none"],
+    ["sweep", "study.toml", "--out", "s", "--workers", "2", "--cluster", "tcp://127.0.0.1:1"],
     ["status"], ["status", "none"], ["status", "study.toml"], ["export", "none", "a.nc"], ["export", "none"],
 ]  # fmt: skip
 
@@ -139,7 +170,7 @@ def test_the_commands_that_the_readme_shows(study, capsys):
     """Each as it stands there, but of a study that is quick."""
     section = (ROOT / "README.md").read_text().split("## Sweep")[1].split("\n## ")[0]
     lines = re.findall(r"^dicke-jax (.*)$", section, re.M)
-    assert len(lines) == 5
+    assert len(lines) == 6
     for line in lines:
         words = [re.sub(r"^studies/examples/\w+\.toml$", "study.toml", word) for word in line.split()]
         assert main(words) == 0, line

@@ -43,6 +43,28 @@ sweep.fill(sys.argv[2], resume=True, chunk=32, progress=lambda done, total: time
 """
 
 
+ON_WORKERS = """
+import os, signal, sys, time
+import jax
+jax.config.update("jax_enable_x64", True)
+import psutil
+import dicke_jax as dj
+
+def kill(done, total):
+    if not left or done < left[0]:
+        return
+    left.pop(0)
+    below = [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+    (below[0] if sys.argv[3] == "worker" else psutil.Process()).send_signal(signal.SIGKILL)
+
+if __name__ == "__main__":
+    left = [32 * int(sys.argv[4])]
+    sweep = dj.Sweep.from_toml(sys.argv[1])
+    sweep.fill(sys.argv[2], resume=True, chunk=32, workers=2, progress=kill)
+    assert not left
+"""
+
+
 def chunks_of(store: Path) -> list[Path]:
     """All files that hold numbers or marks."""
     return sorted(path for name in ("g_crit", "mark") for path in (store / name / "c").rglob("*") if path.is_file())
@@ -187,6 +209,18 @@ def stopped_by(how: signal.Signals, study: Path, store: Path, wait_for: int) -> 
     return int(Store(store, "r").whole.sum())
 
 
+def killed_at_work(who: str, study: Path, store: Path, after: int) -> int:
+    """Two workers, of which one is killed after so many chunks, or the process that asked them; what is whole then."""
+    script = study.with_name("on_workers.py")
+    script.write_text(ON_WORKERS)
+    words = [sys.executable, str(script), str(study), str(store), who, str(after)]
+    here = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    ended = subprocess.run(words, env=here, stderr=subprocess.DEVNULL, timeout=600, check=False)
+    time.sleep(0 if who == "worker" else 1)  # workers end with who started them
+    assert ended.returncode == (0 if who == "worker" else -signal.SIGKILL)
+    return int(Store(store, "r").whole.sum())
+
+
 def campaign(number: int, seed: int = 0) -> dict[str, int]:
     """So many faults of every kind in turn; how many of each."""
     rng, done = np.random.default_rng(seed), dict[str, int]()
@@ -198,7 +232,7 @@ def campaign(number: int, seed: int = 0) -> dict[str, int]:
         expected = numbers_of(whole)
         errors = (OSError(28, "No space left on device"), PermissionError(13, "Permission denied"))
         signals = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-        kinds = [*DAMAGES, *errors, *signals]
+        kinds = [*DAMAGES, *errors, *signals, "worker", "asking"]
         for i in range(number):
             kind = kinds[i % len(kinds)]
             shutil.rmtree(store, ignore_errors=True)
@@ -206,6 +240,11 @@ def campaign(number: int, seed: int = 0) -> dict[str, int]:
                 left = stopped_by(kind, study, store, int(rng.integers(1, NUM_CHUNKS - 1)))
                 goes_on(sweep, store, expected, NUM_CHUNKS - left)
                 name = kind.name
+            elif isinstance(kind, str):
+                left = killed_at_work(kind, study, store, int(rng.integers(1, NUM_CHUNKS - 1)))
+                assert left == NUM_CHUNKS or kind != "worker"  # another has done what the dead one had to
+                goes_on(sweep, store, expected, NUM_CHUNKS - left)
+                name = f"SIGKILL of a Dask {kind}" if kind == "worker" else "SIGKILL of who asked Dask"
             elif isinstance(kind, OSError):
                 fails = False
                 try:

@@ -78,12 +78,24 @@ def test_a_function_makes_models_of_several_sizes():
         dj.Sweep(make, {"pattern": [0, 1], "num_patterns": [1, 2]}, told_overlap)
 
 
+def test_a_chunk_takes_no_more_than_its_share_of_the_memory(monkeypatch):
+    sweep = dj.Sweep(MODEL, {"g0": np.linspace(0.5, 1.5, 10_000)}, told_overlap)
+    plan = sweep.plan()
+    assert plan.chunk == 192 and plan.num_rows == 10_000 and plan.num_chunks == 53 and plan.num_programs == 1
+    assert plan.bytes_on_disk == 53 * 192 * 3 * 8  # xi of two modes, and a rate
+    a_row = plan.bytes_of_chunk // 192
+    monkeypatch.setattr("dicke_jax.studies.sweeps.planning.memory_here", lambda: 8 * 100 * a_row)
+    assert sweep.plan().chunk == 96 and "53 chunks of 192" in str(plan)
+    monkeypatch.setattr("dicke_jax.studies.sweeps.planning.memory_here", lambda: 1)
+    assert sweep.plan().chunk == 32
+
+
 def test_what_a_result_says_of_its_origin():
     found = dj.Sweep(MODEL, {"g0": [0.5]}, told_overlap, fixed={"seed": 7, "angle": 0.2}, title="Told").run()
     for name in ("omega_mode", "kappa", "g0", "precision", "device", "dicke-jax", "jax", "python", "seed", "angle"):
         assert name in found.attrs
     assert found.attrs["title"] == "Told" and found.attrs["cue"] == "tilt" and "told_overlap" in found.attrs["compute"]
-    found = dj.Sweep(MODEL, {"g0": [0.5]}, "retrieval", options={"max_time": 5.0})._labels().attrs
+    found = dj.Sweep(MODEL, {"g0": [0.5]}, "retrieval", options={"max_time": 5.0}).labels().attrs
     assert found["tol"] == 1e-6 and found["max_time"] == 5.0 and "Taylor" in found["solver"]
 
 

@@ -167,28 +167,3 @@ class Layout:
         """For every place in the store, chunk after chunk, the row that stands there; -1 where none does."""
         places = [np.pad(rows, (0, -rows.size % self.chunk), constant_values=-1) for rows in self.groups if rows.size]
         return np.concatenate(places)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a sweep comes to: rows, programs, bytes."""
-
-    num_rows: int
-    num_chunks: int
-    chunk: int
-    num_programs: int
-    bytes_on_disk: int
-    bytes_of_chunk: int
-
-    def __str__(self) -> str:
-        disk, memory = self.bytes_on_disk / 1e6, self.bytes_of_chunk / 1e6
-        rows = f"{self.num_rows:,} rows in {self.num_chunks:,} chunks of {self.chunk:,}"
-        programs = f"at most {self.num_programs} programs to compile"
-        return f"{rows}; {programs}; at most {disk:.3g} MB on disk; {memory:.3g} MB a chunk in memory"
-
-
-def default_chunk(num_rows: int, largest_group: int) -> int:
-    """Some sixty chunks, so that little is lost where one is, of at most 2,048 rows."""
-    unit = 2 * BATCH
-    wanted = unit * math.ceil(num_rows / (64 * unit))
-    return min(wanted, 2048, BATCH * math.ceil(largest_group / BATCH))

@@ -10,6 +10,7 @@ import xarray as xr
 from ..._status import Status
 from ...mean_field import DickeModel
 from ...phases.cue_outcome import OUTCOMES
+from ...phases.retrieval_states import closed_form_obstacle
 from ..results import provenance
 from .axes import LONG_NAMES, UNITS, Axes, split_name
 from .identity import git_revision
@@ -62,6 +63,7 @@ def origin(model: DickeModel, how: Mapping[str, Any], fixed: Mapping[str, Any]) 
         **provenance(known),
         "g0": float(known.g0),
         **({"rates_in_time": "those given here are of t = 0"} if model.is_time_dependent else {}),
+        **({"thresholds": "closed form"} if closed_form_obstacle(model, 0, all_pairs=True) is None else {}),
         **({"rates_of_jumps": str([np.asarray(rate).tolist() for rate in jumps])} if jumps else {}),
         **{name: x.item() for name, x in fixed.items()},
         **{name: x if isinstance(x, int | float | str) else repr(x) for name, x in how.items()},

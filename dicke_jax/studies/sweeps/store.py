@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class InMemory:
     layout: Layout
     arrays: Numbers
     whole: np.ndarray
+    path = None
 
     def write(self, number: int, chunk: Numbers) -> None:
         place = slice(number * self.layout.chunk, (number + 1) * self.layout.chunk)
@@ -195,12 +197,17 @@ class Store:
             refuse("store", "one whose order of rows is whole", f"{self.path}, with a damaged {ROW} that resume mends")
         return slots
 
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        """What is written to; to open an array takes as long as to write to it."""
+        return {name: self.group[name] for name in (*self.specs, MARK)}
+
     def write(self, number: int, chunk: Numbers) -> None:
         """The numbers first, then the mark."""
         place = slice(number * self.chunk, (number + 1) * self.chunk)
         for name, values in chunk.items():
-            self.group[name][place] = values
-        self.group[MARK][number] = mark_of(number, chunk)
+            self._arrays[name][place] = values
+        self._arrays[MARK][number] = mark_of(number, chunk)
 
     def _chunk(self, number: int) -> Numbers | None:
         """The numbers of a chunk, None where it is not whole."""

@@ -5,7 +5,6 @@ import itertools
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,13 +15,16 @@ from ..._checks import check_count, refuse, told
 from ..._door import checked
 from ...mean_field import DickeModel, check_model
 from ..results import Progress
-from .axes import BATCH, Axes, Layout, Plan, as_axes, as_values, check_fits, default_chunk
+from .axes import BATCH, Axes, Layout, as_axes, as_values, check_fits
 from .identity import of_function, of_model, of_software, of_values
 from .labels import Labels, dataset, origin
 from .model_table import ModelTable
+from .planning import Plan, default_chunk
 from .rows import CUES, DEFAULT_CUE, OPTIONS, as_options, compute_rows, settled, variables_of, with_known
-from .store import InMemory, Store, fill_of, in_memory
+from .running import compute_missing, fill_store
+from .store import Store, fill_of, in_memory
 from .study_file import read_study, study_of, study_text
+from .workers import crew_of
 
 MOST_MODELS = 10_000  # made one by one by a function
 MOST_CORNERS = 6  # axes whose two ends are all combined
@@ -67,7 +69,7 @@ class Sweep:
         *,
         zipped: Any = (),
         fixed: Mapping[str, Any] | None = None,
-        cue: str | None = None,
+        cue: Any = None,
         options: Mapping[str, Any] | None = None,
         title: Any = "Sweep",
     ) -> None:
@@ -164,7 +166,7 @@ class Sweep:
         """Which rows make up which chunk of so many rows, a multiple of 32."""
         groups = tuple(self._models[1])
         if chunk is None:
-            chunk = default_chunk(self.axes.num_rows, max(rows.size for rows in groups))
+            chunk = default_chunk(self.axes.num_rows, max(rows.size for rows in groups), sum(self._bytes_of_row))
         if check_count("chunk", chunk) % BATCH:
             refuse("chunk", f"a multiple of {BATCH}", chunk)
         return Layout(groups, int(chunk))
@@ -198,17 +200,20 @@ class Sweep:
         some = np.zeros(BATCH, int)
         return variables_of(model, self._values(some), self.compute, self.cue, how)
 
+    @cached_property
+    def _bytes_of_row(self) -> tuple[int, int]:
+        """What a row takes on the disk, and about what more in memory: of its model and its states."""
+        of_results = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self.variables.values())
+        largest = max(m.num_subsets * (m.num_modes if self._rates(self.axes.values) else 3) for m in self._models[0])
+        return of_results, 4 * self._models[0][0].dtype.itemsize * largest
+
     def plan(self, chunk: int | None = None) -> Plan:
         """Rows, programs, disk and memory, before anything is computed."""
-        layout, models = self.layout(chunk), self._models[0]
-        row = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self.variables.values())
-        shapes = {str(jax.tree.map(np.shape, (m, how))) for m, how in zip(models, self._how, strict=True)}
-        kinds = 3 if self.compute == "retrieval" else 2 if self.compute in ("steadystate", "final_overlap") else 1
-        largest = max(m.num_subsets * (m.num_modes if self._rates(self.axes.values) else 3) for m in models)
-        of_chunk = layout.chunk * (row + 8 * 4 * largest)
-        return Plan(
-            self.axes.num_rows, layout.num_chunks, layout.chunk, kinds * len(shapes), row * layout.slots.size, of_chunk
-        )
+        layout, of_results = self.layout(chunk), self._bytes_of_row[0]
+        shapes = {str(jax.tree.map(np.shape, pair)) for pair in zip(self._models[0], self._how, strict=True)}
+        programs = len(shapes) * {"retrieval": 3, "steadystate": 2, "final_overlap": 2}.get(str(self.compute), 1)
+        disk, memory = of_results * layout.slots.size, layout.chunk * sum(self._bytes_of_row)
+        return Plan(self.axes.num_rows, layout.num_chunks, layout.chunk, programs, disk, memory)
 
     @checked
     def run(
@@ -217,6 +222,8 @@ class Sweep:
         store: str | os.PathLike[str] | None = None,
         resume: bool = False,
         chunk: int | None = None,
+        workers: int | None = None,
+        cluster: Any = None,
         progress: Progress | None = None,
     ) -> xr.Dataset:
         """Compute all rows.
@@ -224,19 +231,26 @@ class Sweep:
         - `store`: a folder in which every chunk is kept as soon as it is there, as Zarr (`pip install
           "dicke-jax[studies]"`).
         - `resume`: go on with a store of this very study, if there is one: what is whole and undamaged stays.
-        - `chunk`: rows on their way at a time, a multiple of 32. It changes no bit of the results.
+        - `chunk`: rows on their way at a time, a multiple of 32.
+        - `workers`: processes of this machine that compute chunks side by side. A script that asks for them does so
+          within `if __name__ == "__main__":`.
+        - `cluster`: a Dask cluster or its address, "tcp://...", whose workers do it; they write to `store` themselves.
         - `progress`: called with the numbers of finished and of all rows.
+
+        None of these changes a bit of the results.
 
         **Returns** a dataset with a dimension for every axis, and `mode` for what every mode has.
         """
         if store is not None:
-            return self.fill(store, resume=resume, chunk=chunk, progress=progress).dataset()
+            how: dict[str, Any] = dict(workers=workers, cluster=cluster, progress=progress)
+            return self.fill(store, resume=resume, chunk=chunk, **how).dataset()
         if resume:
             refuse("resume", "False without a store", True)
         layout = self.layout(chunk)
         kept = in_memory(layout, self.variables)
-        self._compute(kept, layout, progress)
-        return dataset(self._labels(), layout.slots, *kept.read())
+        with crew_of(workers, cluster) as crew:
+            compute_missing(self, crew, kept, layout, progress)
+        return dataset(self.labels(), layout.slots, *kept.read())
 
     @checked
     def fill(
@@ -245,39 +259,22 @@ class Sweep:
         *,
         resume: bool = False,
         chunk: int | None = None,
+        workers: int | None = None,
+        cluster: Any = None,
         progress: Progress | None = None,
     ) -> Store:
         """Compute all rows into a store, as `run` does, and leave them there: no more than a chunk is in memory."""
-        if resume and Path(store).exists():
-            kept = Store.resumed(store, self.identity())
-            layout = self.layout(kept.chunk)
-            kept.mend_rows(layout.slots)
-        else:
-            layout = self.layout(chunk)
-            kept = Store.created(store, layout, self.variables, self.identity(), self._labels())
-        self._compute(kept, layout, progress)
-        return kept
+        return fill_store(self, store, resume, chunk, (workers, cluster), progress)
 
-    def _compute(self, kept: Store | InMemory, layout: Layout, progress: Progress | None) -> None:
-        """Every chunk that is not whole."""
-        sizes, whole = [layout.rows_of(number)[1].size for number in range(layout.num_chunks)], kept.whole
-        done = sum(size for size, there in zip(sizes, whole, strict=True) if there)
-        for number in np.flatnonzero(~whole).tolist():
-            if progress is not None:
-                progress(done, self.axes.num_rows)
-            kept.write(number, self.compute_chunk(number, layout))
-            done += sizes[number]
-        if progress is not None:
-            progress(done, self.axes.num_rows)
-
-    def _labels(self) -> Labels:
+    def labels(self) -> Labels:
+        """What the results have besides their numbers."""
         modes = max(model.num_modes for model in self._models[0])
         attrs = {"title": self.title, **origin(self._models[0][0], self._how[0], self.fixed), "cue": self.cue}
         attrs["compute"] = of_function(self.compute) if callable(self.compute) else self.compute
         return Labels(self.axes, {name: shape for name, (shape, _) in self.variables.items()}, modes, attrs)
 
-    def identity(self) -> dict[str, Any]:
-        """What decides the numbers, in words and digests."""
+    def identity(self, software: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """What decides the numbers, in words and digests; `software` is that of this process unless told."""
         models, how = self._models[0], self._how[0]
         return {
             "compute": of_function(self.compute) if callable(self.compute) else self.compute,
@@ -287,7 +284,7 @@ class Sweep:
             "options": {name: repr(x) for name, x in how.items()},
             "model": of_values(np.array([of_model(model) for model in models])),
             "precision": str(models[0].dtype),
-            "software": of_software(),
+            "software": dict(software or of_software()),
         }
 
     def to_toml(self) -> str:

@@ -1,0 +1,115 @@
+"""What a sweep costs beside its numbers: `python -m benchmarks.sweeps --rows 100000`, from the root of the repository.
+
+It prints, each after everything has been compiled,
+
+- bare      `solve_ensemble` of so many runs, their models and cues given
+- sweep     the same rows as a `Sweep` that goes to a store: models and cues made, labels, checksums, files
+- cheap     a sweep of as many rows that hardly compute: what a row costs, and by how much the resident size grows
+- workers   with `--workers n`: the sweep in n processes of Dask, against `solve_ensemble` on as many devices
+
+Seconds are those of a clock and of this process's cores: where others compute beside, the second number counts.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+import dicke_jax as dj
+from dicke_jax import examples
+from dicke_jax.studies.sweeps import rows as of_rows
+
+from .memory import most_held
+
+SEEDS = 100
+
+
+def clocked(what: Callable[[], Any]) -> tuple[float, float]:
+    wall, cores = time.perf_counter(), time.process_time()
+    what()
+    return time.perf_counter() - wall, time.process_time() - cores
+
+
+def cheap(model: dj.DickeModel, state: dj.MeanFieldState) -> dict[str, Any]:
+    return {"xi": dj.overlaps(model, state.m)}
+
+
+def sweep_of(num_rows: int, compute: Any = "final_overlap", time: float | None = None) -> dj.Sweep:
+    model = examples.paper_model(num_patterns=2)
+    axes = {"g0": np.linspace(0.5, 1.5, max(1, num_rows // SEEDS)), "flip": [0.1], "seed": np.arange(SEEDS)}
+    return dj.Sweep(model, axes, compute, options=time and {"time": time})
+
+
+def bare(sweep: dj.Sweep, chunk: int, devices: Any = None) -> Callable[[], Any]:
+    """`solve_ensemble` as a user would call it, of the models and cues of the sweep."""
+    (model,), (rows,) = sweep._models
+    cues, rates = of_rows.of_cues_and_rates(sweep._values(rows), model)
+    arrays, states = jax.tree.map(np.asarray, of_rows._of_rows(of_rows._model_and_state, model, cues, rates, sweep.cue))
+    models = eqx.combine(arrays, eqx.filter(model, eqx.is_array, inverse=True))
+    how = {name: option for name, option in sweep._how[0].items() if name != "time"} | dict(devices=devices)
+    times = np.array([0.0, sweep.options["time"]])
+    return lambda: dj.solve_ensemble(models, states, times, save=of_rows._last, chunk=chunk, **how)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sweeps", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--time", type=float, default=100.0, help="of the runs, in 1 / kappa")
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--rounds", type=int, default=3, help="the least time of so many is told")
+    parser.add_argument("--cheap", action="store_true", help="nothing else")
+    options = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    if options.workers and len(jax.devices()) < options.workers:  # imports have asked for devices already
+        more = os.environ | {"JAX_NUM_CPU_DEVICES": str(options.workers)}
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.sweeps", *sys.argv[1:]], more)
+    with tempfile.TemporaryDirectory() as folder:
+        names = iter(range(1000))
+        store = lambda: Path(folder) / str(next(names))  # noqa: E731
+        many = sweep_of(options.rows, cheap)
+        chunk = many.layout().chunk
+        sweep_of(4 * chunk, cheap).fill(store(), chunk=chunk)
+        before = most_held() or 0.0
+        told("cheap", clocked(lambda: many.fill(store())), options.rows)
+        print(f"         resident size grew by {(most_held() or 0.0) - before:.1f} MB from {before:.0f} MB")
+        print(f"         planned: {many.plan()}")
+        if options.cheap:
+            return
+        sweep, small = (sweep_of(rows, time=options.time) for rows in (options.rows, 4 * chunk))
+        small.fill(store(), chunk=chunk)
+        runs = bare(sweep, chunk, jax.devices()[:1])
+        bare(small, chunk, jax.devices()[:1])()
+        for name, what in (("bare", runs), ("sweep", lambda: sweep.fill(store()))):
+            told(name, min(clocked(what) for _ in range(options.rounds)), options.rows)
+        if options.workers:
+            from distributed import LocalCluster
+
+            on_all = bare(sweep, chunk, jax.devices())
+            on_all()
+            told(f"{options.workers} devices", min(clocked(on_all) for _ in range(options.rounds)), options.rows)
+            how = dict(threads_per_worker=1, memory_limit=0, silence_logs=50, env={"JAX_NUM_CPU_DEVICES": "1"})
+            with LocalCluster(n_workers=options.workers, **how) as dask:
+                for _ in range(3):  # until each of them has compiled
+                    small.fill(store(), chunk=chunk, cluster=dask)
+                on_dask = lambda: sweep.fill(store(), cluster=dask)  # noqa: E731
+                told(f"{options.workers} workers", min(clocked(on_dask) for _ in range(options.rounds)), options.rows)
+            print("         whose cores' seconds are not told")
+
+
+def told(name: str, seconds: tuple[float, float], num_rows: int) -> None:
+    wall, cores = seconds
+    print(f"{name:9}{wall:8.2f} s, {cores:8.2f} s of cores, {1e6 * cores / num_rows:8.1f} us a row", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The one number of every row that a picture shows, or that a boundary is the level line of."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..._checks import refuse, told
+
+FIRST = ("outcome", "overlap", "g_crit", "growth_rate", "is_stable")  # what is meant where nobody says
+CHANCE = {"long_name": "chance of retrieval", "units": "1"}
+RETRIEVED = ("retrieved", "retrieved_negative")  # both signs are the same memory
+
+
+def name_of(variables: Iterable[Any], variable: Any) -> str:
+    """A variable of a sweep; by default the chance of retrieval, the overlap, or the first that there is."""
+    known = [str(name) for name in variables if name not in ("status", "num_steps", "complete")]
+    if variable is None and known:
+        return next((name for name in FIRST if name in known), known[0])
+    if not isinstance(variable, str) or variable not in known:
+        refuse("variable", f"one of {', '.join(known) or 'a sweep that has some'}", told(variable))
+    return variable
+
+
+def quantity_of(results: xr.Dataset, name: str) -> xr.DataArray:
+    """A variable as one number for every row, NaN where the row is not there.
+
+    Where the cue ended is 1 for its pattern and 0 for another end; overlaps are without sign; what every mode has is
+    that of the cue's own pattern, if it has one. Seeds are averaged over.
+    """
+    values = results[name]
+    if name == "outcome":
+        codes, said = np.atleast_1d(values.attrs["flag_values"]), values.attrs["flag_meanings"].split()
+        retrieved = [code for code, meaning in zip(codes, said, strict=True) if meaning in RETRIEVED]
+        values = values.isin(retrieved).where(values >= 0).assign_attrs(CHANCE)
+    if "complete" in results:
+        values = values.where(results["complete"] == 1)
+    if "mode" in values.dims and results.attrs.get("cue") != "random":
+        own = results["pattern"] if "pattern" in results.coords else int(results.attrs.get("pattern", 0))
+        values = values.isel(mode=own)
+    if name == "overlap":
+        values = abs(values).assign_attrs(results[name].attrs)
+    if "seed" in values.dims:
+        values = values.mean("seed", keep_attrs=True)
+    if more := [str(dim) for dim in values.dims if dim not in results.coords]:
+        refuse("variable", "one with a number for every row, or for every mode", f"{name}, over {', '.join(more)}")
+    return values

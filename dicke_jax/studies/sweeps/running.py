@@ -1,0 +1,56 @@
+"""From a sweep to its numbers: the store that is made or goes on, and every chunk that is missing in it."""
+
+import os
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..results import Progress
+from .axes import Layout
+from .store import InMemory, Store
+from .workers import Crew, crew_of
+from .writer import only_writer
+
+
+def fill_store(
+    sweep: Any,
+    path: str | os.PathLike[str],
+    resume: bool,
+    chunk: int | None,
+    workers: tuple[int | None, Any],
+    progress: Progress | None,
+) -> Store:
+    """The store with all rows of the sweep, written by one process at a time and those that it asks."""
+    resume = resume and Path(path).exists()
+    with ExitStack() as opened:
+        if resume:
+            Store(path, "r")  # what is no store is left alone
+            opened.enter_context(only_writer(path))
+        crew = opened.enter_context(crew_of(*workers))
+        identity = sweep.identity(crew.software())
+        if resume:
+            kept = Store.resumed(path, identity)
+            layout = sweep.layout(kept.chunk)
+            kept.mend_rows(layout.slots)
+        else:
+            layout = sweep.layout(chunk)
+            kept = Store.created(path, layout, sweep.variables, identity, sweep.labels())
+            opened.enter_context(only_writer(path))
+        compute_missing(sweep, crew, kept, layout, progress)
+    return kept
+
+
+def compute_missing(sweep: Any, crew: Crew, kept: Store | InMemory, layout: Layout, progress: Progress | None) -> None:
+    """Every chunk that is not whole."""
+    sizes, whole = [layout.rows_of(number)[1].size for number in range(layout.num_chunks)], kept.whole
+    done, all_rows = sum(size for size, there in zip(sizes, whole, strict=True) if there), sum(sizes)
+    report = progress or (lambda done, total: None)
+    report(done, all_rows)
+    with closing(crew.compute(sweep, layout.chunk, np.flatnonzero(~whole).tolist(), kept.path)) as found:
+        for number, chunk in found:
+            if chunk is not None:
+                kept.write(number, chunk)
+            done += sizes[number]
+            report(done, all_rows)

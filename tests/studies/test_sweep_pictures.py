@@ -1,0 +1,96 @@
+"""Pictures of sweeps: what they show is what the results hold, and thresholds stand where the closed form has them."""
+
+import matplotlib
+import numpy as np
+import pytest
+import xarray as xr
+
+from dicke_jax.plotting import plot_sweep
+from dicke_jax.studies.sweeps import quantity_of
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+
+NAMES = ("retrieved", "retrieved_negative", "forgotten")
+G0, KAPPA = np.linspace(0.4, 1.4, 6), np.array([0.5, 1.0, 2.0])
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def chances(**attrs):
+    """Of pattern 1 (from 0), over g0, kappa and four seeds: codes as `Sweep` writes them."""
+    codes = np.random.default_rng(0).integers(-1, 3, (6, 3, 4)).astype(np.int8)
+    flags = {"flag_values": np.arange(3, dtype=np.int8), "flag_meanings": " ".join(NAMES)}
+    coords = {"g0": ("g0", G0, {"units": "unit of the rates"}), "kappa": KAPPA, "seed": np.arange(4)}
+    about = dict(omega_spin=0.5, omega_mode=np.array([1.5, 2.0]), kappa=np.ones(2), pattern=1, cue="flip") | attrs
+    return xr.Dataset({"outcome": (("g0", "kappa", "seed"), codes, flags)}, coords, about)
+
+
+def g_crit(kappa, omega_mode):
+    return np.sqrt(0.5 * (omega_mode**2 + kappa**2 / 4) / (2 * omega_mode))
+
+
+def test_the_chance_is_the_share_of_cues_that_came_back_with_either_sign():
+    results = chances()
+    codes = results.outcome.values
+    there = np.where(codes >= 0, (codes == 0) | (codes == 1), np.nan)
+    np.testing.assert_allclose(quantity_of(results, "outcome").values, np.nanmean(there, axis=2), rtol=1e-15)
+
+
+def test_a_map_has_both_axes_a_colour_bar_and_the_threshold_of_its_pattern():
+    results = chances(thresholds="closed form")
+    figure, axis = plt.subplots()
+    assert plot_sweep(results, axis=axis) is axis and len(figure.axes) == 2
+    (mesh,) = axis.collections
+    np.testing.assert_allclose(
+        np.asarray(mesh.get_array()).reshape(3, 6), quantity_of(results, "outcome").values.T, rtol=1e-15
+    )
+    assert axis.get_xlabel() == "$g_0$ (unit of the rates)" and axis.get_ylabel() == r"$\kappa$ (unit of the rates)"
+    assert figure.axes[1].get_ylabel() == "chance of retrieval"
+    line = axis.lines[-1]
+    np.testing.assert_allclose(line.get_xdata(), g_crit(KAPPA, 2.0), rtol=1e-15)
+    assert not plot_sweep(chances()).lines  # without a closed form there is none
+
+
+def overlaps():
+    xi = np.stack([np.tanh(G0 + nu) * (-1) ** nu for nu in range(2)])
+    values = np.stack([xi, 0.1 * xi], axis=-1).transpose(1, 0, 2)  # g0, pattern, mode
+    values[:, 1] = values[:, 1, ::-1]
+    coords = {"g0": G0, "pattern": [0, 1], "mode": [0, 1]}
+    attrs = dict(omega_spin=0.5, omega_mode=np.array([1.5, 2.0]), kappa=np.ones(2), thresholds="closed form")
+    return xr.Dataset({"overlap": (("g0", "pattern", "mode"), values, {"long_name": "overlap"})}, coords, attrs)
+
+
+def test_lines_are_the_overlaps_with_the_cues_own_patterns():
+    results = overlaps()
+    axis = plot_sweep(results)
+    for nu in range(2):
+        line = axis.lines[2 * nu]
+        np.testing.assert_allclose(line.get_ydata(), np.tanh(G0 + nu), rtol=1e-15)
+        assert line.get_label() == f"pattern {nu + 1}"
+        np.testing.assert_allclose(axis.lines[2 * nu + 1].get_xdata(), g_crit(1.0, (1.5, 2.0)[nu]), rtol=1e-15)
+    assert len({line.get_linestyle() for line in axis.lines[::2]}) == 2  # told apart without their colours
+
+
+def test_rows_that_are_not_there_are_left_out():
+    results = overlaps()
+    results["complete"] = (("g0", "pattern"), np.arange(12).reshape(6, 2) % 2)
+    axis = plot_sweep(results)
+    assert np.isnan(axis.lines[0].get_ydata()).all() and np.isfinite(axis.lines[2].get_ydata()).all()
+
+
+def test_what_cannot_be_shown_is_refused_in_one_line():
+    wide = overlaps().expand_dims(kappa=[1.0, 2.0], angle=[0.1, 0.2])
+    for results, options, told in (
+        (wide, {}, "results must be over one or two axes besides pattern and seed"),
+        (overlaps(), dict(variable="colour"), "variable must be one of overlap; got 'colour'"),
+        (chances(), dict(pattern=-1), "pattern must be a whole number of at least 0; got -1"),
+        (xr.Dataset(), {}, "variable must be one of a sweep that has some"),
+    ):
+        with pytest.raises(ValueError, match=told) as error:
+            plot_sweep(results, **options)
+        assert "\n" not in str(error.value)
