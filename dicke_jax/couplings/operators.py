@@ -45,7 +45,13 @@ class AbstractCouplings(eqx.Module):
 
 
 class DenseCouplings(AbstractCouplings):
-    """Any G, kept as a matrix of shape (M, K); each map is one matrix product, written out where G is small."""
+    """Any G, kept as a matrix of shape (M, K); each map is one matrix product, written out where G is small.
+
+    **Example**
+
+        >>> dj.DenseCouplings([[1, 2]]).field(jnp.array([0.5])).tolist()
+        [0.5, 1.0]
+    """
 
     matrix: Num[Array, "M K"] = eqx.field(converter=partial(as_real, name="matrix"))
 
@@ -80,6 +86,11 @@ class HypercubeCouplings(AbstractCouplings):
     Sums run pairwise along the cube. At a state z_k = +-z every partial sum is then 0 or a power of two times z,
     without round-off. Where the rest of the arithmetic treats all subsets alike, which the tests watch, a run that
     starts exactly on one pattern keeps its other overlaps at exactly zero: it never leaves that invariant subspace.
+
+    **Example**
+
+        >>> dj.HypercubeCouplings(3).signs.tolist()
+        [[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1]]
     """
 
     num_patterns: int = eqx.field(static=True)

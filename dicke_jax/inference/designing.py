@@ -154,6 +154,12 @@ def stability_margin(model: DickeModel) -> Float[Array, ""]:
     """The smallest g0 / g_stab,nu over all patterns nu: above 1 every one is retrieved stably.
 
     A minimum: where the best model has several patterns with the same margin, no slope vanishes there.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0)
+        >>> print(f"{dj.stability_margin(model):.4f}")
+        0.9766
     """
     return jnp.min(jnp.abs(model.g0) / thresholds_of(model, jnp.arange(model.num_modes), "stability"))
 

@@ -100,6 +100,12 @@ def free_rates(model: DickeModel, free: Sequence[RateName] = FREE, bounds: Bound
     - `free`: names of rates: "omega_spin", "omega_mode", "kappa", "g0", "jump"; of one mode ("omega_mode", 1), of one
       jump ("jump", 0). A rate of 0 or one that depends on time cannot be free.
     - `bounds`: for names out of `free`, the least and the largest size that a rate may have, (0, inf) by default.
+
+    **Example**
+
+        >>> rates = dj.free_rates(dj.examples.paper_model(num_patterns=2), ["kappa", ("omega_mode", 1)])
+        >>> print(rates.names)
+        ('kappa[0]', 'kappa[1]', 'omega_mode[1]')
     """
     check_model(model)
     if isinstance(free, str) or not len(free):

@@ -114,6 +114,13 @@ def continuation(
     - `max_points`: after which the branch ends.
 
     **Returns** a `Branch`. **Raises** ValueError for arguments that do not fit, or a start that leads to no state.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0, num_patterns=2)
+        >>> branch = dj.continuation(model, dj.retrieval_state(model, 1), limits=(0.7, 1.0), direction=-1)
+        >>> print([(point.kind, round(float(point.parameter), 4)) for point in branch.special])
+        [('branch point', 0.7745), ('branch point', 0.7289), ('fold', 0.7289), ('branch point', 0.7745)]
     """
     pair = np.asarray(limits, dtype=float)
     if pair.shape != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
