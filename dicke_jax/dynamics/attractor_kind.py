@@ -218,7 +218,7 @@ def _first_return(centred: Float[Array, "S n"], spread2: Array) -> tuple[Array, 
 
 def _follow(model: DickeModel, y: RealState, times: Float[Array, " T"]) -> RealStates:
     tolerance = default_tolerance(model.dtype)
-    controller = dfx.PIDController(tolerance, tolerance, dtmin=1e-3 * jnp.finfo(model.dtype).eps * times[-1])
+    controller = dfx.PIDController(tolerance, tolerance)
     saveat = dfx.SaveAt(t0=True, ts=times[1:-1], t1=True)
     solver = default_solver(model)
     sol: Any = integrate(model, y, times[0], times[-1], saveat, solver=solver, stepsize_controller=controller)

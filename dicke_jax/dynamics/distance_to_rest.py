@@ -15,10 +15,14 @@ from ..mean_field.stationary_equations import state_of_overlaps
 
 NEWTON_STEPS = 8
 NEUTRAL = 1e3  # times round-off of the largest eigenvalue, below which an oscillation is not known to decay
+GROWN = 5.0  # e-folds in the time of the run, from which on what grows has reached the size that it keeps
 
 
-def goes_on(model: DickeModel, start: RealState) -> bool:
-    """Whether some oscillation around the state at rest near `start` does not decay: else what moves only relaxes."""
+def goes_on(model: DickeModel, start: RealState, time: Any) -> bool:
+    """Whether some oscillation around the state at rest near `start` neither decays nor is still growing after `time`.
+
+    Else what moves is on its way: it relaxes, or leaves slowly.
+    """
     flat, unravel = jax.flatten_util.ravel_pytree(start)
     y, steps, finest = np.array(flat), np.eye(flat.size, dtype=flat.dtype), float(np.finfo(flat.dtype).eps)
     K, held = model.num_subsets, model.dissipation is None  # the lengths of the spins
@@ -33,6 +37,8 @@ def goes_on(model: DickeModel, start: RealState) -> bool:
         jacobian, moves = ((rates[1 : y.size + 1] - rates[y.size + 1 :]) / 2).T, np.max(np.abs(rates[0]))
         if not np.all(np.isfinite(jacobian)):
             return True
+        if moves < 8 * finest * np.max(np.abs(jacobian)):
+            break
         along = np.concatenate([np.diag(axis) for axis in spins_of(y)], axis=1) * held  # by which no spin may change
         matrix = np.concatenate([jacobian, np.pad(along, ((0, 0), (0, 2 * model.num_modes)))])
         y = y - np.linalg.lstsq(matrix, np.append(rates[0], np.zeros(K, y.dtype)), NEUTRAL * finest)[0]
@@ -43,7 +49,8 @@ def goes_on(model: DickeModel, start: RealState) -> bool:
     eigenvalues = np.linalg.eigvals(jacobian[np.ix_(counts, counts)])
     smallest = NEUTRAL * finest * np.max(np.abs(eigenvalues))
     unknown = not moves < smallest  # no state at rest was found
-    return unknown or bool(np.any((eigenvalues.real > -smallest) & (np.abs(eigenvalues.imag) > smallest)))
+    keeps = (np.abs(eigenvalues.real) <= smallest) | (eigenvalues.real * float(time) > GROWN)
+    return unknown or bool(np.any(keeps & (np.abs(eigenvalues.imag) > smallest)))
 
 
 @eqx.filter_jit

@@ -140,7 +140,7 @@ def _tangent_run(
 
     def advance(carry: Any, _: None) -> tuple[Any, tuple[Array, ...]]:
         y, v, status = carry
-        controller = dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * window)
+        controller = dfx.PIDController(rtol, atol)
         how: dict[str, Any] = dict(solver=dfx.Dopri8(), stepsize_controller=controller, term=TANGENT)
         sol = integrate(model, (y, v), jnp.zeros_like(window), window, dfx.SaveAt(t1=True), **how)
         end, moved = jax.tree.map(lambda saved: saved[0], sol.ys)

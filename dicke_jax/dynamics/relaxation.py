@@ -1,4 +1,4 @@
-"""Where a state goes in a model that has no equations for its overlaps alone: the end of a run by Newton's method."""
+"""A run until nothing moves, what kind of end it has, and that of a model without equations for its overlaps alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from .._checks import known, refuse
 from .._implicit import implicit, smallest_solution
-from .._status import Status
+from .._status import Status, where
 from .._typing import RealState
 from ..mean_field import (
     AbstractMeanFieldModel,
@@ -30,6 +30,10 @@ LONGEST = 50_000.0  # runs by default, in the time that the fastest of all motio
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
 SAMPLES_PER_BLOCK = 32
 SAMPLES = NUM_BLOCKS * SAMPLES_PER_BLOCK
+NEAR, NEAR_SINGLE = 1e-3, 1e-2  # from a state at rest, in float64 and float32: what relaxes so slowly is not there yet
+LEAST_TURNS = 2.0  # around a state at rest, from which on a motion is told from a slow way to it
+TREND_ERRORS = 4.0  # a slope of more standard errors than this is a trend
+TREND_SIZE = 1e-2  # and it must change an overlap, or the residual relatively, by more than this over the last half
 SINGULAR = 1e3  # times round-off of the largest singular value, below which a direction is free
 
 
@@ -70,7 +74,7 @@ def run_to_rest(
     """A run that ends with `at_rest`, or at `end`: its last state, and what there is to `observe` in its last half."""
     times = end * np.linspace(0.5, 1.0, SAMPLES, dtype=model.dtype)
     saveat = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), dfx.SubSaveAt(ts=times[:-1], t1=True, fn=observe)])
-    controller = dfx.PIDController(*tolerances, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
+    controller = dfx.PIDController(*tolerances)
     how: dict[str, Any] = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
     sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=dfx.Event(at_rest), **how)
     assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
@@ -86,7 +90,6 @@ def relax(
     tolerances: tuple[Any, Any],
     solver: dfx.AbstractSolver,
     max_steps: int | None,
-    classify: Callable[..., Status],
 ) -> dict[str, Any]:
     """The fields of a `SteadyState`: a run until dy/dt = 0, with the derivatives of the state at rest."""
     given, start = model, state.to_real(model)
@@ -158,3 +161,34 @@ class _AtRest(eqx.Module):
         if model.dissipation is None:
             m_dot = m_dot + m * (jnp.sum(m**2, axis=0) - squared)[None]
         return ravel_pytree((m_dot, quadratures_dot))[0]
+
+
+def classify(
+    result: dfx.RESULTS,
+    residual: Array,
+    threshold: Array,
+    residuals: Float[Array, " S"],
+    xi: Float[Array, "S M"],
+    distance: Array,
+    crossing: Array,
+) -> Status:
+    """`distance` to the state at rest; `crossing`, the rate of change that would go all that way in the last half."""
+    log_residuals = jnp.log(jnp.maximum(residuals, jnp.finfo(residuals.dtype).tiny))
+    moving = _has_trend(jnp.concatenate([log_residuals[:, None], xi], axis=1))
+    moving |= jnp.mean(residuals) < LEAST_TURNS * 2 * jnp.pi * crossing  # slow, and perhaps only on its way
+    ran = (result == dfx.RESULTS.successful) | (result == dfx.RESULTS.event_occurred)
+    status = where(moving, Status.not_converged, Status.oscillating)
+    near = distance < (NEAR if residual.dtype == jnp.float64 else NEAR_SINGLE)
+    at_end = where(near, Status.successful, Status.not_converged)
+    status = where(residual < threshold, at_end, status)
+    return where(ran & jnp.isfinite(residual), status, Status.failed)
+
+
+def _has_trend(samples: Float[Array, "S Q"]) -> Array:
+    """Whether a straight line through the block means of any quantity has a slope beyond its own error."""
+    means = jnp.mean(samples.reshape(NUM_BLOCKS, SAMPLES_PER_BLOCK, -1), axis=1)
+    x = np.linspace(-0.5, 0.5, NUM_BLOCKS, dtype=samples.dtype)[:, None]
+    slope = jnp.sum(x * means, axis=0, keepdims=True) / np.sum(x**2)
+    rest = means - jnp.mean(means, axis=0, keepdims=True) - slope * x
+    error = jnp.sqrt(jnp.sum(rest**2, axis=0, keepdims=True) / (NUM_BLOCKS - 2) / np.sum(x**2))
+    return jnp.any(jnp.abs(slope) > jnp.maximum(TREND_ERRORS * error, TREND_SIZE))

@@ -247,3 +247,9 @@ def test_a_slow_decay_beside_dephasing_is_on_its_way():
     model = dj.DickeModel(dj.LargeSpins.hypercube(1), 0.5, 1.0, 1.0, 1.0, dissipation=jumps)
     end = dj.steadystate(model, dj.tilted_pattern(jax.random.key(1), model, 0, angle=0.3))
     assert end.status == dj.Status.not_converged
+
+
+def test_a_series_that_keeps_no_coefficients_is_refused_where_they_are_asked_for():
+    model, state = bad_cavity(1.0)
+    with pytest.raises(ValueError, match=r"solver must be dense where .*; got BilinearTaylor\(dense=False\)"):
+        dj.steadystate(model, state, solver=dj.BilinearTaylor(8, dense=False))
