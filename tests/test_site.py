@@ -50,6 +50,9 @@ def test_every_public_name_has_its_place_in_the_reference():
     assert len(shown) == len(set(shown))
     rooms = {"examples", "gallery", "inference", "finite_size", "studies", "plotting", "__version__"}
     assert {f"dicke_jax.{name}" for name in dj.__all__ if name not in rooms | {"Sweep"}} <= set(shown)
+    for room in ("studies", "plotting"):
+        names = {name for name, it in vars(getattr(dj, room)).items() if callable(it) and not name.startswith("_")}
+        assert {f"dicke_jax.{room}.{name}" for name in names} <= set(shown)
     for name in shown:
         _, *path, last = name.split(".")
         assert hasattr(getattr(dj, path[0]) if path else dj, last), name
