@@ -37,25 +37,25 @@ MADE_BY_OTHERS = {  # what functions with examples return
     "TheoremConstants",
 }
 WITHOUT = {  # none to be added: an example belongs to a name from the start
-    "AbstractCouplings",
-    "BilinearTaylor",
     "Measurements",
-    "ReplayAdjoint",
-    "attractor",
     "basin_proxy",
-    "check_theorem",
-    "design",
-    "locate_critical_coupling",
-    "lyapunov_exponent",
     "mcsolve",
     "output_spectrum",
-    "retrieval_probability",
     "sample_posterior",
     "show_versions",
     "use_cpu_kernel",
+}
+SLOW = {  # seconds of compiling
+    "ReplayAdjoint",
+    "attractor",
+    "continuation",
+    "locate_critical_coupling",
+    "lyapunov_exponent",
+    "retrieval_probability",
+    "solve_ensemble",
+    "stationary_states",
     "wigner_moments",
 }
-SLOW = {"continuation", "solve_ensemble", "stationary_states"}  # seconds of compiling
 PUBLIC = {name: getattr(dj, name) for name in dj.__all__}
 NAMES = {name: it for name, it in PUBLIC.items() if inspect.isclass(it) or inspect.isfunction(it)}
 EXAMPLES = {

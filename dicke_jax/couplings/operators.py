@@ -23,7 +23,20 @@ SMALL_CUBE = 32  # subsets up to which M K products, which a processor does seve
 
 
 class AbstractCouplings(eqx.Module):
-    """Couplings G of M modes to K subsets."""
+    """Couplings G of M modes to K subsets.
+
+    **Example**
+
+        >>> class Uniform(dj.AbstractCouplings):  # one mode that couples to four subsets alike
+        ...     num_modes = 1
+        ...     num_subsets = 4
+        ...     def field(self, q):
+        ...         return jnp.broadcast_to(q[0], (4,))
+        ...     def project(self, s):
+        ...         return jnp.sum(s)[None]
+        >>> print(dj.LargeSpins(Uniform(), jnp.full(4, 0.25)).couplings)
+        [[1. 1. 1. 1.]]
+    """
 
     @property
     @abc.abstractmethod

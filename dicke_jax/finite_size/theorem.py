@@ -186,6 +186,15 @@ def check_theorem(
     """E_N(t) beside exp(C t) E_N(0) (Eq. 11) and the deviations of the means beside sqrt(E_N(t)) (Eq. 10, S6).
 
     **Arguments** as in `scaled_error` and `theorem_constants`. The first time counts as t = 0.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=0.4, num_patterns=1)
+        >>> start, times = dj.stored_pattern(model), [0.0, 2.0]
+        >>> exact = dj.mesolve(model, start, times, subset_size=4)
+        >>> check = dj.check_theorem(model, exact.moments, dj.mfsolve(model, start, times))
+        >>> print(check.scaled_error.round(4), check.log_scaled_bound.round(1))
+        [3.     3.8105] [  1.1 193.7]
     """
     check_choice("d0", d0, D0)
     constants = theorem_constants(model, MeanFieldState(*_first(reference.m, reference.alpha)), d0=d0)
