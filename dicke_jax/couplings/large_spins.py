@@ -76,6 +76,12 @@ class LargeSpins(eqx.Module):
       static fact, and the same inside and outside of `jax.jit`.
 
     Usually made by `hypercube`, `from_distribution`, `individual` or `map_to_large_spins`.
+
+    **Example**
+
+        >>> spins = dj.LargeSpins.hypercube(3)
+        >>> spins.couplings.tolist(), spins.weights.tolist()
+        ([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1]], [0.25, 0.25, 0.25, 0.25])
     """
 
     operator: AbstractCouplings

@@ -23,6 +23,12 @@ class SpinMapping(eqx.Module):
     - `spins`: the `LargeSpins`, with the subset sizes that G really has. Columns that no spin has are left out.
     - `subset`: shape (N_sp,), the subset of each spin.
     - `gauge`: shape (N_sp,), +1 or -1; spins with -1 are rotated by pi about x, which flips y and z.
+
+    **Example**
+
+        >>> mapped = dj.map_to_large_spins([[1, -1, 1, 1], [1, 1, -1, 1]])
+        >>> mapped.subset.tolist(), mapped.gauge.tolist()
+        ([0, 1, 1, 0], [1, -1, 1, 1])
     """
 
     spins: LargeSpins
@@ -76,6 +82,12 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayL
       so that every single spin can be read out exactly at any later time: `SpinMapping.to_spins` of the solution.
 
     **Raises** ValueError for an array that is not a matrix, or entries that the gauge does not allow.
+
+    **Example**
+
+        >>> mapped = dj.map_to_large_spins([[1, -1, 1, 1], [1, 1, -1, 1]])
+        >>> mapped.spins.couplings.tolist(), mapped.spins.weights.tolist()
+        ([[1, 1], [1, -1]], [0.5, 0.5])
     """
     if not known(patterns):
         refuse("patterns", "known when they are mapped, since they set the number of subsets", "a tracer")

@@ -23,7 +23,20 @@ SMALL_CUBE = 32  # subsets up to which M K products, which a processor does seve
 
 
 class AbstractCouplings(eqx.Module):
-    """Couplings G of M modes to K subsets."""
+    """Couplings G of M modes to K subsets.
+
+    **Example**
+
+        >>> class Uniform(dj.AbstractCouplings):  # one mode that couples to four subsets alike
+        ...     num_modes = 1
+        ...     num_subsets = 4
+        ...     def field(self, q):
+        ...         return jnp.broadcast_to(q[0], (4,))
+        ...     def project(self, s):
+        ...         return jnp.sum(s)[None]
+        >>> print(dj.LargeSpins(Uniform(), jnp.full(4, 0.25)).couplings)
+        [[1. 1. 1. 1.]]
+    """
 
     @property
     @abc.abstractmethod
@@ -45,7 +58,13 @@ class AbstractCouplings(eqx.Module):
 
 
 class DenseCouplings(AbstractCouplings):
-    """Any G, kept as a matrix of shape (M, K); each map is one matrix product, written out where G is small."""
+    """Any G, kept as a matrix of shape (M, K); each map is one matrix product, written out where G is small.
+
+    **Example**
+
+        >>> dj.DenseCouplings([[1, 2]]).field(jnp.array([0.5])).tolist()
+        [0.5, 1.0]
+    """
 
     matrix: Num[Array, "M K"] = eqx.field(converter=partial(as_real, name="matrix"))
 
@@ -80,6 +99,11 @@ class HypercubeCouplings(AbstractCouplings):
     Sums run pairwise along the cube. At a state z_k = +-z every partial sum is then 0 or a power of two times z,
     without round-off. Where the rest of the arithmetic treats all subsets alike, which the tests watch, a run that
     starts exactly on one pattern keeps its other overlaps at exactly zero: it never leaves that invariant subspace.
+
+    **Example**
+
+        >>> dj.HypercubeCouplings(3).signs.tolist()
+        [[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1]]
     """
 
     num_patterns: int = eqx.field(static=True)

@@ -21,6 +21,11 @@ def random_patterns(key: PRNGKeyArray, num_patterns: int, num_spins: int) -> Int
     """G[mu, k] = +1 or -1 with equal probability, independently: M patterns of N_sp spins (paper, below Eq. 2).
 
     Stored in one byte an entry, so that ten million spins with eight patterns take 80 MB.
+
+    **Example**
+
+        >>> dj.random_patterns(jax.random.key(0), num_patterns=2, num_spins=5).shape
+        (2, 5)
     """
     check_count("num_patterns", num_patterns)
     check_count("num_spins", num_spins)
@@ -35,6 +40,11 @@ def pattern_overlaps(patterns: ArrayLike, sigma_z: ArrayLike) -> Float[Array, " 
     """xi_mu = (1/N_sp) sum_k G[mu, k] <sigma_z^(k)>, the overlap of single spins with every pattern.
 
     `patterns` is the raw G of shape (M, N_sp), `sigma_z` has shape (N_sp,). Paper, above Eq. 12.
+
+    **Example**
+
+        >>> dj.pattern_overlaps([[1, 1], [1, -1]], [1.0, 0.5]).tolist()
+        [0.75, 0.25]
     """
     rows, z = jnp.asarray(patterns), as_float(sigma_z)
     if rows.ndim != 2:
@@ -49,6 +59,11 @@ def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8
 
     `images`: an array of shape (M, rows, columns), or paths of as many PNG files of one size, which are read in grey.
     As patterns of spins they are `image_patterns(images).reshape(M, -1)`.
+
+    **Example**
+
+        >>> dj.image_patterns(np.array([[[0, 9], [9, 0]]])).tolist()
+        [[[-1, 1], [1, -1]]]
     """
     if isinstance(images, list | tuple) and images and all(isinstance(image, str | os.PathLike) for image in images):
         from PIL import Image
@@ -75,6 +90,12 @@ def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8
 
 @checked
 def flip_spins(key: PRNGKeyArray, configuration: ArrayLike, flip: ArrayLike) -> Array:
-    """A configuration of single spins with every entry's sign changed with probability `flip`, independently."""
+    """A configuration of single spins with every entry's sign changed with probability `flip`, independently.
+
+    **Example**
+
+        >>> dj.flip_spins(jax.random.key(0), np.array([1, -1, 1]), 1.0).tolist()
+        [-1, 1, -1]
+    """
     spins = jnp.asarray(configuration)
     return jnp.where(jax.random.bernoulli(key, as_probability("flip", flip), spins.shape), -spins, spins)

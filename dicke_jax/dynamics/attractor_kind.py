@@ -117,6 +117,13 @@ def attractor(
     - `key`, `window`, `num_windows`: as in `lyapunov_exponent`.
 
     **Returns** an `Attractor`. **Raises** ValueError for arguments that do not fit; a failed run is a kind, not raised.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0, num_patterns=2)
+        >>> end = dj.attractor(model, dj.stored_pattern(model, 0))
+        >>> print(dj.AttractorKind[end.kind], abs(end.overlaps).round(4))
+        fixed point: nothing moves, or every deviation decays [0.9091 0.    ]
     """
     check_windows(model, state, window, num_windows)
     tol = 1e-6 if model.dtype == jnp.float64 else 1e-4

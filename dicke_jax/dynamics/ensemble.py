@@ -103,6 +103,15 @@ def solve_ensemble(
     **Returns** an `EnsembleSolution`. A row that fails says so in its `status`; nothing is raised for it.
 
     **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.5)
+        >>> keys = jax.random.split(jax.random.key(0), 8)
+        >>> cues = jax.vmap(lambda key: dj.tilted_pattern(key, model, angle=0.3))(keys)
+        >>> many = dj.solve_ensemble(model, cues, [0.0, 20.0], save="final")
+        >>> print(many.overlaps.shape, bool(many.successful.all()))
+        (8, 4) True
     """
     if not callable(save):
         check_choice("save", save, ("all", "final", "overlaps"))

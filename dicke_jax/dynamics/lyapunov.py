@@ -112,6 +112,13 @@ def lyapunov_exponent(
     **Returns** a `LyapunovExponent`. **Raises** ValueError for arguments that do not fit; not for a run that fails.
 
     G. Benettin, L. Galgani, A. Giorgilli and J.-M. Strelcyn, Meccanica 15, 9 (1980); equations: Eq. 7 of the paper.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0, num_patterns=2)
+        >>> found = dj.lyapunov_exponent(model, dj.random_state(jax.random.key(0), model))
+        >>> print(bool(abs(found.exponent) < 5 * found.error))  # neither grows nor decays: no chaos
+        True
     """
     length = check_windows(model, state, window, num_windows)
     check_count("num_transient", num_transient, 0)

@@ -117,6 +117,13 @@ def steadystate(
     NaN. The other attributes have none.
 
     **Raises** ValueError for arguments that do not fit. A run that fails is told by its status.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0)
+        >>> end = dj.steadystate(model, dj.stored_pattern(model, pattern=0))
+        >>> print(f"{abs(end.overlaps[0]):.6f}, by Eq. 12 {dj.retrieval_overlap(model, 0):.6f}")
+        0.909059, by Eq. 12 0.909059
     """
     end, at_rest = run_and_rest(model, state, tol, max_time, solver, rtol, atol, max_steps)
     if at_rest is None:

@@ -44,6 +44,14 @@ class BilinearTaylor(dfx.AbstractSolver):
     The order matters where a run relaxes: orders 8, 13 and 18 let an oscillation of frequency w grow by less than 5e-9
     a step as long as h w is below 3.4, 5.0 and 6.6, and there their last term is a tenth of it or more, so that the
     controller stays within. Their neighbours let it grow at steps that look harmless to the error estimate.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.5)
+        >>> solver = dj.BilinearTaylor(series_order=13)
+        >>> solution = dj.mfsolve(model, dj.stored_pattern(model), [0.0, 20.0], solver=solver, rtol=1e-8)
+        >>> print(solution.overlaps[-1].round(4))
+        [0.6729 0.     0.     0.    ]
     """
 
     series_order: int = eqx.field(static=True, default=18)

@@ -199,6 +199,13 @@ def mfsolve(
     **Returns** an `MFSolution`.
 
     **Raises** ValueError for arguments that do not fit; an Equinox runtime error for a failed run if `throw`.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.5)
+        >>> solution = dj.mfsolve(model, dj.stored_pattern(model), [0.0, 20.0])
+        >>> print(solution.overlaps[-1].round(4), bool(solution.successful))
+        [0.6729 0.     0.     0.    ] True
     """
     if max_steps is not None:
         check_count("max_steps", max_steps)

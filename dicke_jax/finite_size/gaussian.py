@@ -50,7 +50,7 @@ def gaussian_moments(
 ) -> Moments:
     """The limit of N_sp times the covariance, Sigma' = A Sigma + Sigma A^T + D, along mean field from `state`.
 
-    `scaled_error` of the result is lim N E_N(t): the 1/N law of the theorem with its coefficient.
+    `scaled_error` of the result and the mean field is lim N E_N(t): the 1/N law of the theorem with its coefficient.
 
     **Arguments**
 
@@ -63,6 +63,14 @@ def gaussian_moments(
     - `solver`, `adjoint`: of diffrax, Dopri8 and `RecursiveCheckpointAdjoint` by default; `max_steps`.
 
     **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=0.4, num_patterns=1)
+        >>> start, times = dj.stored_pattern(model), [0.0, 2.0]
+        >>> moments, mean_field = dj.gaussian_moments(model, start, times), dj.mfsolve(model, start, times)
+        >>> print(dj.scaled_error(model, moments, mean_field).round(4))  # N E_N: 2 K + M at first
+        [3.     3.8588]
     """
     y0 = moments.real_start_of_any(model, state)
     check_count("max_steps", max_steps)
@@ -178,6 +186,13 @@ def stationary_covariance(model: DickeModel | CollectiveModel, state: MeanFieldS
     - `state`: stationary, such as `retrieval_state`; |m_k| = 1 without single-spin dissipation.
 
     **Returns** a `StationaryCovariance`; differentiable in the rates.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=0.4, num_patterns=1)
+        >>> found = dj.stationary_covariance(model, dj.retrieval_state(model))  # below threshold: the normal state
+        >>> print(bool(found.successful), jnp.diag(found.moments.covariance[0]).round(4))
+        True [0.     1.1667 1.6861 0.3279 0.2587]
     """
     return _stationary(model, state, _start(model, state))
 

@@ -99,6 +99,13 @@ def mesolve(
     - `adjoint`: of diffrax, `RecursiveCheckpointAdjoint` by default, for `jax.grad`; `ForwardMode` serves `jax.jvp`.
 
     **Raises** ValueError for arguments that do not fit, also for a space too large.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=0.4, num_patterns=1)
+        >>> exact = dj.mesolve(model, dj.stored_pattern(model), [0.0, 2.0], subset_size=4)
+        >>> print(exact.moments.m[-1, 2].round(4), bool(exact.successful))
+        [-0.3441] True
     """
     m, frame = real_start(model, state)
     sizes = subset_sizes(model, subset_size)

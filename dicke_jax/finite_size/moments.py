@@ -147,6 +147,12 @@ def product_covariance(model: DickeModel | CollectiveModel, m: SpinVectors) -> F
     """N_sp times the covariance of independent spins, alike within a subset, and of modes in vacuum or coherent states.
 
     (delta_ab - m_a m_b) / w_k for the spins of subset k, 1/4 for every quadrature.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=1)
+        >>> print(dj.product_covariance(model, jnp.array([[0.0], [0.0], [1.0]])).diagonal())
+        [1.   1.   0.   0.25 0.25]
     """
     same_spin = jnp.eye(3, dtype=m.dtype)[:, :, None] - m[:, None] * m[None, :]
     return block_matrix(model, same_spin, jnp.eye(2 * model.num_modes, dtype=m.dtype) / 4)
@@ -165,6 +171,12 @@ def commutators(model: DickeModel | CollectiveModel, m: SpinVectors) -> Float[Ar
     """W with N_sp <[v_i, v_j]> = i W_ij: 2 eps_abc m_c / w_k for spins, 1/2 for Re and Im of a mode.
 
     covariance + (i / 2) W >= 0 is the uncertainty relation.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=1)
+        >>> print(dj.commutators(model, jnp.array([[0.0], [0.0], [1.0]]))[0])  # [sigma_x, sigma_y] = 2 i sigma_z
+        [0. 2. 0. 0. 0.]
     """
     modes = jnp.kron(jnp.array([[0.0, 0.5], [-0.5, 0.0]], m.dtype), jnp.eye(model.num_modes, dtype=m.dtype))
     epsilon = jnp.cross(jnp.eye(3, dtype=m.dtype)[:, None], jnp.eye(3, dtype=m.dtype)[None])

@@ -90,6 +90,12 @@ def initial_error(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
     """N E_N(0) of a product state: (1/K) sum_k (3 - |m_k|^2) / w_k + M, which is 2 K + M for pure spins, equal subsets.
 
     Spins are independent and alike within a subset, modes in the vacuum or in coherent states.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model()  # K = 8, M = 4
+        >>> print(dj.initial_error(model, dj.stored_pattern(model)))
+        20.0
     """
     return _initial(model, real_start(model, state)[0])
 
@@ -106,6 +112,14 @@ def scaled_error(model: DickeModel, moments: Moments, reference: MFSolution | Me
     - `model`: the `DickeModel`.
     - `moments`: from `mesolve`, `wigner_moments` or `gaussian_moments`.
     - `reference`: the mean field at the times of `moments`: an `MFSolution`, or states with a leading axis T.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=0.4, num_patterns=1)
+        >>> start, times = dj.stored_pattern(model), [0.0, 2.0]
+        >>> exact = dj.mesolve(model, start, times, subset_size=4)
+        >>> print(dj.scaled_error(model, exact.moments, dj.mfsolve(model, start, times)).round(4))
+        [3.     3.8105]
     """
     return _errors(model, moments.covariance, *_compared(moments, reference))[0]
 
@@ -128,6 +142,13 @@ def theorem_constants(model: DickeModel, state: MeanFieldState, *, d0: str = "pr
     - `model`: of constant rates, kappa > 0, without single-spin dissipation, which adds a source to E_N.
     - `state`: the initial `MeanFieldState`, whose alpha enters beta.
     - `d0`: "proved" or "printed"; the latter for signs and equal subsets only.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=1)
+        >>> constants = dj.theorem_constants(model, dj.stored_pattern(model))
+        >>> print(f"C = {constants.C:.2f}")
+        C = 351.42
     """
     real_start(model, state)
     check_choice("d0", d0, D0)
@@ -165,6 +186,15 @@ def check_theorem(
     """E_N(t) beside exp(C t) E_N(0) (Eq. 11) and the deviations of the means beside sqrt(E_N(t)) (Eq. 10, S6).
 
     **Arguments** as in `scaled_error` and `theorem_constants`. The first time counts as t = 0.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=0.4, num_patterns=1)
+        >>> start, times = dj.stored_pattern(model), [0.0, 2.0]
+        >>> exact = dj.mesolve(model, start, times, subset_size=4)
+        >>> check = dj.check_theorem(model, exact.moments, dj.mfsolve(model, start, times))
+        >>> print(check.scaled_error.round(4), check.log_scaled_bound.round(1))
+        [3.     3.8105] [  1.1 193.7]
     """
     check_choice("d0", d0, D0)
     constants = theorem_constants(model, MeanFieldState(*_first(reference.m, reference.alpha)), d0=d0)

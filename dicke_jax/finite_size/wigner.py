@@ -106,6 +106,14 @@ def wigner_moments(
     - `chunk`: samples that run side by side, to bound memory.
     - `dt`: the longest step. By default a twentieth of a radian of the fastest rate at any time, less for more samples,
       short enough for what functions of time do; and taken again with shorter ones where their error shows.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=0.4, num_patterns=1)
+        >>> key, start = jax.random.key(0), dj.stored_pattern(model)
+        >>> run = dj.wigner_moments(key, model, start, [0.0, 2.0], 1000, num_samples=200)
+        >>> print(run.final_overlaps.shape, bool(run.successful))
+        (200, 1) True
     """
     y0 = real_start(model, state)
     if model.dissipation is not None:

@@ -90,6 +90,15 @@ def design(
     not finite, which fails where it is so at the start.
 
     **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> def score(model):  # a threshold at 0.7
+        ...     return -((dj.critical_coupling(model, 0) - 0.7) ** 2)
+        >>> found = dj.design(score, model, free=["omega_spin"])
+        >>> print(f"{dj.critical_coupling(found.model, 0):.2f}")
+        0.70
     """
     parameters = free_rates(model, free, bounds)
     check_count("num_steps", num_steps)
@@ -154,6 +163,12 @@ def stability_margin(model: DickeModel) -> Float[Array, ""]:
     """The smallest g0 / g_stab,nu over all patterns nu: above 1 every one is retrieved stably.
 
     A minimum: where the best model has several patterns with the same margin, no slope vanishes there.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0)
+        >>> print(f"{dj.stability_margin(model):.4f}")
+        0.9766
     """
     return jnp.min(jnp.abs(model.g0) / thresholds_of(model, jnp.arange(model.num_modes), "stability"))
 

@@ -77,6 +77,15 @@ def fit(
     told.
 
     **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> g0 = np.linspace(0.7, 1.5, 9)
+        >>> curve = dj.StationaryCurve(g0, np.sqrt(1 - (0.6 / g0) ** 4), noise=0.01)  # a threshold of 0.6
+        >>> found = dj.fit(model, curve, free=["omega_spin"])
+        >>> print(f"threshold {dj.critical_coupling(found.model, 0):.4f}", bool(found.successful))
+        threshold 0.6000 True
     """
     parameters = fit_parameters(model, data, free, bounds)
     if isinstance(loss, str):

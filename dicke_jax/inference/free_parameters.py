@@ -105,6 +105,12 @@ def free_rates(
       and of arrays among the energy's parameters, "g" or ("J", 1), and the rates of jumps, "jumps[0]" of the collective
       ones and "jump" of the local ones.
     - `bounds`: for names out of `free`, the least and the largest size that a rate may have, (0, inf) by default.
+
+    **Example**
+
+        >>> rates = dj.free_rates(dj.examples.paper_model(num_patterns=2), ["kappa", ("omega_mode", 1)])
+        >>> print(rates.names)
+        ('kappa[0]', 'kappa[1]', 'omega_mode[1]')
     """
     if isinstance(free, str) or not len(free):
         refuse("free", "a sequence of names of rates, at least one", repr(free))

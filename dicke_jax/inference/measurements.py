@@ -92,6 +92,12 @@ class StationaryCurve(Measurements):
     - `pattern`: nu, from 0.
     - `quantity`: "overlap" or "photons".
     - `missing`: (n,), true where a value is missing; only there may it be NaN.
+
+    **Example**
+
+        >>> curve = dj.StationaryCurve([0.7, 1.0], [0.5, 0.9], noise=0.01, pattern=0)
+        >>> print(curve.values, curve.noise)
+        [0.5 0.9] [0.01 0.01]
     """
 
     g0: Float[Array, " n"]
@@ -161,6 +167,13 @@ class TimeTrace(Measurements):
     - `state`: the `MeanFieldState` at time 0.
     - `quantity`: "overlap", with its sign, or "photons".
     - `g0`: the coupling of this run, or None for the model's own.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> trace = dj.TimeTrace([1.0, 2.0], [[0.9, 0.1], [0.8, 0.0]], noise=0.02, state=dj.stored_pattern(model))
+        >>> print(trace.values.shape)
+        (2, 2)
     """
 
     t: Float[Array, " T"]

@@ -97,6 +97,13 @@ def invert_critical_coupling(
     **Returns** an `Inversion`; a target that the free rates do not reach is told by its status.
 
     **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> nearest = dj.invert_critical_coupling(model, (0, 1), (0.75, 0.6))
+        >>> print(nearest.thresholds.round(6), bool(nearest.successful))
+        [0.75 0.6 ] True
     """
     parameters = free_rates(model, free, bounds)
     check_constant_rates(model)

@@ -101,6 +101,13 @@ def locate_critical_coupling(
     **Returns** a `LocatedCoupling`. A run that leaves the pattern, or an overlap that is not found, is told by status.
 
     **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> located = dj.locate_critical_coupling(model, 0, start=2.0)
+        >>> print(f"{located.g0:.6f}, in closed form {dj.critical_coupling(model, 0):.6f}")
+        0.645497, in closed form 0.645497
     """
     check_constant_rates(model)
     check_choice("route", route, ("stationary", "integration"))

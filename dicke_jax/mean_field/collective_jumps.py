@@ -31,6 +31,12 @@ def photon_loss(kappa: ArrayLike | Schedule) -> CollectiveJump:
     - `kappa`: not negative; one number for all modes, or of shape (M,), or a function of time, as in `DickeModel`.
 
     **Raises** ValueError for a rate that is none.
+
+    **Example**
+
+        >>> light = dj.CollectiveModel(lambda s: s.photons[0], jumps=[dj.photon_loss(0.5)], num_modes=1)
+        >>> light.num_modes, len(light.jumps)
+        (1, 1)
     """
     return CollectiveJump(_as_rate("kappa", kappa), as_leafless(_amplitudes))
 
@@ -48,6 +54,13 @@ def collective(l: Callable[[IntensiveVariables], Any], rate: ArrayLike | Schedul
     - `rate`: r, not negative; one number or of shape (J,), or a function of time.
 
     **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> two_photons = dj.collective(lambda s: s.alpha[0] ** 2, rate=0.1)
+        >>> light = dj.CollectiveModel(lambda s: s.photons[0], jumps=[two_photons], num_modes=1)
+        >>> light.num_modes, len(light.jumps)
+        (1, 1)
     """
     if not callable(l):
         refuse("l", "a function of the intensive variables", type(l).__name__)

@@ -51,6 +51,15 @@ class CollectiveModel(AbstractMeanFieldModel):
     the energy, `model.replace(g=...)` by its name there, also inside `jax.vmap` and `jax.grad`.
 
     **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> def energy(s):  # spins along x, twisted about z
+        ...     return 0.5 * s.x[0] - s.z[0] ** 2
+        >>> model = dj.CollectiveModel(energy, dissipation=dj.LocalDissipation([("decay_x", 0.5)]))
+        >>> end = dj.steadystate(model, dj.MeanFieldState([[-0.6], [0.0], [0.8]], []))
+        >>> print(bool(end.converged), end.state.m[:, 0].round(4))
+        True [-0.2656  0.1515  0.606 ]
     """
 
     energy: Any

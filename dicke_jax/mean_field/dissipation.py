@@ -41,6 +41,12 @@ class LocalDissipation(eqx.Module):
       "decay_x" (towards the -x state), "sigma_minus", "sigma_plus", "dephasing_x", "dephasing_y", "dephasing_z", the
       latter three with L = sigma. A rate is not negative: one number, or one for each subset, of shape (K,); or it
       depends on time, as the rates of `DickeModel` may.
+
+    **Example**
+
+        >>> decay = dj.LocalDissipation([("decay_x", 0.1)])
+        >>> print(decay.rate_of_change(jnp.array([[0.0], [0.0], [1.0]]))[:, 0].round(6))
+        [-0.1   0.   -0.05]
     """
 
     linear: Float[Array, "J 3 3"]

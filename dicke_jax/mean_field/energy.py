@@ -81,6 +81,16 @@ class Energy(eqx.Module):
     `DickeModel` may: where a function of time, a `PiecewiseLinear` or a diffrax path is given in place of the number,
     the energy is called with its value. What is no such parameter (an exponent, another function) is a static field:
     `p: int = eqx.field(static=True)`.
+
+    **Example**
+
+        >>> class Twisted(dj.Energy):
+        ...     twist: jax.Array
+        ...     def __call__(self, s):
+        ...         return -self.twist * s.x[0] ** 2 / 2
+        >>> model = dj.CollectiveModel(Twisted(2.0))
+        >>> print(model.replace(twist=3.0).energy.twist)
+        3.0
     """
 
     @abc.abstractmethod

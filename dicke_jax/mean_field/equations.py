@@ -14,5 +14,12 @@ def mean_field_equations(t: ArrayLike, y: RealState, model: AbstractMeanFieldMod
 
     Single-spin dissipation adds T m_k + c. Exact in the thermodynamic limit for states without long-range
     correlations (the paper's theorem). So they are for a `DickeModel`; a `CollectiveModel` has those of its energy.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.5, num_patterns=1)
+        >>> m, quadratures = dj.mean_field_equations(0.0, dj.stored_pattern(model).to_real(model), model)
+        >>> print(m[:, 0], quadratures[:, 0])  # of spins along z without photons
+        [-0. -1.  0.] [ 0.  -1.5]
     """
     return model.rate_of_change(t, y)

@@ -44,6 +44,13 @@ class DickeModel(AbstractMeanFieldModel):
 
     Their common precision is the model's, and that of every run with it: one float32 array among Python numbers makes
     a float32 model. To vary a rate, `model.replace(g0=...)`, also inside `jax.vmap` and `jax.grad`.
+
+    **Example**
+
+        >>> spins = dj.LargeSpins.hypercube(2)
+        >>> model = dj.DickeModel(spins, omega_spin=0.5, omega_mode=[1.5, 2.0], kappa=1.0, g0=1.2)
+        >>> print(model.replace(g0=1.5).g0, model.num_modes, model.num_subsets)
+        1.5 2 2
     """
 
     spins: LargeSpins

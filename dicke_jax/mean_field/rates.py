@@ -24,6 +24,12 @@ class PiecewiseLinear(eqx.Module):
     - `values`: (n,), or (n, M) for a rate of every mode.
 
     Differentiable in both. `PiecewiseLinear([0.0, 50.0], [0.3, 2.0])` is a ramp.
+
+    **Example**
+
+        >>> ramp = dj.PiecewiseLinear([0.0, 50.0], [0.3, 2.0])
+        >>> print(f"{ramp(25.0):.2f} {ramp(100.0):.2f}")
+        1.15 2.00
     """
 
     times: Float[Array, " n"] = eqx.field(converter=partial(as_times, name="times"))
@@ -66,6 +72,13 @@ class RateFunction(eqx.Module):
 
     A plain function is looked at in 64 places of every step, of which a run has at least 256: what is shorter than a
     16,000th of a run can escape that, and has to be declared.
+
+    **Example**
+
+        >>> pulse = dj.RateFunction(lambda t: jnp.exp(-((t - 5.0) ** 2)), shortest=1.0)
+        >>> model = dj.examples.paper_model().replace(g0=pulse)
+        >>> print(pulse(5.0))
+        1.0
     """
 
     function: Callable[[Any], Any]

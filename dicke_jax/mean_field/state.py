@@ -40,6 +40,12 @@ class MeanFieldState(eqx.Module):
     - `alpha`: of shape (M,), complex; real numbers are accepted.
 
     A batch of states has the same leading axes on both.
+
+    **Example**
+
+        >>> state = dj.MeanFieldState(m=[[0.0], [0.6], [0.8]], alpha=[0.1j])
+        >>> print(dj.spin_lengths(state.m), dj.occupations(state.alpha).round(6))
+        [1.] [0.01]
     """
 
     m: Float[Array, "*batch 3 K"] = eqx.field(converter=partial(as_float, name="m"))
@@ -68,19 +74,38 @@ class MeanFieldState(eqx.Module):
 
 @checked
 def overlaps(model: DickeModel | CollectiveModel, m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch P"]:
-    """xi_mu = sum_k w_k G[mu, k] z_k, from -1 to 1: how far the spins are aligned with pattern mu (paper, Eq. 12)."""
+    """xi_mu = sum_k w_k G[mu, k] z_k, from -1 to 1: how far the spins are aligned with pattern mu (paper, Eq. 12).
+
+    **Example**
+
+        >>> model = dj.examples.paper_model()
+        >>> print(dj.overlaps(model, -dj.stored_pattern(model, pattern=0).m))
+        [-1.  0.  0.  0.]
+    """
     return jnp.vectorize(model.project, signature="(k)->(m)")(m[..., 2, :])
 
 
 @checked
 def occupations(alpha: Complex[Array, "*batch M"]) -> Float[Array, "*batch M"]:
-    """|alpha_mu|^2 = <a_mu^dag a_mu> / N_sp, photons per spin. The paper's Fig. 3(b) shows 2^(M-1) times this."""
+    """|alpha_mu|^2 = <a_mu^dag a_mu> / N_sp, photons per spin. The paper's Fig. 3(b) shows 2^(M-1) times this.
+
+    **Example**
+
+        >>> print(dj.occupations(jnp.array([3.0 + 4.0j])))
+        [25.]
+    """
     return jnp.real(alpha) ** 2 + jnp.imag(alpha) ** 2
 
 
 @checked
 def spin_lengths(m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch K"]:
-    """|m_k|, conserved by the equations; 1 where all spins of a subset are alike and pure."""
+    """|m_k|, conserved by the equations; 1 where all spins of a subset are alike and pure.
+
+    **Example**
+
+        >>> print(dj.spin_lengths(jnp.array([[0.6], [0.0], [0.8]])))
+        [1.]
+    """
     squared = jnp.sum(m**2, axis=-2)
     there = squared > 0  # elsewhere the derivative is 0, not NaN
     return jnp.where(there, jnp.sqrt(jnp.where(there, squared, 1)), 0)
@@ -104,7 +129,14 @@ def pattern_row(model: DickeModel, index: Int[Array, ""]) -> SubsetReals:
 
 @checked
 def stored_pattern(model: DickeModel, pattern: ArrayLike = 0) -> MeanFieldState:
-    """z_k = G[nu, k], x_k = y_k = 0, no photons: xi_nu = 1, the initial state of the paper's Fig. 3."""
+    """z_k = G[nu, k], x_k = y_k = 0, no photons: xi_nu = 1, the initial state of the paper's Fig. 3.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model()
+        >>> print(dj.overlaps(model, dj.stored_pattern(model, pattern=2).m))
+        [0. 0. 1. 0.]
+    """
     return _without_photons(model, pattern_signs(model, pattern))
 
 
@@ -117,6 +149,13 @@ def corrupted_pattern(
     Every spin is flipped independently with probability `flip`: p_k is binomial with the subset's own size, and exactly
     `flip` in the thermodynamic limit, where `key` has nothing to decide. Without single-spin dissipation |m_k| < 1 is
     conserved: |xi_nu| never exceeds 1 - 2 flip. For a deviation that the model then corrects see `tilted_pattern`.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model()
+        >>> cue = dj.corrupted_pattern(jax.random.key(0), model, pattern=1, flip=0.1)
+        >>> print(dj.overlaps(model, cue.m).round(6), dj.spin_lengths(cue.m)[0])
+        [0.  0.8 0.  0. ] 0.8
     """
     probability = as_probability("flip", flip).astype(model.dtype)
     z = pattern_signs(model, pattern)
@@ -135,6 +174,13 @@ def tilted_pattern(
 
     All spins of a subset are turned away from the pattern by theta = `angle` (radians), coherently, in a random
     direction phi_k for each subset. xi_nu = cos(angle).
+
+    **Example**
+
+        >>> model = dj.examples.paper_model()
+        >>> cue = dj.tilted_pattern(jax.random.key(0), model, pattern=1, angle=0.6)
+        >>> print(dj.overlaps(model, cue.m).round(4))
+        [0.     0.8253 0.     0.    ]
     """
     theta = jnp.asarray(angle, model.dtype)
     check_finite("angle", theta)
@@ -146,7 +192,15 @@ def tilted_pattern(
 
 @checked
 def random_state(key: PRNGKeyArray, model: DickeModel | CollectiveModel, amplitude: ArrayLike = 0.0) -> MeanFieldState:
-    """Spin directions uniform on the sphere; Re and Im alpha_mu normal with standard deviation `amplitude`."""
+    """Spin directions uniform on the sphere; Re and Im alpha_mu normal with standard deviation `amplitude`.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model()
+        >>> state = dj.random_state(jax.random.key(0), model)
+        >>> print(state.m.shape, state.alpha.shape)
+        (3, 8) (4,)
+    """
     scale = jnp.asarray(amplitude, model.dtype)
     check_all("amplitude", scale, lambda a: a >= 0, "not negative")
     spin_key, mode_key = jax.random.split(key)

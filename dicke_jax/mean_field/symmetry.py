@@ -74,6 +74,13 @@ def reduce_symmetry(model: DickeModel, state: MeanFieldState) -> SymmetryReducti
     - `model`: a `DickeModel`; `state`: the `MeanFieldState` that the run begins with. Both known, not traced.
 
     **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.5)
+        >>> small = dj.reduce_symmetry(model, dj.stored_pattern(model, pattern=2))
+        >>> print(model.num_subsets, "subsets become", small.model.num_subsets)
+        8 subsets become 1
     """
     if not all(known(leaf) for leaf in jax.tree.leaves(eqx.filter((model, state), eqx.is_array))):
         refuse("model and state", "known: which subsets are alike depends on the numbers", "traced")

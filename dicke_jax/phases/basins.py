@@ -74,6 +74,13 @@ def retrieval_probability(
     **Returns** a `CueOutcomes`: `.probability`, `.interval()`, `.counts()`, and all ends.
 
     Retrieval and its basins: paper, Eq. 12 and Fig. 3; that a state which exists need not attract is not in the paper.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0, num_patterns=2)
+        >>> cues = dj.retrieval_probability(jax.random.key(0), model, 0, strength=0.4, num_samples=32)
+        >>> print(float(cues.probability))
+        0.65625
     """
     check_cue_runs(model, tol, max_time, chunk)
     nu = as_pattern_index(pattern, model.num_modes)

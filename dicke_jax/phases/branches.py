@@ -132,6 +132,13 @@ def continuation(
     - `max_points`: after which the branch ends.
 
     **Returns** a `Branch`. **Raises** ValueError for arguments that do not fit, or a start that leads to no state.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0, num_patterns=2)
+        >>> branch = dj.continuation(model, dj.retrieval_state(model, 1), limits=(0.7, 1.0), direction=-1)
+        >>> print([(point.kind, round(float(point.parameter), 4)) for point in branch.special])
+        [('branch point', 0.7745), ('branch point', 0.7289), ('fold', 0.7289), ('branch point', 0.7745)]
     """
     pair = np.asarray(limits, dtype=float)
     if pair.shape != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
@@ -149,7 +156,6 @@ def continuation(
     value = present if value is None else value
     if value is None or not pair[0] <= value <= pair[1]:
         refuse("value", f"the parameter's at the start, from {pair[0]:g} to {pair[1]:g}", value)
-
     scale = float(pair[1] - pair[0])
     how = as_array(scale, model.dtype), parameter, num_rows(model) <= DENSE
     if isinstance(model, CollectiveModel):

@@ -67,6 +67,14 @@ def critical_coupling(
     dissipation, mixed signs of Omega_mu leave no retrieval state stable (inf), and the normal state at no coupling (0).
 
     **Raises** ValueError for arguments that do not fit, rates that depend on time, or a closed form that does not hold.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model()
+        >>> for kind in ("existence", "stability"):
+        ...     print(kind, [round(float(dj.critical_coupling(model, nu, kind=kind)), 4) for nu in range(4)])
+        existence [0.6455, 0.7289, 0.8062, 0.878]
+        stability [0.6455, 0.7745, 0.901, 1.0239]
     """
     check_constant_rates(model)
     check_choice("kind", kind, ("existence", "stability", "normal"))

@@ -58,6 +58,12 @@ def retrieval_overlap(model: DickeModel, pattern: ArrayLike = 0, *, spin_length:
     - `spin_length`: s = |m_k|, the same for all subsets.
 
     Existing is not being stable: an easier pattern can take over where a small admixture of it grows.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model()
+        >>> print([round(float(dj.retrieval_overlap(model.replace(g0=g0), 0)), 4) for g0 in (0.5, 1.0, 2.0)])
+        [0.0, 0.9091, 0.9946]
     """
     return _components(model, *_checked(model, pattern, spin_length))[1]
 
@@ -74,6 +80,13 @@ def retrieval_state(
     Paper, S27 to S28. Below threshold z_k = 0, x_k = -s, no photons (x_k = +s where Omega and Omega_nu differ in sign).
 
     **Arguments** as in `retrieval_overlap`; `sign`: +1 or -1, which of the two images.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0)
+        >>> state = dj.retrieval_state(model, pattern=1)
+        >>> print(dj.overlaps(model, state.m).round(4), dj.occupations(state.alpha).round(4))
+        [0.     0.8472 0.     0.    ] [0.     0.1689 0.     0.    ]
     """
     if sign not in (1, -1):
         refuse("sign", "+1 or -1", sign)

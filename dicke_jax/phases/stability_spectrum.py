@@ -114,6 +114,15 @@ def stability(
     `retrieval_state` and `stationary_state` carry it.
 
     **Raises** ValueError for a state that is not stationary, or a traced one with "krylov".
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=0.9)
+        >>> for pattern in (0, 3):
+        ...     found = dj.stability(model, dj.retrieval_state(model, pattern))
+        ...     print(bool(found.is_stable), int(found.num_growing), int(found.num_neutral))
+        True 0 8
+        False 3 8
     """
     check_constant_rates(model)
     if not isinstance(state, MeanFieldState):

@@ -156,6 +156,16 @@ def stationary_states(
     `index_sum` and `hits` tell how far to trust that they are all.
 
     **Raises** ValueError for arguments that do not fit, or for rates that depend on time.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0, num_patterns=2)
+        >>> states = dj.stationary_states(jax.random.key(0), model)
+        >>> print(abs(states.overlaps).round(4))
+        [[0.     0.    ]
+         [0.9091 0.    ]
+         [0.     0.8472]
+         [0.3372 0.5398]]
     """
     spin_alignment = renamed("spin_alignment", spin_alignment, "side", side)
     for name, count in (("num_starts", num_starts), ("max_states", max_states)):
@@ -204,6 +214,13 @@ def stationary_state(
     Differentiable in the model by implicit differentiation, and made for `jax.vmap`: to follow a known state through
     parameters. Arguments as in `stationary_states`; NaN where there is none. Of a `CollectiveModel` `guess` is a
     `MeanFieldState`, which brings its spin lengths.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0)
+        >>> state, found = dj.stationary_state(model, jnp.array([0.9, 0.0, 0.0, 0.0]))
+        >>> print(dj.overlaps(model, state.m).round(4), bool(found))
+        [0.9091 0.     0.     0.    ] True
     """
     if isinstance(model, CollectiveModel):
         check_constant_rates(model)

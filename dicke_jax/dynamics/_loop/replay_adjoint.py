@@ -28,6 +28,15 @@ class ReplayAdjoint(dfx.AbstractAdjoint):
     - `max_steps`: room for the record, of 3 K + 2 M + 1 numbers a step. A run that takes more ends with a status, where
       derivatives are asked for; values alone need no record.
     - `run`: how the run itself is made.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model()
+        >>> def overlap(g0):
+        ...     how = dict(adjoint=dj.ReplayAdjoint(max_steps=1000))
+        ...     return dj.mfsolve(model.replace(g0=g0), dj.stored_pattern(model), [0.0, 20.0], **how).overlaps[-1, 0]
+        >>> print(f"{jax.grad(overlap)(1.5):.4f}")
+        8.0010
     """
 
     max_steps: int = eqx.field(static=True, default=4096)

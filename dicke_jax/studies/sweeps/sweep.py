@@ -58,6 +58,10 @@ class Sweep:
     - `title`: of the results.
 
     **Raises** ValueError for arguments that do not fit, before anything is computed.
+
+        >>> sweep = dj.Sweep(dj.examples.paper_model(), {"pattern": range(4)}, "critical_coupling")
+        >>> print(sweep.run().g_crit.values.round(4))
+        [0.6455 0.7289 0.8062 0.878 ]
     """
 
     @checked

@@ -1,0 +1,82 @@
+"""Docstrings show examples, and these run.
+
+They see `dj`, `jax`, `jnp` and `np`, in float64. What is printed is compared with what is written, numbers to 1e-3.
+"""
+
+import doctest
+import enum
+import inspect
+import io
+import re
+from contextlib import redirect_stdout
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import dicke_jax as dj
+from dicke_jax._summary import AbstractResult
+
+NUMBER = r"-?\d+\.?\d*(?:e[+-]?\d+)?"
+MADE_BY_OTHERS = {  # what functions with examples return
+    "AttractorKind",
+    "Branch",
+    "CollectiveJump",
+    "CueOutcome",
+    "CueOutcomes",
+    "FreeRates",
+    "IntensiveVariables",
+    "Moments",
+    "PosteriorSamples",
+    "SpecialPoint",
+    "StateKind",
+    "StationaryStates",
+    "Status",
+    "SymmetryReduction",
+    "TheoremConstants",
+}
+WITHOUT = {  # none to be added: an example belongs to a name from the start
+    "Measurements",
+    "basin_proxy",
+    "mcsolve",
+    "output_spectrum",
+    "sample_posterior",
+    "show_versions",
+    "use_cpu_kernel",
+}
+SLOW = {  # seconds of compiling
+    "ReplayAdjoint",
+    "attractor",
+    "continuation",
+    "locate_critical_coupling",
+    "lyapunov_exponent",
+    "retrieval_probability",
+    "solve_ensemble",
+    "stationary_states",
+    "wigner_moments",
+}
+PUBLIC = {name: getattr(dj, name) for name in dj.__all__}
+NAMES = {name: it for name, it in PUBLIC.items() if inspect.isclass(it) or inspect.isfunction(it)}
+EXAMPLES = {
+    name: parsed
+    for name, it in NAMES.items()
+    if (parsed := doctest.DocTestParser().get_examples(inspect.getdoc(it) or ""))
+}
+
+
+def test_public_names_have_examples():
+    results = {name for name, it in NAMES.items() if inspect.isclass(it) and issubclass(it, AbstractResult | enum.Enum)}
+    assert NAMES.keys() - results - MADE_BY_OTHERS - EXAMPLES.keys() == WITHOUT
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in EXAMPLES])
+def test_examples_print_what_they_say(name):
+    seen = dict(dj=dj, jax=jax, jnp=jnp, np=np)
+    for example in EXAMPLES[name]:
+        with redirect_stdout(io.StringIO()) as out, jax.numpy_dtype_promotion("standard"):
+            exec(compile(example.source, name, "single"), seen)
+        printed = out.getvalue()
+        assert re.sub(NUMBER, "#", printed).split() == re.sub(NUMBER, "#", example.want).split(), printed
+        numbers = [np.array(re.findall(NUMBER, text), dtype=float) for text in (printed, example.want)]
+        np.testing.assert_allclose(*numbers, rtol=1e-3, atol=1e-6)
