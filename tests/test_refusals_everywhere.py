@@ -99,6 +99,7 @@ BESIDES = {  # what a call needs although it has a default
     "invert_critical_coupling": dict(pattern=(0, 1)),
     "retrieval_load": dict(num_patterns=[1], g0=1.0),
     "stability": dict(state=dj.retrieval_state(MODEL)),
+    "to_operators": dict(model=MODEL.as_collective()),
 }
 STUDIES = ("bifurcation_diagram", "mean_field_exactness", "phase_diagram", "picture_mending", "quench",
            "ramp_hysteresis", "retrieval_basins", "retrieval_load", "retrieval_transition")  # fmt: skip

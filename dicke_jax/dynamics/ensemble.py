@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, Int
 
 from .._checks import as_times, check_choice, check_count, known, refuse, told
 from .._door import check_options, checked
-from .._status import Status, where
+from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
 from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState
-from .distance_to_rest import goes_on
+from .distance_to_rest import kind_of_motion
 from .steady_state import check_ends, relaxing_solver, run_and_rest, steadystate
 from .taylor_solver import written_out
 from .trajectory import default_solver, mfsolve
@@ -191,16 +191,13 @@ def solve_ensemble(
 def _told_apart(part: dict[str, Any], model_of_row: Callable[[int], Any]) -> dict[str, Any]:
     """The same rows, with those that are on their way told from those that oscillate, as `steadystate` tells them."""
     around, status = part.pop("at_rest"), part["status"]
-    if around is None:
+    codes = np.array(status._value)  # in NumPy, for which nothing is compiled
+    undecided = np.flatnonzero(codes == np.asarray(Status.undecided._value))
+    if around is None or undecided.size == 0:
         return part
-    moving = np.asarray(status == Status.oscillating)
-    on_its_way = np.zeros(moving.shape, bool)
-    for i in map(int, np.flatnonzero(moving)):
-        on_its_way[i] = not goes_on(model_of_row(i), *jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), around))
-    if np.any(on_its_way):
-        change = jax.vmap(lambda changes, status: where(changes, Status.not_converged, status))
-        status = jax.tree.map(np.asarray, change(on_its_way, status))
-    return part | {"status": status}
+    for i in map(int, undecided):
+        codes[i] = kind_of_motion(model_of_row(i), *jax.tree.map(lambda x, i=i: x[i], around))._value
+    return part | {"status": eqx.tree_at(lambda s: s._value, status, codes)}
 
 
 def _from_all_hosts(kept: Any, total: int) -> Any:

@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from .._checks import known, refuse
@@ -23,6 +22,7 @@ from ..mean_field import (
     occupations,
     overlaps,
 )
+from ..mean_field.at_rest import AtRest, flat
 from .finite_numbers import without_nan
 from .integrate import integrate
 
@@ -108,10 +108,9 @@ def relax(
     status = classify(sol.result, residual, threshold, moves, means, distance, distance * 2 / end)
     converged, failed = status == Status.successful, status == Status.failed
 
-    flat, unravel = ravel_pytree(y)
-    lengths = jnp.sum(start[0] ** 2, axis=0)
-    at_rest = implicit(_AtRest(unravel), flat, (given, lengths), converged, smallest_solution)
-    final = MeanFieldState.from_real(unravel(at_rest))
+    equations = AtRest(model.num_subsets)
+    args = given, jnp.sum(start[0] ** 2, axis=0), jnp.ones_like(unit)
+    final = MeanFieldState.from_real(equations.state(implicit(equations, flat(y), args, converged, smallest_solution)))
 
     def at_end(last: Array, average: Array) -> Array:
         average = average + (last - jax.lax.stop_gradient(last))
@@ -137,30 +136,15 @@ def _observe(t: Array, y: RealState, args: CollectiveModel) -> tuple[Array, Arra
 
 def distance_by_newton(model: AbstractMeanFieldModel, y: RealState) -> Float[Array, ""]:
     """The largest component of A^+ f: about how far a state is from one at rest, A being the Jacobian of f there."""
-    flat, unravel = ravel_pytree(y)
-    lengths = jnp.sum(y[0] ** 2, axis=0)
-    equations = _AtRest(unravel)
-    rates = equations(flat, (model, lengths))
-    matrix = jax.jacfwd(equations)(flat, (model, lengths))
+    equations, components = AtRest(model.num_subsets), flat(y)
+    args = model, jnp.sum(y[0] ** 2, axis=0), jnp.ones((), model.dtype)
+    rates = equations(components, args)
+    matrix = jax.jacfwd(equations)(components, args)
     good = jnp.all(jnp.isfinite(matrix)) & jnp.all(jnp.isfinite(rates))
-    matrix = jnp.where(good, matrix, jnp.eye(flat.size, dtype=flat.dtype))
-    free = SINGULAR * float(jnp.finfo(flat.dtype).eps)
+    matrix = jnp.where(good, matrix, jnp.eye(components.size, dtype=components.dtype))
+    free = SINGULAR * float(jnp.finfo(components.dtype).eps)
     step = jnp.matmul(jnp.linalg.pinv(matrix, rtol=free), jnp.where(good, rates, 0), precision="highest")
     return jnp.where(good, jnp.max(jnp.abs(step)), jnp.inf)
-
-
-class _AtRest(eqx.Module):
-    """What vanishes at rest: dy/dt, and besides, where spins keep their lengths, what the lengths have changed."""
-
-    unravel: Callable[[Array], RealState]
-
-    def __call__(self, flat: Float[Array, " n"], args: tuple[Any, Array]) -> Float[Array, " n"]:
-        model, squared = args
-        m, quadratures = self.unravel(flat)
-        m_dot, quadratures_dot = mean_field_equations(0.0, (m, quadratures), model)
-        if model.dissipation is None:
-            m_dot = m_dot + m * (jnp.sum(m**2, axis=0) - squared)[None]
-        return ravel_pytree((m_dot, quadratures_dot))[0]
 
 
 def classify(
@@ -172,12 +156,15 @@ def classify(
     distance: Array,
     crossing: Array,
 ) -> Status:
-    """`distance` to the state at rest; `crossing`, the rate of change that would go all that way in the last half."""
+    """Undecided where no trend shows.
+
+    `distance` to the state at rest; `crossing`, the rate of change that would go all that way in the last half.
+    """
     log_residuals = jnp.log(jnp.maximum(residuals, jnp.finfo(residuals.dtype).tiny))
     moving = _has_trend(jnp.concatenate([log_residuals[:, None], xi], axis=1))
     moving |= jnp.mean(residuals) < LEAST_TURNS * 2 * jnp.pi * crossing  # slow, and perhaps only on its way
     ran = (result == dfx.RESULTS.successful) | (result == dfx.RESULTS.event_occurred)
-    status = where(moving, Status.not_converged, Status.oscillating)
+    status = where(moving, Status.not_converged, Status.undecided)
     near = distance < (NEAR if residual.dtype == jnp.float64 else NEAR_SINGLE)
     at_end = where(near, Status.successful, Status.not_converged)
     status = where(residual < threshold, at_end, status)

@@ -21,7 +21,7 @@ from ..mean_field.state import occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from ._loop import as_small_as_known
 from .begin_and_end import IsStationary, largest_change, slowest_rate
-from .distance_to_rest import distances, goes_on
+from .distance_to_rest import distances, kind_of_motion
 from .finite_numbers import without_nan
 from .relaxation import check_relaxes, classify, relax, run_to_rest
 from .trajectory import MOST_TURNS, STIFF, check_tolerance, default_solver, longest_run, stiffness
@@ -40,7 +40,7 @@ class SteadyState(AbstractResult):
     - `fluctuations`: (M,), the standard deviation of xi_mu over the last half; 0 where converged. These three are NaN
       where the run failed.
     - `status`: a `Status`: successful where the last state is stationary, oscillating, not_converged where it still
-      relaxes or grows, failed.
+      relaxes or grows, undecided between these two where there is no spectrum to tell them apart, failed.
     - `residual`: max |dy/dt| over all components of the last state, in units of the smallest kappa; of a
       `CollectiveModel` in units of how fast it moves at the start.
     - `time`: when the run ended.
@@ -92,8 +92,8 @@ def steadystate(
     Relaxation can be slow: from a stored pattern the slowest rate falls like g0^-8 far above threshold. And it need
     not end: spin waves that no mode sees never decay, and with mixed signs of Omega_mu no state may be stable. Such
     runs are told apart by the trend of residual and overlaps over the last half of the run, eight block means each,
-    and by the spectrum at the state at rest that they move around; within `jax.jit` and `jax.vmap` by the trend alone,
-    which takes a relaxation of less than a per cent for an oscillation. A state that is stationary need not be stable.
+    and by the spectrum at the state at rest that they move around. Within `jax.jit` and `jax.vmap` there is none, and
+    what moves without a trend is undecided. A state that is stationary need not be stable.
 
     **Main arguments**
 
@@ -126,11 +126,12 @@ def steadystate(
         0.909059, by Eq. 12 0.909059
     """
     end, at_rest = run_and_rest(model, state, tol, max_time, solver, rtol, atol, max_steps)
-    if not isinstance(model, DickeModel) or at_rest is None or not known(end.residual):
+    if at_rest is None:
         return end
-    if end.status != Status.oscillating or goes_on(model, at_rest, end.time):
+    given = jax.lax.stop_gradient((model, at_rest, end.time))
+    if not all(map(known, jax.tree.leaves(given))) or end.status != Status.undecided:
         return end
-    return dataclasses.replace(end, status=Status.not_converged)
+    return dataclasses.replace(end, status=kind_of_motion(*given))
 
 
 def run_and_rest(
@@ -145,7 +146,7 @@ def run_and_rest(
 ) -> tuple[SteadyState, RealState | None]:
     """The end of a run, and the state at rest around which it oscillates if it does, where a spectrum decides that.
 
-    The spectrum is the host's, of numbers that are known: where this is traced its caller asks `goes_on` afterwards.
+    The spectrum is the host's, of numbers that are known: where this is traced its caller asks for it afterwards.
     """
     check_reaches_steady(model)
     tol = default_residual(model) if tol is None else tol
@@ -161,7 +162,8 @@ def run_and_rest(
     solver = relaxing_solver(model, tol, rtol) if solver is None else solver
     if isinstance(model, CollectiveModel):
         how = (rtol, atol), solver, max_steps
-        return SteadyState(**relax(model, state, max_time, np.asarray(tol, model.dtype), *how)), None
+        end = SteadyState(**relax(model, state, max_time, np.asarray(tol, model.dtype), *how))
+        return end, end.state.to_real(model)
     end, at_rest = _relax(model, state, max_time, np.asarray(tol, model.dtype), (rtol, atol), solver, max_steps)
     return end, at_rest if 3 * model.num_subsets <= LARGEST_SPECTRUM else None
 

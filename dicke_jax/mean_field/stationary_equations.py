@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Complex, Float
 from .._checks import as_array, check_all, refuse
 from .._implicit import implicit
 from .._typing import ArrayLike, ModeReals, SpinVectors, SubsetReals
+from .abstract_model import AbstractMeanFieldModel
 from .model import DickeModel
 from .state import MeanFieldState, spin_lengths
 
@@ -66,9 +67,8 @@ def _solve_three(matrix: Float[Array, "3 3 K"], right: SpinVectors) -> SpinVecto
 
 
 def _by_minors(matrix: Float[Array, "3 3 K"], right: SpinVectors) -> SpinVectors:
-    scale = jnp.max(jnp.abs(matrix), axis=(0, 1))[
-        None
-    ]  # a product of three rates may be more or less than a float holds
+    # a product of three rates may be more or less than a float holds
+    scale = jnp.max(jnp.abs(matrix), axis=(0, 1))[None]
     u, v, w = (matrix[:, i] / scale for i in range(3))
     minors = jnp.stack([_cross(v, w), _cross(w, u), _cross(u, v)])
     return jnp.sum(minors * (right / scale)[None], axis=1) / jnp.sum(minors[0] * u, axis=0)[None]
@@ -78,7 +78,9 @@ def _cross(a: SpinVectors, b: SpinVectors) -> SpinVectors:
     return jnp.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
-def as_spin_lengths(model: DickeModel, spin_length: ArrayLike, *, positive: bool = True) -> Float[Array, "..."]:
+def as_spin_lengths(
+    model: AbstractMeanFieldModel, spin_length: ArrayLike, *, positive: bool = True
+) -> Float[Array, "..."]:
     """The spin lengths s_k = |m_k| in the model's precision, one for all or one for each subset."""
     lengths = as_array(spin_length, model.dtype)
     if lengths.shape not in ((), (model.num_subsets,)):

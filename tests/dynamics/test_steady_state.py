@@ -202,7 +202,8 @@ def bad_cavity(k, dtype=float):
 def test_slow_relaxation_is_neither_converged_nor_oscillating(dtype):
     """A spectrum decides, and the distance to the state at rest: a residual in units of kappa says nothing here."""
     end = dj.steadystate(*bad_cavity(1e4, dtype), max_time=50.0)
-    assert end.status == dj.Status.not_converged
+    # beside rates of 1e4 a float32 knows none of less than 1
+    assert end.status == (dj.Status.not_converged if dtype is float else dj.Status.undecided)
 
 
 def test_fast_modes_converge_to_the_closed_form():
