@@ -193,6 +193,7 @@ WITHOUT = {
     "make what is stored, before there are rates": "flip_spins image_patterns map_to_large_spins pattern_overlaps "
     "random_patterns corrupted_pattern random_state",
     "make parts of a CollectiveModel, the derivatives of which tests/dynamics has": "collective photon_loss",
+    "of orbits, the derivatives of which tests/phases has": "periodic_orbit",
     "hand back models or settings": "reduce_symmetry show_versions use_cpu_kernel free_rates",
     "count, classify or sample": "attractor retrieval_probability mcsolve wigner_moments sample_posterior",
     "search step by step on the host, for a model whose numbers are known": "continuation locate_critical_coupling "

@@ -61,9 +61,9 @@ KIND = {  # by name, which means the same everywhere
     **dict.fromkeys(("max_steps", "num_windows", "num_transient", "num_starts", "max_states", "max_points"), "count"),
     **dict.fromkeys(("num_samples", "chunk", "subset_size", "num_trajectories", "num_restarts", "num_steps"), "count"),
     **dict.fromkeys(("num_chains", "num_warmup", "num_patterns", "num_spins", "points", "depth"), "count"),
-    **dict.fromkeys(("max_branches",), "count"),
+    **dict.fromkeys(("max_branches", "num_points"), "count"),
     **dict.fromkeys(("tol", "rtol", "atol", "max_time", "transient", "window", "step", "spread", "prior"), "positive"),
-    **dict.fromkeys(("cutoff_tol", "dt", "dt0", "time", "duration"), "positive"),
+    **dict.fromkeys(("cutoff_tol", "period", "dt", "dt0", "time", "duration"), "positive"),
     **dict.fromkeys(("value", "gap", "strength", "seed", "g0_before", "g0_after", "g0_low", "g0_high"), "number"),
     **dict.fromkeys(("patterns", "sigma_z", "configuration", "flip", "angle", "amplitude", "bloch"), "array"),
     **dict.fromkeys(("spin_length", "guess", "covariance", "omega", "m", "alpha", "pictures", "images"), "array"),
@@ -99,6 +99,7 @@ BESIDES = {  # what a call needs although it has a default
     "invert_critical_coupling": dict(pattern=(0, 1)),
     "retrieval_load": dict(num_patterns=[1], g0=1.0),
     "stability": dict(state=dj.retrieval_state(MODEL)),
+    "periodic_orbit": dict(guess=STATE),
 }
 STUDIES = ("bifurcation_diagram", "mean_field_exactness", "phase_diagram", "picture_mending", "quench",
            "ramp_hysteresis", "retrieval_basins", "retrieval_load", "retrieval_transition")  # fmt: skip

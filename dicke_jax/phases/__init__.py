@@ -7,6 +7,8 @@ from .branches import continuation as continuation
 from .critical_couplings import critical_coupling as critical_coupling
 from .cue_outcome import CueOutcome as CueOutcome
 from .cue_outcome import CueOutcomes as CueOutcomes
+from .periodic_orbits import PeriodicOrbit as PeriodicOrbit
+from .periodic_orbits import periodic_orbit as periodic_orbit
 from .retrieval_states import retrieval_overlap as retrieval_overlap
 from .retrieval_states import retrieval_state as retrieval_state
 from .stability_spectrum import Stability as Stability
