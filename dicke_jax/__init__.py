@@ -32,7 +32,7 @@ from .dynamics import Attractor, AttractorKind, attractor
 # Its phases
 from .phases import StateKind, StationaryStates, stationary_state, stationary_states
 from .phases import Branch, SpecialPoint, Stability, continuation, critical_coupling, stability
-from .phases import PeriodicOrbit, periodic_orbit
+from .phases import OrbitBranch, PeriodicOrbit, SpecialOrbit, orbit_continuation, periodic_orbit
 from .phases import CueOutcome, CueOutcomes, retrieval_overlap, retrieval_probability, retrieval_state
 
 if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
@@ -66,7 +66,8 @@ __all__ = [
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",
     "Attractor", "AttractorKind", "attractor",
     "StateKind", "StationaryStates", "stationary_state", "stationary_states", "Branch", "SpecialPoint", "Stability",
-    "continuation", "critical_coupling", "stability", "PeriodicOrbit", "periodic_orbit", "CueOutcome", "CueOutcomes",
+    "continuation", "critical_coupling", "stability", "OrbitBranch", "PeriodicOrbit", "SpecialOrbit",
+    "orbit_continuation", "periodic_orbit", "CueOutcome", "CueOutcomes",
     "retrieval_overlap", "retrieval_probability", "retrieval_state",
     "inference", "FreeRates", "Inversion", "LocatedCoupling", "Measurements", "StationaryCurve", "TimeTrace",
     "free_rates", "invert_critical_coupling", "locate_critical_coupling", "DesignResult", "FitResult",

@@ -196,7 +196,8 @@ WITHOUT = {
     "of orbits, the derivatives of which tests/phases has": "periodic_orbit",
     "hand back models or settings": "reduce_symmetry show_versions use_cpu_kernel free_rates",
     "count, classify or sample": "attractor retrieval_probability mcsolve wigner_moments sample_posterior",
-    "search step by step on the host, for a model whose numbers are known": "continuation locate_critical_coupling "
+    "search step by step on the host, for a model whose numbers are known": "continuation orbit_continuation "
+    "locate_critical_coupling "
     "invert_critical_coupling design fit mesolve check_theorem",
     "of chaotic motion, whose derivative grows without bound": "lyapunov_exponent",
     "rows of mfsolve and steadystate, the derivatives of which are to be asked of these": "solve_ensemble",

@@ -100,6 +100,7 @@ BESIDES = {  # what a call needs although it has a default
     "retrieval_load": dict(num_patterns=[1], g0=1.0),
     "stability": dict(state=dj.retrieval_state(MODEL)),
     "periodic_orbit": dict(guess=STATE),
+    "orbit_continuation": dict(start=dj.retrieval_state(MODEL)),
 }
 STUDIES = ("bifurcation_diagram", "mean_field_exactness", "phase_diagram", "picture_mending", "quench",
            "ramp_hysteresis", "retrieval_basins", "retrieval_load", "retrieval_transition")  # fmt: skip

@@ -20,7 +20,7 @@ NEWTON_STEPS = 12
 GROWS = 1e-9  # real part that counts as growing, in units of the largest rate
 
 
-def with_parameter(model: DickeModel, parameter: Any, value: Array) -> Any:
+def with_parameter(model: Any, parameter: Any, value: Array) -> Any:
     """The model with another value of one rate: by name, by name and mode, or as a function makes it."""
     if callable(parameter):
         return parameter(value)

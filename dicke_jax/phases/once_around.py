@@ -30,7 +30,8 @@ class _WithTangents(eqx.Module):
         moved = jax.vmap(push)(columns)
         if self.change is not None:
             along = eqx.filter_jvp(lambda own: mean_field_equations(t, y, own), (model,), (self.change,))[1]
-            moved = jax.tree.map(lambda all_, one: all_.at[-1].add(one), moved, along)
+            # None where nothing hangs on the parameter
+            moved = jax.tree.map(lambda all_, one: all_ if one is None else all_.at[-1].add(one), moved, along)
         return rate, moved
 
 

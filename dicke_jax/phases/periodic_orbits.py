@@ -172,7 +172,7 @@ def _search(
     u = implicit(residual, found.u, (given, Shooting(y0, period)), good, nearest_solution)
     y, period = problem.orbit(jnp.where(good, u, jnp.nan))
     at = model, *problem.orbit(jax.lax.stop_gradient(jnp.where(good, u, problem.start(model))))
-    states = with_derivatives_of(_points, points_of(*at, num_points), (given, y, period, num_points))
+    states = with_derivatives_of(points_of, points_of(*at, num_points), (given, y, period, num_points))
     spectrum = _multipliers(*at, found.turn)
     across, along = with_derivatives_of(_multipliers, spectrum, (given, y, period, None))
     m, quadratures = jax.tree.map(lambda x: jnp.where(good, x, jnp.nan), states)
@@ -187,10 +187,6 @@ def _search(
     return PeriodicOrbit(
         period, t, m, alpha, *seen, *multipliers, *counts, jnp.sum(jnp.abs(across - 1) < near), left, status
     )
-
-
-def _points(model: Any, y: RealState, period: Array, number: int) -> RealState:
-    return points_of(model, y, period, number)
 
 
 def _multipliers(model: Any, y: RealState, period: Array, turn: Any) -> tuple[Array, Array]:

@@ -1,73 +1,16 @@
 """Periodic orbits and their multipliers, against SciPy on equations that are written out, and closed forms."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import written_out_jacobian
+from orbit_equations import dicke_equations, flat, monodromy, unbalanced_equations
+from problems import differences
 from scipy.integrate import solve_ivp
 
 import dicke_jax as dj
 
 G = dj.gallery
-
-
-def unbalanced_equations(omega, omega0, rotating, counter, kappa):
-    """Right-hand side and Jacobian in x, y, z, Re alpha, Im alpha.
-
-    h = omega (a^2 + b^2) + omega0 z / 2 + co a x + anti b y with alpha = a + i b; a spin turns about (2 co a, 2 anti b,
-    omega0).
-    """
-    co, anti, half = rotating + counter, counter - rotating, kappa / 2
-
-    def f(t, u):
-        x, y, z, a, b = u
-        bx, by = 2 * co * a, 2 * anti * b
-        spin = [by * z - omega0 * y, omega0 * x - bx * z, bx * y - by * x]
-        return np.array([*spin, omega * b + anti * y / 2 - half * a, -omega * a - co * x / 2 - half * b])
-
-    def jacobian(u):
-        x, y, z, a, b = u
-        bx, by = 2 * co * a, 2 * anti * b
-        return np.array(
-            [
-                [0, -omega0, by, 0, 2 * anti * z],
-                [omega0, 0, -bx, -2 * co * z, 0],
-                [-by, bx, 0, 2 * co * y, -2 * anti * x],
-                [0, anti / 2, 0, -half, omega],
-                [-co / 2, 0, 0, -omega, -half],
-            ]
-        )
-
-    return f, jacobian
-
-
-def dicke_equations(model):
-    G, w = np.asarray(model.spins.couplings, dtype=float), np.asarray(model.spins.weights)
-    M, K = G.shape
-    omega, omega_mode, kappa, g0 = (np.asarray(model.rates[n]) for n in ("omega_spin", "omega_mode", "kappa", "g0"))
-
-    def f(t, u):
-        (x, y, z), (re, im) = u[: 3 * K].reshape(3, K), u[3 * K :].reshape(2, M)
-        turn = 4 * g0 * re @ G
-        light = [omega_mode * im - kappa / 2 * re, -omega_mode * re - kappa / 2 * im - g0 * G @ (w * z)]
-        return np.concatenate([-turn * y, turn * x - 2 * omega * z, 2 * omega * y, *light])
-
-    return f, lambda u: written_out_jacobian(model, u[: 3 * K].reshape(3, K), u[3 * K : 3 * K + M])
-
-
-def flat(state):
-    return np.concatenate([np.ravel(state.m), np.real(state.alpha), np.imag(state.alpha)])
-
-
-def monodromy(f, jacobian, start, period):
-    """Where a run ends, and the derivative of that in its start."""
-    n = start.size
-
-    def both(t, u):
-        return np.concatenate([f(t, u[:n]), (jacobian(u[:n]) @ u[n:].reshape(n, n)).ravel()])
-
-    begin = np.concatenate([start, np.eye(n).ravel()])
-    u = solve_ivp(both, (0, period), begin, method="DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
-    return u[:n], u[n:].reshape(n, n)
 
 
 def check(orbit, f, jacobian):
@@ -174,3 +117,42 @@ def test_what_is_no_guess_is_refused():
         dj.periodic_orbit(model.replace(g0=lambda t: 1.0 + 0 * t), dj.stored_pattern(model))
     with pytest.raises(ValueError, match="guess must be an Attractor or a MeanFieldState or a PeriodicOrbit; got"):
         dj.periodic_orbit(model, 1.0)
+
+
+def test_the_period_of_a_family_has_the_derivatives_of_its_closed_form():
+    start = dj.MeanFieldState([[0.6], [0.0], [-0.8]], [])
+
+    def period(p):
+        return dj.periodic_orbit(G.boundary_time_crystal(p[0], p[1]), start, period=5.6).period
+
+    at = jnp.array([1.5, 1.0])
+    gap = 1.5**2 - 1
+    expected = np.array([-1.5, 1.0]) * 2 * np.pi / gap**1.5
+    np.testing.assert_allclose(jax.jit(jax.grad(period))(at), expected, rtol=1e-8)
+
+
+def seen_of(p, guess):
+    """A number of the orbit that does not hang on where it begins, besides the period and a multiplier."""
+    model = two_modes().replace(g0=p[0], kappa=p[1] * jnp.ones(2), omega_spin=p[2])
+    orbit = dj.periodic_orbit(model, guess, period=guess.period, num_points=32)
+    return orbit.period + jnp.mean(orbit.overlaps[:, 0] ** 2) + jnp.abs(orbit.multipliers[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [jax.grad, jax.jacfwd])
+def test_derivatives_of_orbits_are_those_of_differences(mode):
+    at = np.array([1.0, 1.0, 1.0])
+    orbit = dj.periodic_orbit(two_modes(), near_two(), period=3.2)
+    value = jax.jit(lambda p: seen_of(p, orbit))
+    expected = differences(value, at, 2.5e-4)
+    np.testing.assert_allclose(jax.jit(mode(lambda p: seen_of(p, orbit)))(at), expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_an_attractor_hands_over_its_limit_cycle():
+    model = two_modes()
+    end = dj.attractor(model, near_two(), transient=100.0, num_windows=40)
+    assert end.kind == dj.AttractorKind.limit_cycle
+    orbit = dj.periodic_orbit(model, end)
+    assert orbit.successful and orbit.is_stable
+    assert float(orbit.period) == pytest.approx(float(end.period), rel=1e-6)
