@@ -7,6 +7,8 @@ from scipy.optimize import brentq, fsolve
 
 import dicke_jax as dj
 
+pytestmark = pytest.mark.slow  # a run with tangents is compiled for each kind of model and parameter
+
 RATES = dict(omega=1.0, omega0=1.0, rotating=0.8, kappa=1.0)
 
 
@@ -55,9 +57,9 @@ def test_near_it_the_multiplier_is_that_of_the_normal_form(born):
     """
     growth = np.array([at_rest(counter)[1].real for counter in born.parameter[:6]])
     measured = -np.log(born.multipliers[:6, 0].real) / born.period[:6]
-    np.testing.assert_allclose(measured[2:] / (2 * growth[2:]), 1, atol=0.05)
-    off = np.abs(measured / (2 * growth) - 1)
-    assert off[2] < 1e-2 and off[2] < off[4] < off[5]
+    off = measured / (2 * growth) - 1
+    assert abs(off[0]) < 1e-3
+    np.testing.assert_allclose(off[1:4] / growth[1:4], off[1] / growth[1], rtol=0.05)
 
 
 def test_back_at_the_hopf_point_the_branch_ends(born):
