@@ -30,7 +30,7 @@ from .dynamics import BilinearTaylor, MFSolution, ReplayAdjoint, SteadyState, mf
 from .dynamics import EnsembleSolution, LyapunovExponent, lyapunov_exponent, solve_ensemble
 from .dynamics import Attractor, AttractorKind, attractor
 # Its phases
-from .phases import StateKind, StationaryStates, stationary_state, stationary_states
+from .phases import CollectiveStates, StateKind, StationaryStates, stationary_state, stationary_states
 from .phases import Branch, SpecialPoint, Stability, continuation, critical_coupling, stability
 from .phases import OrbitBranch, PeriodicOrbit, SpecialOrbit, orbit_continuation, periodic_orbit
 from .phases import CueOutcome, CueOutcomes, retrieval_overlap, retrieval_probability, retrieval_state
@@ -50,6 +50,7 @@ if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
     from .finite_size import initial_error, scaled_error
     from .finite_size import OutputSpectrum, StationaryCovariance, output_spectrum, stationary_covariance
     from .finite_size import WignerSolution, commutators, gaussian_moments, product_covariance, wigner_moments
+    from .finite_size import FiniteOperators, to_operators
     # Studies
     from .studies import Sweep
 
@@ -65,17 +66,17 @@ __all__ = [
     "BilinearTaylor", "MFSolution", "ReplayAdjoint", "SteadyState", "mfsolve", "steadystate",
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",
     "Attractor", "AttractorKind", "attractor",
-    "StateKind", "StationaryStates", "stationary_state", "stationary_states", "Branch", "SpecialPoint", "Stability",
-    "continuation", "critical_coupling", "stability", "OrbitBranch", "PeriodicOrbit", "SpecialOrbit",
-    "orbit_continuation", "periodic_orbit", "CueOutcome", "CueOutcomes",
-    "retrieval_overlap", "retrieval_probability", "retrieval_state",
+    "CollectiveStates", "StateKind", "StationaryStates", "stationary_state", "stationary_states",
+    "Branch", "SpecialPoint", "Stability", "continuation", "critical_coupling", "stability",
+    "OrbitBranch", "PeriodicOrbit", "SpecialOrbit", "orbit_continuation", "periodic_orbit",
+    "CueOutcome", "CueOutcomes", "retrieval_overlap", "retrieval_probability", "retrieval_state",
     "inference", "FreeRates", "Inversion", "LocatedCoupling", "Measurements", "StationaryCurve", "TimeTrace",
     "free_rates", "invert_critical_coupling", "locate_critical_coupling", "DesignResult", "FitResult",
     "PosteriorSamples", "design", "fit", "sample_posterior", "basin_proxy", "stability_margin",
     "finite_size", "MasterSolution", "Moments", "TrajectorySolution", "mcsolve", "mesolve", "TheoremCheck",
     "TheoremConstants", "check_theorem", "theorem_constants", "initial_error", "scaled_error", "OutputSpectrum",
     "StationaryCovariance", "output_spectrum", "stationary_covariance", "WignerSolution", "commutators",
-    "gaussian_moments", "product_covariance", "wigner_moments",
+    "gaussian_moments", "product_covariance", "wigner_moments", "FiniteOperators", "to_operators",
     "studies", "Sweep", "plotting",
 ]
 # fmt: on

@@ -31,7 +31,9 @@ class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     unresolved_rate = "unresolved: a function of time changes within a step by more than the solver sees"
     misfit = "misfit: the residuals are far larger than the noise allows; another minimum, another model or more noise"
     at_bound = "at a bound: the loss is lower beyond it"
+    incomplete = "incomplete: there may be more; use more starts"
     uncertain = "uncertain: the loss at the ends of an interval is lower than the curvature at the best rates says"
+    undecided = "undecided: still moving at the end without a trend; oscillating, or on its way too slowly to tell"
 
 
 def worst_text(status: Any) -> str:

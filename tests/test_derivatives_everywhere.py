@@ -194,6 +194,7 @@ WITHOUT = {
     "random_patterns corrupted_pattern random_state",
     "make parts of a CollectiveModel, the derivatives of which tests/dynamics has": "collective photon_loss",
     "of orbits, the derivatives of which tests/phases has": "periodic_orbit",
+    "write operators down for QuTiP": "to_operators",
     "hand back models or settings": "reduce_symmetry show_versions use_cpu_kernel free_rates",
     "count, classify or sample": "attractor retrieval_probability mcsolve wigner_moments sample_posterior",
     "search step by step on the host, for a model whose numbers are known": "continuation orbit_continuation "

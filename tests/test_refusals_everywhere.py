@@ -101,6 +101,7 @@ BESIDES = {  # what a call needs although it has a default
     "stability": dict(state=dj.retrieval_state(MODEL)),
     "periodic_orbit": dict(guess=STATE),
     "orbit_continuation": dict(start=dj.retrieval_state(MODEL)),
+    "to_operators": dict(model=MODEL.as_collective()),
 }
 STUDIES = ("bifurcation_diagram", "mean_field_exactness", "phase_diagram", "picture_mending", "quench",
            "ramp_hysteresis", "retrieval_basins", "retrieval_load", "retrieval_transition")  # fmt: skip

@@ -14,10 +14,10 @@ from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import RealState, RealStates
-from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
+from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, mean_field_equations
 from .finite_numbers import without_nan
 from .integrate import integrate
-from .lyapunov import check_windows, lyapunov_exponent
+from .lyapunov import check_windows, lyapunov_exponent, pace
 from .steady_state import steadystate
 from .trajectory import default_solver, default_tolerance
 
@@ -47,7 +47,7 @@ class Attractor(AbstractResult):
     - `kind`: an `AttractorKind`; `AttractorKind[kind]` is its text.
     - `exponent`, `error`, `state`: as in `LyapunovExponent`, the last its `final_state`.
     - `period`: of a limit cycle, else NaN.
-    - `overlaps`, `fluctuations`: (M,), as in `SteadyState`.
+    - `overlaps`, `fluctuations`: (P,), as in `SteadyState`.
     - `status`: a `Status`: successful, not_converged where the kind is undecided, failed.
     """
 
@@ -55,8 +55,8 @@ class Attractor(AbstractResult):
     exponent: Float[Array, "*batch"]
     error: Float[Array, "*batch"]
     period: Float[Array, "*batch"]
-    overlaps: Float[Array, "*batch M"]
-    fluctuations: Float[Array, "*batch M"]
+    overlaps: Float[Array, "*batch P"]
+    fluctuations: Float[Array, "*batch P"]
     state: MeanFieldState
     status: Status
 
@@ -76,7 +76,7 @@ class Attractor(AbstractResult):
 
 @checked
 def attractor(
-    model: DickeModel,
+    model: DickeModel | CollectiveModel,
     state: MeanFieldState,
     *,
     key: PRNGKeyArray | None = None,
@@ -107,19 +107,22 @@ def attractor(
 
     **Main arguments**
 
-    - `model`: a `DickeModel` with constant rates and kappa > 0.
+    - `model`: a `DickeModel` with kappa > 0, or a `CollectiveModel` with jumps; with constant rates.
     - `state`: the `MeanFieldState` to start from.
 
     **Other arguments**
 
-    - `transient`: `max_time` of `steadystate`, 1000 / min kappa by default.
+    - `transient`: `max_time` of `steadystate`, 1000 / min kappa by default; of a `CollectiveModel` 10,000 over the
+      `fastest_rate` at the start.
     - `key`, `window`, `num_windows`: as in `lyapunov_exponent`.
 
     **Returns** an `Attractor`. **Raises** ValueError for arguments that do not fit; a failed run is a kind, not raised.
     """
-    check_windows(model, window, num_windows)
+    check_windows(model, state, window, num_windows)
     tol = 1e-6 if model.dtype == jnp.float64 else 1e-4
-    max_time: Any = 1000 / jnp.min(model.kappa) if transient is None else jnp.asarray(transient, model.dtype)
+    paces = 1000 if isinstance(model, DickeModel) else 5000
+    given = transient is not None
+    max_time: Any = jnp.asarray(transient, model.dtype) if given else paces / pace(model, state.to_real(model))
     check_all("transient", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     end = steadystate(model, state, max_time=max_time, tol=tol)
     run = lyapunov_exponent(model, end.state, key=key, window=window, num_windows=num_windows)
@@ -152,7 +155,7 @@ def name_kind(
     grows = (first > CHAOS) & (second > CHAOS) & (exponent > ERRORS * error)
     scatter = error * jnp.sqrt(2.0).astype(error.dtype) * duration / 2  # of the growth in half of the run
     neutral = (jnp.abs(second) < NEUTRAL) & (jnp.abs(first) < CHAOS) & (scatter < NEUTRAL)
-    on_torus = neutral & (status == Status.oscillating)
+    on_torus = neutral & ((status == Status.oscillating) | (status == Status.undecided))
     kind = AttractorKind.where(on_torus, AttractorKind.quasiperiodic, AttractorKind.undecided)
     kind = AttractorKind.where(returns & ~grows, AttractorKind.limit_cycle, kind)
     chaotic = AttractorKind.where(settled, AttractorKind.chaotic, AttractorKind.undecided)
@@ -162,7 +165,7 @@ def name_kind(
 
 
 @eqx.filter_jit
-def _period(model: DickeModel, y: RealState) -> Float[Array, ""]:
+def _period(model: DickeModel | CollectiveModel, y: RealState) -> Float[Array, ""]:
     """The time after which the orbit through y comes back, NaN where it does not."""
     valid, model, y = without_nan(model, y)
 
@@ -175,7 +178,7 @@ def _period(model: DickeModel, y: RealState) -> Float[Array, ""]:
         better = SAMPLE_ANGLE * jnp.sqrt(spread2 / jnp.where(speed2 > 0, speed2, 1.0))
         return jnp.where(better > 0, better, step), (centred, spread2, step)
 
-    coarse = 0.1 / jnp.where(valid, jnp.min(model.kappa), 1.0)
+    coarse = 0.1 / jnp.where(valid, pace(model, y), 1.0)
     _, rounds = jax.lax.scan(sample, coarse, None, 2)
     centred, spread2, step = (values[1] for values in rounds)
     lag, found = _first_return(centred, spread2)
@@ -216,9 +219,9 @@ def _first_return(centred: Float[Array, "S n"], spread2: Array) -> tuple[Array, 
     return (1 + first).astype(far.dtype) + offset[first], jnp.any(good)
 
 
-def _follow(model: DickeModel, y: RealState, times: Float[Array, " T"]) -> RealStates:
+def _follow(model: DickeModel | CollectiveModel, y: RealState, times: Float[Array, " T"]) -> RealStates:
     tolerance = default_tolerance(model.dtype)
-    controller = dfx.PIDController(tolerance, tolerance, dtmin=1e-3 * jnp.finfo(model.dtype).eps * times[-1])
+    controller = dfx.PIDController(tolerance, tolerance)
     saveat = dfx.SaveAt(t0=True, ts=times[1:-1], t1=True)
     solver = default_solver(model)
     sol: Any = integrate(model, y, times[0], times[-1], saveat, solver=solver, stepsize_controller=controller)

@@ -16,16 +16,18 @@ FAST = 10.0  # times a rate, from which on another is a fast one
 class FirstStep(dfx.AbstractAdaptiveStepSizeController):
     """A controller whose first step is given, so that no search for one is compiled, and that ends where it is stuck.
 
-    Where the precision knows no time between a step's ends the same step would be taken again for ever.
+    Where the precision knows no time between a step's ends, to which NaN leads too, the same step would be taken again
+    for ever. diffrax's own `dtmin` would do, but costs every step of a fast run several per cent. With None for the
+    step it is diffrax that searches.
     """
 
     controller: dfx.AbstractAdaptiveStepSizeController
-    step: Array
+    step: Array | None
     rtol: Any = None
     atol: Any = None
     norm: Any = None
 
-    def __init__(self, controller: dfx.AbstractAdaptiveStepSizeController, step: Array) -> None:
+    def __init__(self, controller: dfx.AbstractAdaptiveStepSizeController, step: Array | None) -> None:
         self.controller, self.step = controller, step
         self.rtol, self.atol, self.norm = controller.rtol, controller.atol, controller.norm
 
@@ -33,11 +35,12 @@ class FirstStep(dfx.AbstractAdaptiveStepSizeController):
         return FirstStep(self.controller.wrap(direction), self.step)  # pyright: ignore[reportArgumentType]
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, dt0: Any, args: Any, func: Any, error_order: Any) -> Any:
-        return self.controller.init(terms, t0, t1, y0, self.step, args, func, error_order)
+        step = dt0 if self.step is None else self.step
+        return self.controller.init(terms, t0, t1, y0, step, args, func, error_order)
 
     def adapt_step_size(self, *arguments: Any, **named: Any) -> Any:
         kept, begin, end, jump, state, result = self.controller.adapt_step_size(*arguments, **named)
-        stuck = (end <= begin) | (~kept & (end >= arguments[1]))
+        stuck = ~(end > begin) | (~kept & ~(end < arguments[1]))
         result = dfx.RESULTS.where(stuck, dfx.RESULTS.dt_min_reached, result)  # pyright: ignore[reportArgumentType]
         return kept, begin, end, jump, state, result
 

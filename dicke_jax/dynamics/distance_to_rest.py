@@ -4,54 +4,75 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
 
+from .._status import Status
 from .._typing import ModeReals, RealState
-from ..mean_field import DickeModel, MeanFieldState, mean_field_equations, occupations, overlaps
+from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, mean_field_equations, occupations, overlaps
 from ..mean_field.stationary_equations import state_of_overlaps
 
 NEWTON_STEPS = 8
 NEUTRAL = 1e3  # times round-off of the largest eigenvalue, below which an oscillation is not known to decay
+GROWN = 5.0  # e-folds in the time of the run, from which on what grows has reached the size that it keeps
+NOWHERE = 1e-3  # of the largest rate, above which what is left of a motion says that there is no state at rest
+SLOW = 0.5  # e-folds in the time of the run, up to which a decay may show no trend
 
 
-def goes_on(model: DickeModel, start: RealState) -> bool:
-    """Whether some oscillation around the state at rest near `start` does not decay: else what moves only relaxes."""
-    flat, unravel = jax.flatten_util.ravel_pytree(start)
-    y, steps, finest = np.array(flat), np.eye(flat.size, dtype=flat.dtype), float(np.finfo(flat.dtype).eps)
-    K, held = model.num_subsets, model.dissipation is None  # the lengths of the spins
+def kind_of_motion(model: DickeModel | CollectiveModel, start: RealState, time: Any) -> Status:
+    """What moves without a trend around the state at rest near `start`: an oscillation, or something on its way.
+
+    It is on its way, so slowly that nothing shows in `time`, where some motion around that state decays by less than
+    SLOW e-folds, or has not yet grown by GROWN, and none keeps its size. Undecided where the precision cannot tell.
+    """
+    y, finest = ravel_pytree(start)[0], float(jnp.finfo(model.dtype).eps)
+    y, K, held = np.array(y), model.num_subsets, model.dissipation is None  # the lengths of the spins
 
     def spins_of(y: np.ndarray) -> np.ndarray:
         return y[: 3 * K].reshape(3, K)
 
-    lengths, jacobian, moves = np.linalg.norm(spins_of(y), axis=0), steps, np.inf
+    lengths, jacobian, moves = np.linalg.norm(spins_of(y), axis=0), np.eye(y.size), np.inf
     for _ in range(NEWTON_STEPS):
-        # the equations are of second degree: of them central differences of any width are the Jacobian
-        rates = np.asarray(_rates_of_change(model, np.concatenate([y[None], y + steps, y - steps]), unravel))
-        jacobian, moves = ((rates[1 : y.size + 1] - rates[y.size + 1 :]) / 2).T, np.max(np.abs(rates[0]))
+        rates, jacobian = map(np.asarray, _linearised(model, jnp.asarray(y)))
+        moves = np.max(np.abs(rates))
         if not np.all(np.isfinite(jacobian)):
-            return True
+            return Status.undecided
+        if moves < 8 * finest * np.max(np.abs(jacobian)):
+            break
         along = np.concatenate([np.diag(axis) for axis in spins_of(y)], axis=1) * held  # by which no spin may change
         matrix = np.concatenate([jacobian, np.pad(along, ((0, 0), (0, 2 * model.num_modes)))])
-        y = y - np.linalg.lstsq(matrix, np.append(rates[0], np.zeros(K, y.dtype)), NEUTRAL * finest)[0]
+        y = y - np.linalg.lstsq(matrix, np.append(rates, np.zeros(K, y.dtype)), NEUTRAL * finest)[0]
         if held:
             now = np.linalg.norm(spins_of(y), axis=0)
             y[: 3 * K] *= np.tile(lengths / np.where(now > 0, now, 1), 3)
-    counts = np.concatenate([np.tile(np.asarray(model.spins.weights) > 0, 3), np.ones(2 * model.num_modes, bool)])
+    counts = np.concatenate([np.tile(np.asarray(model.weights) > 0, 3), np.ones(2 * model.num_modes, bool)])
     eigenvalues = np.linalg.eigvals(jacobian[np.ix_(counts, counts)])
     smallest = NEUTRAL * finest * np.max(np.abs(eigenvalues))
-    unknown = not moves < smallest  # no state at rest was found
-    return unknown or bool(np.any((eigenvalues.real > -smallest) & (np.abs(eigenvalues.imag) > smallest)))
+    rates, swings = eigenvalues.real, np.abs(eigenvalues.imag) > smallest
+    neutral = np.abs(rates) <= smallest
+    grown = ~neutral & (rates * float(time) > GROWN)
+    if not moves < smallest:  # no state at rest was found
+        return Status.oscillating if moves > NOWHERE * np.max(np.abs(jacobian)) else Status.undecided
+    if np.any(swings & grown):
+        return Status.oscillating
+    if smallest * float(time) > SLOW:
+        return Status.undecided
+    slow = ~neutral & (rates * float(time) > -SLOW)
+    return Status.not_converged if np.any(slow) and not np.any(swings & neutral) else Status.oscillating
 
 
 @eqx.filter_jit
-def _rates_of_change(model: DickeModel, rows: Any, unravel: Any) -> Array:
-    def one(row: Array) -> Array:
-        return jnp.concatenate([rate.ravel() for rate in mean_field_equations(0.0, unravel(row), model)])
+def _linearised(model: DickeModel | CollectiveModel, y: Float[Array, " n"]) -> tuple[Array, Array]:
+    """Rates of change, and their Jacobian."""
+    K = model.num_subsets
 
-    return jax.vmap(one)(rows)
+    def rates(y: Array) -> Array:
+        state = y[: 3 * K].reshape(3, K), y[3 * K :].reshape(2, -1)
+        return ravel_pytree(mean_field_equations(0.0, state, model))[0]
+
+    return rates(y), jax.jacfwd(rates)(y)
 
 
 def distances(

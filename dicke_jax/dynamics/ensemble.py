@@ -13,10 +13,12 @@ from jaxtyping import Array, Float, Int
 
 from .._checks import as_times, check_choice, check_count, known, refuse, told
 from .._door import check_options, checked
+from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
 from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState
-from .steady_state import check_ends, relaxing_solver, steadystate
+from .distance_to_rest import kind_of_motion
+from .steady_state import check_ends, relaxing_solver, run_and_rest, steadystate
 from .taylor_solver import written_out
 from .trajectory import default_solver, mfsolve
 
@@ -139,6 +141,12 @@ def solve_ensemble(
     flat_model = model if model_of is None else _flat(model, model.weights.ndim - 1)
     flat_states = _flat(states, states.m.ndim - 2)
 
+    def own_model(row: int) -> Any:
+        if model_of is None:
+            return model
+        which = model_of[row]
+        return _of_arrays(lambda x: x[which], flat_model)
+
     in_turn = np.arange(each).reshape(-1, len(devices)).T.ravel()  # neighbours take about as long: one for each device
 
     def take(start: int) -> dict[str, Any]:
@@ -153,7 +161,8 @@ def solve_ensemble(
         starts = jax.device_put(starts, place)
         if mesh is None or run.own_models:
             own = _of_arrays(lambda x: jax.device_put(x, place), own)
-        return jax.tree.map(lambda x: np.asarray(x)[np.argsort(in_turn)], _run_chunk(run, own, starts, mesh))
+        part = jax.tree.map(lambda x: np.asarray(x)[np.argsort(in_turn)], _run_chunk(run, own, starts, mesh))
+        return _told_apart(part, lambda i: own_model(start + i))
 
     kept: Any = None
     if progress is not None:
@@ -168,6 +177,19 @@ def solve_ensemble(
             progress(min(done + each, share), share)
     fields = jax.tree.map(lambda x: x.reshape((*shape, *x.shape[1:])), _from_all_hosts(kept, total))
     return EnsembleSolution(t=None if times is None else np.asarray(times), **fields)
+
+
+def _told_apart(part: dict[str, Any], model_of_row: Callable[[int], Any]) -> dict[str, Any]:
+    """The same rows, with those that are on their way told from those that oscillate, as `steadystate` tells them."""
+    around, status = part.pop("at_rest"), part["status"]
+    undecided = np.asarray(status == Status.undecided)
+    if around is None or not np.any(undecided):
+        return part
+    codes = np.array(status._value)
+    for i in map(int, np.flatnonzero(undecided)):
+        one = kind_of_motion(model_of_row(i), *jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), around))
+        codes[i] = one._value
+    return part | {"status": eqx.tree_at(lambda s: s._value, status, codes)}
 
 
 def _from_all_hosts(kept: Any, total: int) -> Any:
@@ -191,10 +213,11 @@ class _Run(eqx.Module):
 
     def __call__(self, model: DickeModel | CollectiveModel, state: MeanFieldState) -> dict[str, Any]:
         if self.times is None:
-            end = steadystate(model, state, **self.options)
+            end, around = run_and_rest(model, state, **self.options)
+            at_rest = None if around is None else (around, end.time)
             run, spins_and_modes, num_steps = end, end.state, end.num_steps
         else:
-            sol = mfsolve(model, state, self.times, throw=False, **self.options)
+            sol, at_rest = mfsolve(model, state, self.times, throw=False, **self.options), None
             run, spins_and_modes, num_steps = sol, sol, sol.stats["num_steps"]
         kept: dict[str, Any] = dict.fromkeys(KEPT)
         if callable(self.save):
@@ -205,7 +228,7 @@ class _Run(eqx.Module):
                 kept.update(m=spins_and_modes.m, alpha=spins_and_modes.alpha)
             if self.save == "final" and self.times is not None:
                 kept = jax.tree.map(lambda x: x[-1], kept)
-        return kept | {"status": run.status, "num_steps": num_steps}
+        return kept | {"status": run.status, "num_steps": num_steps, "at_rest": at_rest}
 
 
 @eqx.filter_jit

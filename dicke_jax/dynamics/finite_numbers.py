@@ -9,6 +9,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from .._implicit import nan_unless_valid
 from .._status import Status, where
 from .._typing import RealState
 from ..mean_field import AbstractMeanFieldModel
@@ -23,7 +24,19 @@ def without_nan(model: AbstractMeanFieldModel, y0: RealState) -> tuple[Array, An
     of_model, model = _finite(model)
     packed, unpack = jax.flatten_util.ravel_pytree(y0)
     good = of_model & jnp.all(jnp.isfinite(packed))
-    return good, model, unpack(jnp.where(good, packed, jnp.zeros_like(packed)))
+    return good, model, unpack(where_good(good, packed, jnp.zeros_like(packed)))
+
+
+@jax.custom_jvp
+def where_good(good: Array, value: Array, other: Array) -> Array:
+    """`value` where it is good, else `other`; there its derivatives are NaN, where `jnp.where` has zeros."""
+    return jnp.where(good, value, other)
+
+
+@where_good.defjvp
+def _where_good_jvp(primals: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    good, value, other = primals
+    return where_good(good, value, other), nan_unless_valid(good, tangents[1])
 
 
 def _finite(tree: Any) -> tuple[Array, Any]:
@@ -37,7 +50,7 @@ def _finite(tree: Any) -> tuple[Array, Any]:
         some, rest = eqx.partition(rest, lambda x, s=(dtype, matrix): eqx.is_inexact_array(x) and _sort(x) == s)
         packed, unpack = jax.flatten_util.ravel_pytree(some)
         finite.append(jnp.all(jnp.isfinite(packed)))
-        parts.append(unpack(jnp.where(finite[-1], packed, jnp.zeros_like(packed))))
+        parts.append(unpack(where_good(finite[-1], packed, jnp.zeros_like(packed))))
     return jnp.all(jnp.stack(finite)), eqx.combine(rest, *parts)
 
 

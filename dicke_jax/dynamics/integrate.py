@@ -45,12 +45,13 @@ def integrate(
     adjoint = dfx.ForwardMode() if adjoint is None else adjoint
     if isinstance(stepsize_controller, dfx.AbstractAdaptiveStepSizeController):
         # where orders are written out many rows are to come, and they run faster behind diffrax's own search (measured)
-        compact = not getattr(solver, "unrolled", None)
-        if first_step is None and compact and type(innermost(stepsize_controller)) is dfx.PIDController:
+        plain = type(innermost(stepsize_controller)) is dfx.PIDController
+        if first_step is None and plain and not getattr(solver, "unrolled", None):
             first_step = FIRST_STEP / fastest_rate(model, y0, t0)
         if first_step is not None:  # no derivatives: steps are held as they are
-            step = jax.lax.stop_gradient(jnp.asarray(first_step, t0.dtype))
-            stepsize_controller, first_step = FirstStep(stepsize_controller, step), None
+            first_step = jax.lax.stop_gradient(jnp.asarray(first_step, t0.dtype))
+        if first_step is not None or plain:
+            stepsize_controller, first_step = FirstStep(stepsize_controller, first_step), None
     if term is TERM and isinstance(model, DickeModel):
         adjoint = as_fast_as_known(adjoint, model, solver, stepsize_controller, event)
     saveat, adjoint = without_times(saveat, adjoint)

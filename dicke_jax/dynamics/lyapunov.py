@@ -13,8 +13,15 @@ from .._checks import check_all, check_count, refuse
 from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
-from .._typing import RealState
-from ..mean_field import DickeModel, MeanFieldState, mean_field_equations
+from .._typing import RealState, SpinVectors
+from ..mean_field import (
+    AbstractMeanFieldModel,
+    CollectiveModel,
+    DickeModel,
+    MeanFieldState,
+    check_constant_rates,
+    mean_field_equations,
+)
 from .finite_numbers import without_nan
 from .integrate import integrate
 from .steady_state import check_reaches_steady
@@ -67,7 +74,7 @@ class LyapunovExponent(AbstractResult):
 
 @checked
 def lyapunov_exponent(
-    model: DickeModel,
+    model: DickeModel | CollectiveModel,
     state: MeanFieldState,
     *,
     key: PRNGKeyArray | None = None,
@@ -91,13 +98,14 @@ def lyapunov_exponent(
 
     **Main arguments**
 
-    - `model`: a `DickeModel` with constant rates and kappa > 0.
+    - `model`: a `DickeModel` with kappa > 0, or a `CollectiveModel`; with constant rates.
     - `state`: the `MeanFieldState` to start from.
 
     **Other arguments**
 
     - `key`: draws the first v; `jax.random.key(0)` by default. It has no say in a long run.
-    - `window`: the time between two normalisations, 2.5 / min kappa by default.
+    - `window`: the time between two normalisations, 2.5 / min kappa by default; of a `CollectiveModel` 5 over the
+      `fastest_rate` at the start, in which no deviation decays below the tolerances.
     - `num_windows`, `num_transient`: how many windows count, a multiple of 10, and how many are left out before.
     - `rtol`, `atol`: as in `mfsolve`, for y and v alike.
 
@@ -105,27 +113,42 @@ def lyapunov_exponent(
 
     G. Benettin, L. Galgani, A. Giorgilli and J.-M. Strelcyn, Meccanica 15, 9 (1980); equations: Eq. 7 of the paper.
     """
-    length = check_windows(model, window, num_windows)
+    length = check_windows(model, state, window, num_windows)
     check_count("num_transient", num_transient, 0)
     tolerances = check_tolerance("rtol", rtol, model.dtype), check_tolerance("atol", atol, model.dtype)
     key = jax.random.key(0) if key is None else key
     return _tangent_run(model, state.to_real(model), key, length, num_windows, num_transient, *tolerances)
 
 
-def check_windows(model: DickeModel, window: float | None, num_windows: int) -> Float[Array, ""]:
+def check_windows(
+    model: DickeModel | CollectiveModel, state: MeanFieldState, window: float | None, num_windows: int
+) -> Float[Array, ""]:
     """The time between two normalisations, of a run that can be made."""
-    check_reaches_steady(model)
+    if isinstance(model, DickeModel):
+        check_reaches_steady(model)
+    else:
+        check_constant_rates(model, "for a Lyapunov exponent")
     check_count("num_windows", num_windows, NUM_BLOCKS)
     if num_windows % NUM_BLOCKS:
         refuse("num_windows", f"a multiple of {NUM_BLOCKS}", num_windows)
-    length = 2.5 / jnp.min(model.kappa) if window is None else jnp.asarray(window, model.dtype)
+    length = 2.5 / pace(model, state.to_real(model)) if window is None else jnp.asarray(window, model.dtype)
     check_all("window", length, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     return length
 
 
+def pace(model: DickeModel | CollectiveModel, y: RealState) -> Float[Array, ""]:
+    """The rate that sets how long runs are by default: min kappa, or half of the fastest at the start."""
+    return jnp.min(model.kappa) if isinstance(model, DickeModel) else _half_of_fastest(model, y)
+
+
+@eqx.filter_jit
+def _half_of_fastest(model: CollectiveModel, y: RealState) -> Float[Array, ""]:
+    return model.fastest_rate(jnp.zeros((), model.dtype), y) / 2
+
+
 @eqx.filter_jit
 def _tangent_run(
-    model: DickeModel,
+    model: DickeModel | CollectiveModel,
     y0: RealState,
     key: PRNGKeyArray,
     window: Float[Array, ""],
@@ -140,10 +163,11 @@ def _tangent_run(
 
     def advance(carry: Any, _: None) -> tuple[Any, tuple[Array, ...]]:
         y, v, status = carry
-        controller = dfx.PIDController(rtol, atol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * window)
+        controller = dfx.PIDController(rtol, atol)
         how: dict[str, Any] = dict(solver=dfx.Dopri8(), stepsize_controller=controller, term=TANGENT)
         sol = integrate(model, (y, v), jnp.zeros_like(window), window, dfx.SaveAt(t1=True), **how)
         end, moved = jax.tree.map(lambda saved: saved[0], sol.ys)
+        moved = _tangential(model, end[0], moved)
         size = _norm(moved)
         result: Any = Status.promote(sol.result)
         fine = (result == Status.successful) & jnp.isfinite(size) & jnp.isfinite(_norm(end)) & (size > 0)
@@ -152,10 +176,8 @@ def _tangent_run(
         # a broken run stands still: an adaptive solver would never get past NaN
         y = jax.tree.map(lambda new, old: jnp.where(fine, new, old), end, y)
         v = jax.tree.map(lambda new, old: jnp.where(fine, new / size, old), moved, v)
-        lengths, overlaps = (
-            jnp.sum(model.spins.weights.astype(y[0].dtype)[None] * y[0] ** 2),
-            model.spins.project(y[0][2]),
-        )
+        lengths = jnp.sum(model.weights.astype(y[0].dtype)[None] * y[0] ** 2)
+        overlaps = model.project(y[0][2])
         return (y, v, status), (jnp.where(fine, jnp.log(size), jnp.nan), lengths, jnp.sum(overlaps**2))
 
     start = y0, _first_tangent(key, model, y0), jax.tree.map(jnp.asarray, Status.successful)
@@ -191,7 +213,7 @@ def drifts(values: Float[Array, " W"], least: float) -> Array:
     return (change > ERRORS * error) & (change > least)
 
 
-def _memory(model: DickeModel) -> Array:
+def _memory(model: DickeModel | CollectiveModel) -> Array:
     """The time in which jumps make spins forget, of those spins that forget last; 0 without jumps."""
     if model.dissipation is None:
         return jnp.zeros((), model.dtype)
@@ -200,7 +222,9 @@ def _memory(model: DickeModel) -> Array:
     return jnp.max(jnp.where(rates > 0, 1 / jnp.where(rates > 0, rates, 1), 0))
 
 
-def _with_tangent(t: Any, pair: tuple[RealState, RealState], model: DickeModel) -> tuple[RealState, RealState]:
+def _with_tangent(
+    t: Any, pair: tuple[RealState, RealState], model: AbstractMeanFieldModel
+) -> tuple[RealState, RealState]:
     y, v = pair
     return jax.jvp(lambda at: mean_field_equations(t, at, model), (y,), (v,))
 
@@ -208,17 +232,22 @@ def _with_tangent(t: Any, pair: tuple[RealState, RealState], model: DickeModel) 
 TANGENT = dfx.ODETerm(_with_tangent)
 
 
-def _first_tangent(key: PRNGKeyArray, model: DickeModel, y: RealState) -> RealState:
+def _first_tangent(key: PRNGKeyArray, model: AbstractMeanFieldModel, y: RealState) -> RealState:
     m, quadratures = y
     spins, modes = jax.random.split(key)
-    v = jax.random.normal(spins, m.shape, m.dtype)
-    if model.dissipation is None:
-        squared = jnp.sum(m**2, axis=0, keepdims=True)
-        along = jnp.sum(m * v, axis=0, keepdims=True) / jnp.where(squared > 0, squared, 1.0)
-        v = v - along * m
-    tangent = v, jax.random.normal(modes, quadratures.shape, m.dtype)
+    v = jax.random.normal(spins, m.shape, m.dtype), jax.random.normal(modes, quadratures.shape, m.dtype)
+    tangent = _tangential(model, m, v)
     size = _norm(tangent)
     return jax.tree.map(lambda leaf: leaf / size, tangent)
+
+
+def _tangential(model: AbstractMeanFieldModel, m: SpinVectors, v: RealState) -> RealState:
+    """The part of a deviation that changes no conserved length; round-off is all that is left where it decays."""
+    if model.dissipation is not None:
+        return v
+    squared = jnp.sum(m**2, axis=0, keepdims=True)
+    along = jnp.sum(m * v[0], axis=0, keepdims=True) / jnp.where(squared > 0, squared, 1.0)
+    return v[0] - along * m, v[1]
 
 
 def _norm(y: RealState) -> Array:

@@ -1,4 +1,4 @@
-"""Where a state goes in a model that has no equations for its overlaps alone: the end of a run by Newton's method."""
+"""A run until nothing moves, what kind of end it has, and that of a model without equations for its overlaps alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,12 +8,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from .._checks import known, refuse
 from .._implicit import implicit, smallest_solution
-from .._status import Status
+from .._status import Status, where
 from .._typing import RealState
 from ..mean_field import (
     AbstractMeanFieldModel,
@@ -23,6 +22,7 @@ from ..mean_field import (
     occupations,
     overlaps,
 )
+from ..mean_field.at_rest import AtRest, flat
 from .finite_numbers import without_nan
 from .integrate import integrate
 
@@ -30,6 +30,10 @@ LONGEST = 50_000.0  # runs by default, in the time that the fastest of all motio
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
 SAMPLES_PER_BLOCK = 32
 SAMPLES = NUM_BLOCKS * SAMPLES_PER_BLOCK
+NEAR, NEAR_SINGLE = 1e-3, 1e-2  # from a state at rest, in float64 and float32: what relaxes so slowly is not there yet
+LEAST_TURNS = 2.0  # around a state at rest, from which on a motion is told from a slow way to it
+TREND_ERRORS = 4.0  # a slope of more standard errors than this is a trend
+TREND_SIZE = 1e-2  # and it must change an overlap, or the residual relatively, by more than this over the last half
 SINGULAR = 1e3  # times round-off of the largest singular value, below which a direction is free
 
 
@@ -70,7 +74,7 @@ def run_to_rest(
     """A run that ends with `at_rest`, or at `end`: its last state, and what there is to `observe` in its last half."""
     times = end * np.linspace(0.5, 1.0, SAMPLES, dtype=model.dtype)
     saveat = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), dfx.SubSaveAt(ts=times[:-1], t1=True, fn=observe)])
-    controller = dfx.PIDController(*tolerances, dtmin=1e-3 * jnp.finfo(model.dtype).eps * end)
+    controller = dfx.PIDController(*tolerances)
     how: dict[str, Any] = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
     sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=dfx.Event(at_rest), **how)
     assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
@@ -86,7 +90,6 @@ def relax(
     tolerances: tuple[Any, Any],
     solver: dfx.AbstractSolver,
     max_steps: int | None,
-    classify: Callable[..., Status],
 ) -> dict[str, Any]:
     """The fields of a `SteadyState`: a run until dy/dt = 0, with the derivatives of the state at rest."""
     given, start = model, state.to_real(model)
@@ -105,10 +108,9 @@ def relax(
     status = classify(sol.result, residual, threshold, moves, means, distance, distance * 2 / end)
     converged, failed = status == Status.successful, status == Status.failed
 
-    flat, unravel = ravel_pytree(y)
-    lengths = jnp.sum(start[0] ** 2, axis=0)
-    at_rest = implicit(_AtRest(unravel), flat, (given, lengths), converged, smallest_solution)
-    final = MeanFieldState.from_real(unravel(at_rest))
+    equations = AtRest(model.num_subsets)
+    args = given, jnp.sum(start[0] ** 2, axis=0), jnp.ones_like(unit)
+    final = MeanFieldState.from_real(equations.state(implicit(equations, flat(y), args, converged, smallest_solution)))
 
     def at_end(last: Array, average: Array) -> Array:
         average = average + (last - jax.lax.stop_gradient(last))
@@ -134,27 +136,46 @@ def _observe(t: Array, y: RealState, args: CollectiveModel) -> tuple[Array, Arra
 
 def distance_by_newton(model: AbstractMeanFieldModel, y: RealState) -> Float[Array, ""]:
     """The largest component of A^+ f: about how far a state is from one at rest, A being the Jacobian of f there."""
-    flat, unravel = ravel_pytree(y)
-    lengths = jnp.sum(y[0] ** 2, axis=0)
-    equations = _AtRest(unravel)
-    rates = equations(flat, (model, lengths))
-    matrix = jax.jacfwd(equations)(flat, (model, lengths))
+    equations, components = AtRest(model.num_subsets), flat(y)
+    args = model, jnp.sum(y[0] ** 2, axis=0), jnp.ones((), model.dtype)
+    rates = equations(components, args)
+    matrix = jax.jacfwd(equations)(components, args)
     good = jnp.all(jnp.isfinite(matrix)) & jnp.all(jnp.isfinite(rates))
-    matrix = jnp.where(good, matrix, jnp.eye(flat.size, dtype=flat.dtype))
-    free = SINGULAR * float(jnp.finfo(flat.dtype).eps)
+    matrix = jnp.where(good, matrix, jnp.eye(components.size, dtype=components.dtype))
+    free = SINGULAR * float(jnp.finfo(components.dtype).eps)
     step = jnp.matmul(jnp.linalg.pinv(matrix, rtol=free), jnp.where(good, rates, 0), precision="highest")
     return jnp.where(good, jnp.max(jnp.abs(step)), jnp.inf)
 
 
-class _AtRest(eqx.Module):
-    """What vanishes at rest: dy/dt, and besides, where spins keep their lengths, what the lengths have changed."""
+def classify(
+    result: dfx.RESULTS,
+    residual: Array,
+    threshold: Array,
+    residuals: Float[Array, " S"],
+    xi: Float[Array, "S M"],
+    distance: Array,
+    crossing: Array,
+) -> Status:
+    """Undecided where no trend shows.
 
-    unravel: Callable[[Array], RealState]
+    `distance` to the state at rest; `crossing`, the rate of change that would go all that way in the last half.
+    """
+    log_residuals = jnp.log(jnp.maximum(residuals, jnp.finfo(residuals.dtype).tiny))
+    moving = _has_trend(jnp.concatenate([log_residuals[:, None], xi], axis=1))
+    moving |= jnp.mean(residuals) < LEAST_TURNS * 2 * jnp.pi * crossing  # slow, and perhaps only on its way
+    ran = (result == dfx.RESULTS.successful) | (result == dfx.RESULTS.event_occurred)
+    status = where(moving, Status.not_converged, Status.undecided)
+    near = distance < (NEAR if residual.dtype == jnp.float64 else NEAR_SINGLE)
+    at_end = where(near, Status.successful, Status.not_converged)
+    status = where(residual < threshold, at_end, status)
+    return where(ran & jnp.isfinite(residual), status, Status.failed)
 
-    def __call__(self, flat: Float[Array, " n"], args: tuple[Any, Array]) -> Float[Array, " n"]:
-        model, squared = args
-        m, quadratures = self.unravel(flat)
-        m_dot, quadratures_dot = mean_field_equations(0.0, (m, quadratures), model)
-        if model.dissipation is None:
-            m_dot = m_dot + m * (jnp.sum(m**2, axis=0) - squared)[None]
-        return ravel_pytree((m_dot, quadratures_dot))[0]
+
+def _has_trend(samples: Float[Array, "S Q"]) -> Array:
+    """Whether a straight line through the block means of any quantity has a slope beyond its own error."""
+    means = jnp.mean(samples.reshape(NUM_BLOCKS, SAMPLES_PER_BLOCK, -1), axis=1)
+    x = np.linspace(-0.5, 0.5, NUM_BLOCKS, dtype=samples.dtype)[:, None]
+    slope = jnp.sum(x * means, axis=0, keepdims=True) / np.sum(x**2)
+    rest = means - jnp.mean(means, axis=0, keepdims=True) - slope * x
+    error = jnp.sqrt(jnp.sum(rest**2, axis=0, keepdims=True) / (NUM_BLOCKS - 2) / np.sum(x**2))
+    return jnp.any(jnp.abs(slope) > jnp.maximum(TREND_ERRORS * error, TREND_SIZE))

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from .._checks import check_all, check_count, known, refuse
 from .._door import checked
 from .._implicit import with_derivatives_of
-from .._status import Status, where
+from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates
@@ -21,18 +21,14 @@ from ..mean_field.state import occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from ._loop import as_small_as_known
 from .begin_and_end import IsStationary, largest_change, slowest_rate
-from .distance_to_rest import distances, goes_on
+from .distance_to_rest import distances, kind_of_motion
 from .finite_numbers import without_nan
-from .relaxation import NUM_BLOCKS, SAMPLES_PER_BLOCK, check_relaxes, relax, run_to_rest
+from .relaxation import check_relaxes, classify, relax, run_to_rest
 from .trajectory import MOST_TURNS, STIFF, check_tolerance, default_solver, longest_run, stiffness
 
 RELAXING = 1e-8  # whatever its tolerance, a run that relaxes ends with steps that stability limits: order 13 is enough
 LARGEST_SPECTRUM = 600  # components of spins up to which a spectrum decides what goes on oscillating
-NEAR, NEAR_SINGLE = 1e-3, 1e-2  # from a state at rest, in float64 and float32: what relaxes so slowly is not there yet
-LEAST_TURNS = 2.0  # around a state at rest, from which on a motion is told from a slow way to it
 STIFF_TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
-TREND_ERRORS = 4.0  # a slope of more standard errors than this is a trend
-TREND_SIZE = 1e-2  # and it must change an overlap, or the residual relatively, by more than this over the last half
 
 
 class SteadyState(AbstractResult):
@@ -44,7 +40,7 @@ class SteadyState(AbstractResult):
     - `fluctuations`: (M,), the standard deviation of xi_mu over the last half; 0 where converged. These three are NaN
       where the run failed.
     - `status`: a `Status`: successful where the last state is stationary, oscillating, not_converged where it still
-      relaxes or grows, failed.
+      relaxes or grows, undecided between these two where there is no spectrum to tell them apart, failed.
     - `residual`: max |dy/dt| over all components of the last state, in units of the smallest kappa; of a
       `CollectiveModel` in units of how fast it moves at the start.
     - `time`: when the run ended.
@@ -95,8 +91,9 @@ def steadystate(
 
     Relaxation can be slow: from a stored pattern the slowest rate falls like g0^-8 far above threshold. And it need
     not end: spin waves that no mode sees never decay, and with mixed signs of Omega_mu no state may be stable. Such
-    runs are told apart by the trend of residual and overlaps over the last half of the run, eight block means each.
-    A state that is stationary need not be stable.
+    runs are told apart by the trend of residual and overlaps over the last half of the run, eight block means each,
+    and by the spectrum at the state at rest that they move around. Within `jax.jit` and `jax.vmap` there is none, and
+    what moves without a trend is undecided. A state that is stationary need not be stable.
 
     **Main arguments**
 
@@ -121,6 +118,29 @@ def steadystate(
 
     **Raises** ValueError for arguments that do not fit. A run that fails is told by its status.
     """
+    end, at_rest = run_and_rest(model, state, tol, max_time, solver, rtol, atol, max_steps)
+    if at_rest is None:
+        return end
+    given = jax.lax.stop_gradient((model, at_rest, end.time))
+    if not all(map(known, jax.tree.leaves(given))) or end.status != Status.undecided:
+        return end
+    return dataclasses.replace(end, status=kind_of_motion(*given))
+
+
+def run_and_rest(
+    model: DickeModel | CollectiveModel,
+    state: MeanFieldState,
+    tol: float | None = None,
+    max_time: Any = None,
+    solver: dfx.AbstractSolver | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    max_steps: int | None = None,
+) -> tuple[SteadyState, RealState | None]:
+    """The end of a run, and the state at rest around which it oscillates if it does, where a spectrum decides that.
+
+    The spectrum is the host's, of numbers that are known: where this is traced its caller asks for it afterwards.
+    """
     check_reaches_steady(model)
     tol = default_residual(model) if tol is None else tol
     check_ends(model, tol, max_time, max_steps)
@@ -134,12 +154,11 @@ def steadystate(
         check_all("max_time", max_time, lambda t: t < np.inf, "finite in the model's precision")
     solver = relaxing_solver(model, tol, rtol) if solver is None else solver
     if isinstance(model, CollectiveModel):
-        how = (rtol, atol), solver, max_steps, _classify
-        return SteadyState(**relax(model, state, max_time, np.asarray(tol, model.dtype), *how))
+        how = (rtol, atol), solver, max_steps
+        end = SteadyState(**relax(model, state, max_time, np.asarray(tol, model.dtype), *how))
+        return end, end.state.to_real(model)
     end, at_rest = _relax(model, state, max_time, np.asarray(tol, model.dtype), (rtol, atol), solver, max_steps)
-    if not known(end.residual) or end.status != Status.oscillating or 3 * model.num_subsets > LARGEST_SPECTRUM:
-        return end
-    return end if goes_on(model, at_rest) else dataclasses.replace(end, status=Status.not_converged)
+    return end, at_rest if 3 * model.num_subsets <= LARGEST_SPECTRUM else None
 
 
 def check_ends(
@@ -249,7 +268,7 @@ def _judge(
     residual, last, mean = largest_change(y, model), overlaps(model, final.m), jnp.mean(xi, axis=0)
     signs = jnp.sign(signed_lengths(model, final))
     at_rest, distance, away = distances(model, final, jnp.where(residual < threshold, last, mean), signs * lengths)
-    status = _classify(result, residual, threshold, residuals, xi, distance, away * 2 / end)
+    status = classify(result, residual, threshold, residuals, xi, distance, away * 2 / end)
     averages = mean, jnp.mean(photons, axis=0), jnp.std(xi, axis=0)
     return _Judged(status, residual / jnp.min(model.kappa), last, *averages, signs, at_rest.to_real(model))
 
@@ -263,34 +282,3 @@ def _stationary(model: DickeModel, lengths: Array, found: tuple[ModeReals, Array
 
 def _observe(t: Array, y: RealState, args: DickeModel) -> tuple[Array, ModeReals, ModeReals]:
     return largest_change(y, args), overlaps(args, y[0]), jnp.sum(y[1] ** 2, axis=0)
-
-
-def _classify(
-    result: dfx.RESULTS,
-    residual: Array,
-    threshold: Array,
-    residuals: Float[Array, " S"],
-    xi: Float[Array, "S M"],
-    distance: Array,
-    crossing: Array,
-) -> Status:
-    """`distance` to the state at rest; `crossing`, the rate of change that would go all that way in the last half."""
-    log_residuals = jnp.log(jnp.maximum(residuals, jnp.finfo(residuals.dtype).tiny))
-    moving = _has_trend(jnp.concatenate([log_residuals[:, None], xi], axis=1))
-    moving |= jnp.mean(residuals) < LEAST_TURNS * 2 * jnp.pi * crossing  # slow, and perhaps only on its way
-    ran = (result == dfx.RESULTS.successful) | (result == dfx.RESULTS.event_occurred)
-    status = where(moving, Status.not_converged, Status.oscillating)
-    near = distance < (NEAR if residual.dtype == jnp.float64 else NEAR_SINGLE)
-    at_end = where(near, Status.successful, Status.not_converged)
-    status = where(residual < threshold, at_end, status)
-    return where(ran & jnp.isfinite(residual), status, Status.failed)
-
-
-def _has_trend(samples: Float[Array, "S Q"]) -> Array:
-    """Whether a straight line through the block means of any quantity has a slope beyond its own error."""
-    means = jnp.mean(samples.reshape(NUM_BLOCKS, SAMPLES_PER_BLOCK, -1), axis=1)
-    x = np.linspace(-0.5, 0.5, NUM_BLOCKS, dtype=samples.dtype)[:, None]
-    slope = jnp.sum(x * means, axis=0, keepdims=True) / np.sum(x**2)
-    rest = means - jnp.mean(means, axis=0, keepdims=True) - slope * x
-    error = jnp.sqrt(jnp.sum(rest**2, axis=0, keepdims=True) / (NUM_BLOCKS - 2) / np.sum(x**2))
-    return jnp.any(jnp.abs(slope) > jnp.maximum(TREND_ERRORS * error, TREND_SIZE))

@@ -26,7 +26,8 @@ class TaylorPolynomial(dfx.AbstractLocalInterpolation):
         if t1 is not None:
             (m1, a1), (m0, a0) = self.evaluate(t1), self.evaluate(t0)
             return m1 - m0, a1 - a0
-        assert self.series is not None
+        if self.series is None:
+            refuse("solver", "dense where values within its steps are asked for", "BilinearTaylor(dense=False)")
         return self.series.at(t0 - self.t0)
 
 

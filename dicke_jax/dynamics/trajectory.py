@@ -29,7 +29,7 @@ from ..mean_field import (
 )
 from ..mean_field.rates import is_schedule
 from ._loop import ReplayAdjoint
-from .finite_numbers import with_nonfinite, without_nan
+from .finite_numbers import where_good, with_nonfinite, without_nan
 from .integrate import integrate
 from .rate_resolution import functions_of_time, steps_that_see, unseen
 from .taylor_series import has_series
@@ -37,7 +37,6 @@ from .taylor_solver import BilinearTaylor
 
 MOST_TURNS = 1e15  # that a time can tell apart in float64; a thousandth of it takes a year
 LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
-LEAST_STEP = 1e-20  # of the run
 STIFF = 1000.0  # times the rates of the spins, from which on modes are left to an implicit solver
 NO_DERIVATIVE = "to a custom_vjp function", "Linearization failed", "Reverse-mode differentiation does not work"  # JAX
 ADJOINTS = (
@@ -243,7 +242,7 @@ def mfsolve(
 def _integrate(
     model: DickeModel | CollectiveModel, state: MeanFieldState, times: Float[Array, " T"], **how: Any
 ) -> MFSolution:
-    finite, model, y0 = without_nan(model, state.to_real(model))
+    given, (finite, model, y0) = model, without_nan(model, state.to_real(model))
     ordered = jnp.all(jnp.diff(times) > 0)  # false for NaN, too
     finite &= ordered
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
@@ -251,8 +250,6 @@ def _integrate(
     saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
     controller = how.pop("stepsize_controller")
     adaptive = isinstance(controller, dfx.AbstractAdaptiveStepSizeController)
-    if type(controller) is dfx.PIDController and controller.dtmin is None:  # NaN and what overflows is given up
-        controller = dataclasses.replace(controller, dtmin=LEAST_STEP * (span[-1] - span[0]), force_dtmin=False)
     if adaptive:
         controller = steps_that_see(controller, model, span[0], span[-1])
     sol = integrate(model, y0, span[0], span[-1], saveat, stepsize_controller=controller, **how)
@@ -260,13 +257,19 @@ def _integrate(
     unreached = (np.arange(times.size) == times.size - 1) & (sol.result != dfx.RESULTS.successful)
 
     lost = jnp.where(finite, jnp.where(unreached, jnp.inf, 0), jnp.nan)[:, None, None]
-    m, quadratures = jax.tree.map(lambda saved: jnp.where(lost == 0, saved, lost.astype(saved.dtype)), sol.ys)
+
+    def known_or_lost(saved: Array) -> Array:  # with NaN for the derivatives of times that were not reached, too
+        return where_good(
+            (lost == 0) & jnp.isfinite(saved), saved, jnp.where(lost == 0, saved, lost.astype(saved.dtype))
+        )
+
+    m, quadratures = jax.tree.map(known_or_lost, sol.ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
     status, stats = with_nonfinite(sol.result, m, alpha), sol.stats
     if not adaptive and functions_of_time(model):
         missed, at = unseen(model, controller, span[0], span[-1], how["first_step"])
         status, stats = where(status == Status.successful, missed, status), stats | {"unresolved_time": at}
-    return MFSolution(times, m, alpha, overlaps(model, m), occupations(alpha), status, stats)
+    return MFSolution(times, m, alpha, overlaps(given, m), occupations(alpha), status, stats)
 
 
 def check_model_and_state(model: DickeModel, state: MeanFieldState) -> None:

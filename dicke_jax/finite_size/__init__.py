@@ -1,5 +1,7 @@
 """Where finite N differs: theorem, exact master equation, quantum trajectories, Gaussian and sampled fluctuations."""
 
+from .finite_operators import FiniteOperators as FiniteOperators
+from .finite_operators import to_operators as to_operators
 from .gaussian import OutputSpectrum as OutputSpectrum
 from .gaussian import StationaryCovariance as StationaryCovariance
 from .gaussian import gaussian_moments as gaussian_moments

@@ -5,13 +5,7 @@ N_sp times the covariance follows
     Sigma' = A(t) Sigma + Sigma A(t)^T + D(t)
 
 A is the Jacobian of `mean_field_equations` along the trajectory, as it stands: with a / sqrt(N_sp) and S / N_k the
-operators' equations are those of mean field. D is what losses and jumps add,
-
-    kappa_mu / 4                              on both quadratures of mode mu
-    -(T + T^T + c m_k^T + m_k c^T) / w_k      on the spins of subset k
-
-The latter is r Re <[L^dag, sigma_a] [sigma_b, L]> of one spin, for jumps with Bloch terms T m + c: symmetrised,
-sigma_a sigma_b is a constant, so that D_ab = -<{(T sigma + c)_a, sigma_b} / 2> - (a <-> b).
+operators' equations are those of mean field. D is what losses and jumps add: `diffusion`.
 """
 
 from typing import Any
@@ -27,22 +21,23 @@ from .._checks import as_float, as_times, check_count, check_finite, check_shape
 from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
-from .._typing import ArrayLike, RealState, SpinVectors
+from .._typing import ArrayLike, RealState
 from ..dynamics.finite_numbers import without_nan
 from ..dynamics.integrate import integrate
 from ..dynamics.trajectory import check_tolerance
-from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
-from ..phases.linearisation import jacobian, tangent_basis
+from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
+from ..phases.linearisation import jacobian, largest_rate, tangent_basis
 from . import moments
+from .diffusion import diffusion
 from .moments import Moments, ravel, unravel
 
-AT_REST = 1e-6  # max |dy/dt| in units of the smallest kappa up to which a state counts as stationary
+AT_REST = 1e-6  # max |dy/dt|, in units of the smallest kappa or of the largest rate, of a state that is stationary
 NEUTRAL = 1e-8  # a rate of growth or decay below this share of the largest eigenvalue is none
 
 
 @checked
 def gaussian_moments(
-    model: DickeModel,
+    model: DickeModel | CollectiveModel,
     state: MeanFieldState,
     tsave: ArrayLike,
     *,
@@ -59,7 +54,7 @@ def gaussian_moments(
 
     **Arguments**
 
-    - `model`: a `DickeModel`, also with single-spin dissipation and with rates that depend on time.
+    - `model`: a `DickeModel` or a `CollectiveModel`, also with single-spin dissipation, with rates that depend on time.
     - `state`: the `MeanFieldState` at `tsave[0]`.
     - `tsave`: increasing times, at least two.
     - `covariance`: N_sp times the covariance at `tsave[0]`, (D, D) in the order of `Moments`. By default that of
@@ -69,7 +64,7 @@ def gaussian_moments(
 
     **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down.
     """
-    y0 = moments.real_start(model, state)
+    y0 = moments.real_start_of_any(model, state)
     check_count("max_steps", max_steps)
     times = as_times(tsave, model.dtype)
     size, start = 3 * model.num_subsets + 2 * model.num_modes, None
@@ -87,7 +82,7 @@ def gaussian_moments(
 
 @eqx.filter_jit
 def _integrate(
-    model: DickeModel,
+    model: DickeModel | CollectiveModel,
     y0: RealState,
     start: Float[Array, "D D"] | None,
     times: Float[Array, " T"],
@@ -105,21 +100,12 @@ def _integrate(
     return moments.moments_of(times, y, sigma, None)
 
 
-def diffusion(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
-    """D of photon losses and single-spin jumps; `model` with constant rates."""
-    half = jnp.zeros((3, 3, model.num_subsets), m.dtype)
-    if model.dissipation is not None:
-        T, c = model.dissipation.terms(m.dtype)
-        half -= T + c[:, None, :] * m[None, :, :]
-    return moments.block_matrix(model, half + jnp.swapaxes(half, 0, 1), jnp.diag(jnp.tile(model.kappa / 4, 2)))
-
-
-def _with_covariance(t: Any, state: Any, model: DickeModel) -> Any:
+def _with_covariance(t: Any, state: Any, model: DickeModel | CollectiveModel) -> Any:
     y, sigma = state
     model = model.at(t)
     v, along = jax.linearize(lambda u: ravel(mean_field_equations(t, unravel(u, model), model)), ravel(y))
     drift = jax.vmap(along, in_axes=1, out_axes=1)(sigma)  # A Sigma, column by column
-    return unravel(v, model), drift + drift.T + diffusion(model, y[0])
+    return unravel(v, model), drift + drift.T + diffusion(model, y)
 
 
 WITH_COVARIANCE = dfx.ODETerm(_with_covariance)
@@ -179,7 +165,7 @@ class OutputSpectrum(AbstractResult):
 
 
 @checked
-def stationary_covariance(model: DickeModel, state: MeanFieldState) -> StationaryCovariance:
+def stationary_covariance(model: DickeModel | CollectiveModel, state: MeanFieldState) -> StationaryCovariance:
     """The covariance in which fluctuations around a stationary state end, A Sigma + Sigma A^T + D = 0.
 
     Without single-spin dissipation the length of every large spin is conserved, and of pure spins does not fluctuate:
@@ -188,7 +174,7 @@ def stationary_covariance(model: DickeModel, state: MeanFieldState) -> Stationar
 
     **Arguments**
 
-    - `model`: of constant rates, kappa > 0.
+    - `model`: a `DickeModel` with kappa > 0, or a `CollectiveModel`; of constant rates.
     - `state`: stationary, such as `retrieval_state`; |m_k| = 1 without single-spin dissipation.
 
     **Returns** a `StationaryCovariance`; differentiable in the rates.
@@ -197,9 +183,9 @@ def stationary_covariance(model: DickeModel, state: MeanFieldState) -> Stationar
 
 
 @eqx.filter_jit
-def _stationary(model: DickeModel, state: MeanFieldState, y: RealState) -> StationaryCovariance:
+def _stationary(model: DickeModel | CollectiveModel, state: MeanFieldState, y: RealState) -> StationaryCovariance:
     A, basis = jacobian(model, state), tangent_basis(model, state)
-    D = basis.T @ diffusion(model, y[0]) @ basis
+    D = basis.T @ diffusion(model, y) @ basis
     status, growth, neutral = _how_fluctuations_end(model, y, A)
     unique = jnp.asarray(status == Status.successful)
 
@@ -255,7 +241,9 @@ def _spectrum(model: DickeModel, state: MeanFieldState, y: RealState, omega: Flo
     return OutputSpectrum(omega, photons, quadratures, status)
 
 
-def _how_fluctuations_end(model: DickeModel, y: RealState, A: Float[Array, "d d"]) -> tuple[Status, Array, Array]:
+def _how_fluctuations_end(
+    model: DickeModel | CollectiveModel, y: RealState, A: Float[Array, "d d"]
+) -> tuple[Status, Array, Array]:
     """The status, the largest rate of growth, and how many fluctuations neither grow nor decay."""
 
     def on_host(matrix: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -270,15 +258,16 @@ def _how_fluctuations_end(model: DickeModel, y: RealState, A: Float[Array, "d d"
     tolerance = scale * jnp.maximum(jnp.asarray(NEUTRAL, A.dtype), least)
     growth, neutral = jnp.max(rates), jnp.sum(jnp.abs(rates) <= tolerance)
     residual = jnp.max(jnp.abs(ravel(mean_field_equations(0.0, y, model))))
-    at_rest = residual <= max(AT_REST, float(least)) * jnp.min(model.kappa)
+    unit = jnp.min(model.kappa) if isinstance(model, DickeModel) else largest_rate(model)
+    at_rest = residual <= max(AT_REST, float(least)) * unit
     status = where(neutral > 0, Status.non_unique, Status.successful)
     status = where(growth > tolerance, Status.unstable, status)
     return where(at_rest, status, Status.moving), growth, neutral
 
 
-def _start(model: DickeModel, state: MeanFieldState) -> RealState:
+def _start(model: DickeModel | CollectiveModel, state: MeanFieldState) -> RealState:
     """The state's components, checked."""
-    y = moments.real_start(model, state)
+    y = moments.real_start_of_any(model, state)
     check_constant_rates(model, "for a stationary state")
     if model.dissipation is None:
         must_be = "1 for a stationary covariance without single-spin dissipation"

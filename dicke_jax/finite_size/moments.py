@@ -17,7 +17,7 @@ from .._summary import AbstractResult, Rows
 from .._typing import RealState, RealStates, SpinVectors
 from ..dynamics.rate_resolution import steps_that_see
 from ..dynamics.trajectory import check_model_and_state
-from ..mean_field import DickeModel, MeanFieldState
+from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState
 
 PURE = 1e-6  # deviation of |m_k| from 1
 
@@ -107,10 +107,17 @@ def real_start(model: DickeModel, state: MeanFieldState) -> RealState:
     return _real(model, state)
 
 
+def real_start_of_any(model: DickeModel | CollectiveModel, state: MeanFieldState) -> RealState:
+    """`real_start` of the route that takes a `CollectiveModel` too."""
+    return _real(model, state) if isinstance(model, CollectiveModel) else real_start(model, state)
+
+
 _real = eqx.filter_jit(lambda model, state: state.to_real(model))  # one program
 
 
-def steps_onto(times: Float[Array, " T"], model: DickeModel, **tolerances: Any) -> dfx.AbstractStepSizeController:
+def steps_onto(
+    times: Float[Array, " T"], model: AbstractMeanFieldModel, **tolerances: Any
+) -> dfx.AbstractStepSizeController:
     """A controller that sees what rates do, and steps onto saved times: a solver interpolates less accurately."""
     least = jnp.finfo(model.dtype).eps * (times[-1] - times[0])  # NaN, and what grows beyond all bounds, is given up
     return steps_that_see(dfx.PIDController(dtmin=least, **tolerances), model, times[0], times[-1], times)
@@ -128,7 +135,7 @@ def ravel(y: RealState) -> Float[Array, " D"]:
     return jnp.concatenate([m.ravel(), quadratures.ravel()])
 
 
-def unravel(v: Float[Array, " D"], model: DickeModel) -> RealState:
+def unravel(v: Float[Array, " D"], model: AbstractMeanFieldModel) -> RealState:
     """The inverse of `ravel`."""
     n = 3 * model.num_subsets
     return v[:n].reshape(3, model.num_subsets), v[n:].reshape(2, model.num_modes)
@@ -136,7 +143,7 @@ def unravel(v: Float[Array, " D"], model: DickeModel) -> RealState:
 
 @checked
 @eqx.filter_jit
-def product_covariance(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
+def product_covariance(model: DickeModel | CollectiveModel, m: SpinVectors) -> Float[Array, "D D"]:
     """N_sp times the covariance of independent spins, alike within a subset, and of modes in vacuum or coherent states.
 
     (delta_ab - m_a m_b) / w_k for the spins of subset k, 1/4 for every quadrature.
@@ -145,16 +152,16 @@ def product_covariance(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]
     return block_matrix(model, same_spin, jnp.eye(2 * model.num_modes, dtype=m.dtype) / 4)
 
 
-def block_matrix(model: DickeModel, same_spin: Float[Array, "3 3 K"], modes: Array) -> Float[Array, "D D"]:
+def block_matrix(model: AbstractMeanFieldModel, same_spin: Float[Array, "3 3 K"], modes: Array) -> Float[Array, "D D"]:
     """In the order of the covariance: same_spin / w_k between components of a subset, 0 between subsets; the modes."""
-    same_spin = same_spin / model.spins.weights.astype(same_spin.dtype)[None, None, :]
+    same_spin = same_spin / model.weights.astype(same_spin.dtype)[None, None, :]
     spins = jnp.einsum("abk,kl->akbl", same_spin, jnp.eye(model.num_subsets, dtype=same_spin.dtype))
     return jax.scipy.linalg.block_diag(spins.reshape(3 * model.num_subsets, -1), modes)
 
 
 @checked
 @eqx.filter_jit
-def commutators(model: DickeModel, m: SpinVectors) -> Float[Array, "D D"]:
+def commutators(model: DickeModel | CollectiveModel, m: SpinVectors) -> Float[Array, "D D"]:
     """W with N_sp <[v_i, v_j]> = i W_ij: 2 eps_abc m_c / w_k for spins, 1/2 for Re and Im of a mode.
 
     covariance + (i / 2) W >= 0 is the uncertainty relation.

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 from .._checks import as_array, known, refuse
 from .._status import Status
 from .._summary import AbstractResult, Rows
-from ..mean_field.model import DickeModel
+from ..mean_field import CollectiveModel, DickeModel
 from .free_parameters import FitParameters, Vector
 from .measurements import Measurements
 
@@ -132,7 +132,7 @@ class FitResult(AbstractResult):
       large as noise makes them (else `misfit`), and all intervals that are given are supported (else `uncertain`).
     """
 
-    model: DickeModel
+    model: DickeModel | CollectiveModel
     rates: Vector
     loss: Float[Array, ""]
     losses: Float[Array, "steps R"]

@@ -10,7 +10,7 @@ import optax
 import optimistix as optx
 from jaxtyping import Array, Bool, Float, Int
 
-from ..mean_field.model import DickeModel
+from ..mean_field import CollectiveModel, DickeModel
 from .free_parameters import FitParameters, Vector
 from .measurements import Measurements
 from .optimise import Descent, moved, select, value_and_slope
@@ -22,7 +22,7 @@ Step: TypeAlias = tuple[Vector, Any, Float[Array, ""], Bool[Array, ""]]
 LIGHT = 0.03  # the slopes' size at which a damping of 1 is light
 
 
-def residuals(model: DickeModel, data: tuple[Measurements, ...]) -> Residuals:
+def residuals(model: DickeModel | CollectiveModel, data: tuple[Measurements, ...]) -> Residuals:
     """(predicted - measured) / noise of all points, 0 where one is missing."""
     return jnp.concatenate([jnp.where(d.present, (d.predict(model) - d.values) / d.noise, 0).ravel() for d in data])
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._checks import as_array, check_choice, check_count, known, refuse
 from .._door import checked
 from .._status import Status
-from ..mean_field.model import DickeModel
+from ..mean_field import CollectiveModel, DickeModel
 from .fit_result import FitResult, gain, information, interval_ends, misfits, supported, touches
 from .fit_steps import LOSSES, FitProblem, GradientSteps, LeastSquaresSteps, Loss, Stepper, advance, begin, chi_square
 from .free_parameters import Bounds, FitParameters, RateName, fit_parameters
@@ -30,7 +30,7 @@ STALLED, PATIENCE = 1e-10, 2  # of the loss, relative: so many looks at less tha
 
 @checked
 def fit(
-    model: DickeModel,
+    model: DickeModel | CollectiveModel,
     data: Measurements | Sequence[Measurements],
     *,
     free: Sequence[RateName] = ("omega_spin", "omega_mode", "kappa", "g0"),
@@ -53,13 +53,13 @@ def fit(
 
     **Main arguments**
 
-    - `model`: a `DickeModel` to start from.
-    - `data`: a `StationaryCurve` or `TimeTrace`, or several.
+    - `model`: a `DickeModel` or a `CollectiveModel` to start from.
+    - `data`: a `StationaryCurve` or `TimeTrace`, or several; of a `CollectiveModel` traces alone.
 
     **Other arguments**
 
-    - `free`, `bounds`: which rates are fitted, as in `free_rates`; "overlap" for the initial overlap of every trace,
-      ("overlap", i) for that of data set i, whose spins are then turned towards z or away from it.
+    - `free`, `bounds`: which rates or parameters of an energy are fitted, as in `free_rates`; "overlap" for the initial
+      overlap of every trace, ("overlap", i) for that of data set i, whose spins are then turned towards z or away.
     - `loss`: "chi-square", "huber", or a function of the residuals.
     - `optimizer`: an optimistix solver of Gauss and Newton's family, Levenberg and Marquardt's by default for
       "chi-square"; or an optax optimiser, by default Adam for other losses.

@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 
 from .._checks import as_array, check_all, known, refuse
 from .._door import checked
-from ..mean_field import DickeModel, MeanFieldState, check_model, overlaps
+from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, overlaps
+from ..mean_field.parameters import parameters
 from ..mean_field.rates import is_schedule
 from .measurements import Measurements, TimeTrace
 
@@ -51,7 +52,7 @@ class FreeRates(AbstractFree):
     - `names`: of each number, "omega_mode[1]".
     """
 
-    model: DickeModel
+    model: Any  # DickeModel, or CollectiveModel
     signs: Vector
     lower: Vector
     upper: Vector
@@ -67,7 +68,7 @@ class FreeRates(AbstractFree):
         share = jax.nn.sigmoid(jnp.where(bounded, vector, 0))
         return self.signs * (self.lower + jnp.where(bounded, span * share, jnp.exp(jnp.where(bounded, 0, vector))))
 
-    def to_model(self, vector: Vector) -> DickeModel:
+    def to_model(self, vector: Vector) -> Any:
         """The model with these rates in place of its own."""
         values, model = self.rates(vector), self.model
         for name in dict.fromkeys(name for name, _ in self.places):
@@ -77,7 +78,7 @@ class FreeRates(AbstractFree):
             model = eqx.tree_at(lambda model, name=name: _rate(model, name), model, new)
         return model
 
-    def to_vector(self, model: DickeModel) -> Vector:
+    def to_vector(self, model: DickeModel | CollectiveModel) -> Vector:
         """The numbers that stand for a model's rates, which must lie within the bounds."""
         numbers = [_values(model, self.places), self.signs, self.lower, self.upper]
         numpy = np if all(known(number) for number in numbers) else jnp  # nothing to compile where numbers are known
@@ -91,17 +92,20 @@ class FreeRates(AbstractFree):
 
 
 @checked
-def free_rates(model: DickeModel, free: Sequence[RateName] = FREE, bounds: Bounds | None = None) -> FreeRates:
+def free_rates(
+    model: DickeModel | CollectiveModel, free: Sequence[RateName] = FREE, bounds: Bounds | None = None
+) -> FreeRates:
     """The `FreeRates` of a model.
 
     **Arguments**
 
-    - `model`: a `DickeModel`; what is not free stays as it is there.
+    - `model`: a `DickeModel` or a `CollectiveModel`; what is not free stays as it is there.
     - `free`: names of rates: "omega_spin", "omega_mode", "kappa", "g0", "jump"; of one mode ("omega_mode", 1), of one
-      jump ("jump", 0). A rate of 0 or one that depends on time cannot be free.
+      jump ("jump", 0). A rate of 0 or one that depends on time cannot be free. Of a `CollectiveModel` names of numbers
+      and of arrays among the energy's parameters, "g" or ("J", 1), and the rates of jumps, "jumps[0]" of the collective
+      ones and "jump" of the local ones.
     - `bounds`: for names out of `free`, the least and the largest size that a rate may have, (0, inf) by default.
     """
-    check_model(model)
     if isinstance(free, str) or not len(free):
         refuse("free", "a sequence of names of rates, at least one", repr(free))
     places, limits, bounds = [], [], dict(bounds or {})
@@ -124,14 +128,31 @@ def free_rates(model: DickeModel, free: Sequence[RateName] = FREE, bounds: Bound
     return FreeRates(model, signs, lower, upper, names, tuple(places))
 
 
-def _places(model: DickeModel, name: Any) -> list[tuple[str, int]]:
-    """The numbers that a name stands for: "jump:0" is the rate of the first jump."""
-    kind, index = name if isinstance(name, tuple) else (name, None)
+def _sizes(model: DickeModel | CollectiveModel) -> dict[str, int]:
+    """Of each name, the numbers that it stands for; of jumps, the rates."""
     jumps = 0 if model.dissipation is None else len(model.dissipation.rates)
-    size = {"omega_spin": 1, "omega_mode": model.num_modes, "kappa": model.num_modes, "g0": 1, "jump": jumps}.get(kind)
+    if isinstance(model, DickeModel):
+        return {"omega_spin": 1, "omega_mode": model.num_modes, "kappa": model.num_modes, "g0": 1, "jump": jumps}
+    names = [*parameters(model.energy), *(f"jumps[{i}]" for i in range(len(model.jumps)))]
+    rates = {name: _rate(model, name) for name in names}
+    numbers = {name: 1 if is_schedule(r) else r.size for name, r in rates.items() if _is_rate(r)}
+    return numbers | ({"jump": jumps} if jumps else {})
+
+
+def _is_rate(value: Any) -> bool:
+    return is_schedule(value) or (eqx.is_inexact_array(value) and jnp.isrealobj(value))
+
+
+def _places(model: DickeModel | CollectiveModel, name: Any) -> list[tuple[str, int]]:
+    """The numbers that a name stands for: "jump:0" is the rate of the first jump."""
+    pair: Any = name if isinstance(name, tuple) and len(name) == 2 else (name, None)
+    kind, index = pair
+    sizes = _sizes(model)
+    size = sizes.get(kind) if isinstance(kind, str) else None
     if not size or not (index is None or (isinstance(index, int) and 0 <= index < size)):
-        must_be = "names out of 'omega_spin', 'omega_mode', 'kappa', 'g0', 'jump', or pairs as ('omega_mode', 1)"
-        refuse("free", must_be, repr(name))
+        names = dict.fromkeys([*sizes, "jump"])
+        example = "('omega_mode', 1)" if isinstance(model, DickeModel) else "('J', 1)"
+        refuse("free", f"names out of {', '.join(map(repr, names))}, or pairs as {example}", repr(name))
     chosen = range(size) if index is None else (index,)
     rates = [f"jump:{j}" for j in chosen] if kind == "jump" else [kind]
     if any(is_schedule(_rate(model, rate)) for rate in rates):
@@ -139,21 +160,23 @@ def _places(model: DickeModel, name: Any) -> list[tuple[str, int]]:
     return [(rate, i) for rate in rates for i in (range(_rate(model, rate).size) if kind == "jump" else chosen)]
 
 
-def _values(model: DickeModel, places: Sequence[tuple[str, int]]) -> Any:
+def _values(model: DickeModel | CollectiveModel, places: Sequence[tuple[str, int]]) -> Any:
     rates = [_rate(model, name) for name, _ in places]
     numpy = np if all(known(rate) for rate in rates) else jnp
     return numpy.array([numpy.ravel(rate)[entry] for rate, (_, entry) in zip(rates, places, strict=True)], model.dtype)
 
 
-def _rate(model: DickeModel, name: str) -> Any:
+def _rate(model: DickeModel | CollectiveModel, name: str) -> Any:
     kind, _, index = name.partition(":")
     if kind != "jump":
-        return getattr(model, name)
+        if isinstance(model, DickeModel):
+            return getattr(model, name)
+        return model.jumps[int(name[6:-1])].rate if name.startswith("jumps[") else getattr(model.energy, name)
     assert model.dissipation is not None
     return model.dissipation.rates[int(index)]
 
 
-def _label(model: DickeModel, name: str, entry: int) -> str:
+def _label(model: DickeModel | CollectiveModel, name: str, entry: int) -> str:
     kind, _, index = name.partition(":")
     label = f"jump[{index}]" if kind == "jump" else name
     return f"{label}[{entry}]" if _rate(model, name).ndim else label
@@ -190,7 +213,7 @@ class FitParameters(AbstractFree):
         vector = np.asarray(self.parameters.to_vector(self.parameters.model))
         return as_array(np.append(vector, np.zeros(len(self.traces), vector.dtype)))
 
-    def at(self, vector: Vector) -> tuple[DickeModel, tuple[Measurements, ...]]:
+    def at(self, vector: Vector) -> tuple[Any, tuple[Measurements, ...]]:
         """The model, and the measurements with their initial states."""
         data = list(self.data)
         for i, v in zip(self.traces, vector[len(self.parameters) :], strict=True):
@@ -207,10 +230,12 @@ class FitParameters(AbstractFree):
 
 
 def fit_parameters(
-    model: DickeModel, data: Measurements | Sequence[Measurements], free: Sequence[RateName], bounds: Bounds | None
+    model: DickeModel | CollectiveModel,
+    data: Measurements | Sequence[Measurements],
+    free: Sequence[RateName],
+    bounds: Bounds | None,
 ) -> FitParameters:
     """The `FitParameters` of a fit. Besides rates, `free` may name "overlap", or ("overlap", 0) of one trace."""
-    check_model(model)
     sets: Any = data if isinstance(data, list | tuple) else (data,)
     if not sets:
         refuse("data", "at least one StationaryCurve or TimeTrace", "none")

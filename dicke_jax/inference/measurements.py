@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float
 from .._checks import as_array, as_pattern_index, check_all, check_choice, check_shape, refuse
 from .._door import checked
 from .._typing import ArrayLike
-from ..dynamics.trajectory import check_model_and_state, mfsolve
-from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occupations, overlaps
+from ..dynamics.trajectory import mfsolve
+from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, occupations, overlaps
 from ..phases.retrieval_states import closed_form_obstacle, threshold_squared
 from ..phases.stationary_search import stationary_state
 
@@ -49,10 +49,10 @@ class Measurements(eqx.Module):
         self.quantity = quantity
 
     @abstractmethod
-    def _check_fits(self, model: DickeModel) -> None:
+    def _check_fits(self, model: DickeModel | CollectiveModel) -> None:
         """Refuse a model that these are no measurements of."""
 
-    def check(self, model: DickeModel) -> "Measurements":
+    def check(self, model: DickeModel | CollectiveModel) -> "Measurements":
         """Itself, in the model's precision; refused where it does not fit the model."""
         self._check_fits(model)
 
@@ -63,10 +63,10 @@ class Measurements(eqx.Module):
         return jax.tree.map(cast, self)
 
     @abstractmethod
-    def predict(self, model: DickeModel) -> Array:
+    def predict(self, model: Any) -> Array:
         """What a noiseless measurement would give, of the shape of `values`."""
 
-    def resolved(self, model: DickeModel) -> Bool[Array, "..."]:
+    def resolved(self, model: Any) -> Bool[Array, "..."]:
         """Whether the slope of the prediction at a point says what the point determines, of the shape of `values`."""
         return jnp.ones(self.values.shape, bool)
 
@@ -115,7 +115,9 @@ class StationaryCurve(Measurements):
         super().__init__(values, noise, missing, quantity, self.g0.shape)
         self.pattern = pattern
 
-    def _check_fits(self, model: DickeModel) -> None:
+    def _check_fits(self, model: DickeModel | CollectiveModel) -> None:
+        if not isinstance(model, DickeModel):
+            refuse("data", "time traces for a CollectiveModel", "a StationaryCurve")
         as_pattern_index(self.pattern, model.num_modes)
         check_constant_rates(model, "for a stationary curve")
 
@@ -154,7 +156,8 @@ class TimeTrace(Measurements):
     **Arguments**
 
     - `t`: (T,), increasing and not negative.
-    - `values`, `noise`, `missing`: (T, M), as in `StationaryCurve`.
+    - `values`, `noise`, `missing`: (T, M), as in `StationaryCurve`; overlaps of a `CollectiveModel` with P patterns
+      (T, P), of one without patterns (T, 1).
     - `state`: the `MeanFieldState` at time 0.
     - `quantity`: "overlap", with its sign, or "photons".
     - `g0`: the coupling of this run, or None for the model's own.
@@ -181,15 +184,20 @@ class TimeTrace(Measurements):
         if times.ndim != 1 or times.size < 2 or not (np.all(np.diff(times) > 0) and times[0] >= 0):
             refuse("t", "at least two increasing times, none negative", f"{times.tolist()}")
         self.t, self.from_start = as_array(times), bool(times[0] == 0)
-        super().__init__(values, noise, missing, quantity, (times.size, state.alpha.shape[-1]))
+        seen = state.alpha.shape[-1]
+        if quantity == "overlap" and np.ndim(values) == 2 and (seen == 0 or np.shape(values)[1] == 1):
+            seen = np.shape(values)[1]  # of a model whose patterns are not its modes
+        super().__init__(values, noise, missing, quantity, (times.size, seen))
         self.state = state
         self.g0 = None if g0 is None else as_array(g0, float)
 
-    def _check_fits(self, model: DickeModel) -> None:
-        check_model_and_state(model, self.state)
+    def _check_fits(self, model: DickeModel | CollectiveModel) -> None:
         jax.eval_shape(self.state.to_real, model)  # refuses shapes that do not fit
+        if self.quantity == "overlap":
+            seen = jax.eval_shape(model.project, jax.ShapeDtypeStruct((model.num_subsets,), model.dtype))
+            check_shape("values", self.values, (self.t.size, *seen.shape), "an overlap for each pattern at each time")
 
-    def predict(self, model: DickeModel) -> Array:
+    def predict(self, model: DickeModel | CollectiveModel) -> Array:
         if self.g0 is not None:
             model = model.replace(g0=self.g0)
         times = self.t if self.from_start else jnp.concatenate([jnp.zeros_like(self.t[:1]), self.t])

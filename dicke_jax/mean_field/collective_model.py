@@ -128,15 +128,8 @@ class CollectiveModel(AbstractMeanFieldModel):
     def rate_of_change(self, t: ArrayLike, y: RealState) -> RealState:
         """m'_k and alpha'_mu; one evaluation of the energy and the jumps, and one of their derivatives."""
         model = self.at(t)
-        weights = jnp.maximum(self.weights.astype(self.dtype), LEAST_WEIGHT)
-        time = jnp.asarray(t, self.dtype) if model.frozen_at is None else model.frozen_at
-
-        def functions(y: RealState) -> tuple[Array, list[tuple[Array, Array]]]:
-            s = IntensiveVariables(*y, weights, time)
-            amplitudes = [parts(jump.amplitude(s), self.dtype) for jump in model.jumps]
-            return jnp.asarray(model.energy(s)).astype(self.dtype), amplitudes
-
-        (h, amplitudes), derivative = jax.vjp(functions, y)
+        weights = self.shares
+        (h, amplitudes), derivative = jax.vjp(lambda y: model.functions(t, y), y)
         # of r Im(l^* dl) = r (Re l d Im l - Im l d Re l), so that nothing complex is differentiated
         back = [(jump.rate * im, -jump.rate * re) for jump, (re, im) in zip(model.jumps, amplitudes, strict=True)]
         ((of_spins, of_modes),) = derivative((jnp.ones_like(h), back))
@@ -146,6 +139,19 @@ class CollectiveModel(AbstractMeanFieldModel):
         if model.dissipation is not None:
             m_dot += model.dissipation.rate_of_change(y[0])
         return m_dot, jnp.stack([of_modes[1], -of_modes[0]]) / 2
+
+    @property
+    def shares(self) -> SubsetReals:
+        """The weights, of which none vanishes."""
+        return jnp.maximum(self.weights.astype(self.dtype), LEAST_WEIGHT)
+
+    def functions(self, t: ArrayLike, y: RealState) -> tuple[Float[Array, ""], list[tuple[Array, Array]]]:
+        """The energy h, and of each jump Re l_j and Im l_j; of a model with constant rates."""
+        s = IntensiveVariables(
+            *y, self.shares, jnp.asarray(t, self.dtype) if self.frozen_at is None else self.frozen_at
+        )
+        amplitudes = [parts(jump.amplitude(s), self.dtype) for jump in self.jumps]
+        return jnp.asarray(self.energy(s)).astype(self.dtype), amplitudes
 
     def project(self, z: SubsetReals) -> Float[Array, " P"]:
         """xi_p = sum_k w_k G[p, k] z_k."""

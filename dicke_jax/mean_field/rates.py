@@ -41,16 +41,20 @@ class PiecewiseLinear(eqx.Module):
         """Value and slope at t; at a kink those of the piece that begins there, with that piece's derivatives.
 
         So they are within a few units in the last place before a kink, too: a run steps onto the kinks of all rates as
-        its own precision has them, and what begins there is the next piece.
+        its own precision has them, and what begins there is the next piece. Times are told apart in the finer of the
+        two precisions: late in a run in float64 a float32 would make steps of a ramp.
         """
-        now = jnp.asarray(t, self.times.dtype)
+        given = jnp.result_type(t)
+        finer = given if given == jnp.float64 else self.times.dtype
+        now, times = jnp.asarray(t, finer), self.times.astype(finer)
         soon = now + same_time(t, now)
-        piece = jnp.clip(jnp.searchsorted(self.times, soon, side="right") - 1, 0, self.times.size - 2)
-        t0, t1, v0, v1 = self.times[piece], self.times[piece + 1], self.values[piece], self.values[piece + 1]
-        slope = (v1 - v0) / (t1 - t0)
-        inside = (soon >= self.times[0]) & (soon < self.times[-1])
-        outside = jnp.where(soon < self.times[0], self.values[0], self.values[-1])
-        return jnp.where(inside, v0 + (now - t0) * slope, outside), jnp.where(inside, slope, jnp.zeros_like(slope))
+        piece = jnp.clip(jnp.searchsorted(times, soon, side="right") - 1, 0, times.size - 2)
+        t0, t1, v0, v1 = times[piece], times[piece + 1], self.values[piece], self.values[piece + 1]
+        slope = (v1 - v0) / (t1 - t0).astype(v0.dtype)
+        inside = (soon >= times[0]) & (soon < times[-1])
+        outside = jnp.where(soon < times[0], self.values[0], self.values[-1])
+        value = v0 + (now - t0).astype(v0.dtype) * slope
+        return jnp.where(inside, value, outside), jnp.where(inside, slope, jnp.zeros_like(slope))
 
 
 class RateFunction(eqx.Module):
@@ -77,10 +81,10 @@ class RateFunction(eqx.Module):
 
 
 def same_time(t: ArrayLike, now: Array) -> Array:
-    """How far apart times may be that round-off makes of one, in the coarser of two precisions."""
+    """How far apart times may be that round-off makes of one, in the precision of t; `now` is t in a finer one."""
     given = getattr(t, "dtype", now.dtype)
-    coarser = max((x for x in (given, now.dtype) if jnp.issubdtype(x, jnp.floating)), key=lambda x: jnp.finfo(x).eps)
-    return 4 * float(jnp.finfo(coarser).eps) * jnp.abs(now)
+    own = given if jnp.issubdtype(given, jnp.floating) else now.dtype
+    return 4 * float(jnp.finfo(own).eps) * jnp.abs(now)
 
 
 def is_schedule(rate: Any) -> bool:

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Complex, Float
 from .._checks import as_array, check_all, refuse
 from .._implicit import implicit
 from .._typing import ArrayLike, ModeReals, SpinVectors, SubsetReals
+from .abstract_model import AbstractMeanFieldModel
 from .model import DickeModel
 from .state import MeanFieldState, spin_lengths
 
@@ -47,11 +48,39 @@ def stationary_spins(model: DickeModel, b: SubsetReals, lengths: SubsetReals) ->
     # an infinitesimal decay to m = 0 keeps the matrix regular where jumps leave a component of the spin as it is
     slightly = jnp.where(jumps, float(jnp.finfo(b.dtype).eps) * (rate + strength), 1)
     matrix = matrix - jnp.eye(3, dtype=b.dtype)[:, :, None] * slightly[None, None, :]
-    driven = jnp.linalg.solve(jnp.moveaxis(matrix, -1, 0), -constant.T[:, :, None])[:, :, 0].T
-    return jnp.where(jumps[None, :], driven, free)
+    return jnp.where(jumps[None, :], _solve_three(matrix, -constant), free)
 
 
-def as_spin_lengths(model: DickeModel, spin_length: ArrayLike, *, positive: bool = True) -> Float[Array, "..."]:
+def _solve_three(matrix: Float[Array, "3 3 K"], right: SpinVectors) -> SpinVectors:
+    """A^-1 b of every spin, number by number.
+
+    Not by `jnp.linalg.solve`: of two batches of many small matrices, as a value's and a derivative's, XLA's CPU backend
+    works on both at once, and on a machine of two cores each of them may then wait for the other for ever.
+    """
+    transposed = jnp.swapaxes(matrix, 0, 1)
+    return jax.lax.custom_linear_solve(  # derivatives are solutions, too, and not those of what is done to find them
+        lambda x: jnp.sum(matrix * x[None], axis=1),
+        right,
+        solve=lambda _, b: _by_minors(matrix, b),
+        transpose_solve=lambda _, b: _by_minors(transposed, b),
+    )
+
+
+def _by_minors(matrix: Float[Array, "3 3 K"], right: SpinVectors) -> SpinVectors:
+    # a product of three rates may be more or less than a float holds
+    scale = jnp.max(jnp.abs(matrix), axis=(0, 1))[None]
+    u, v, w = (matrix[:, i] / scale for i in range(3))
+    minors = jnp.stack([_cross(v, w), _cross(w, u), _cross(u, v)])
+    return jnp.sum(minors * (right / scale)[None], axis=1) / jnp.sum(minors[0] * u, axis=0)[None]
+
+
+def _cross(a: SpinVectors, b: SpinVectors) -> SpinVectors:
+    return jnp.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+
+def as_spin_lengths(
+    model: AbstractMeanFieldModel, spin_length: ArrayLike, *, positive: bool = True
+) -> Float[Array, "..."]:
     """The spin lengths s_k = |m_k| in the model's precision, one for all or one for each subset."""
     lengths = as_array(spin_length, model.dtype)
     if lengths.shape not in ((), (model.num_subsets,)):

@@ -4,6 +4,7 @@ from .basins import retrieval_probability as retrieval_probability
 from .branches import Branch as Branch
 from .branches import SpecialPoint as SpecialPoint
 from .branches import continuation as continuation
+from .collective_search import CollectiveStates as CollectiveStates
 from .critical_couplings import critical_coupling as critical_coupling
 from .cue_outcome import CueOutcome as CueOutcome
 from .cue_outcome import CueOutcomes as CueOutcomes

@@ -10,12 +10,13 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from .._checks import as_array, check_count, check_finite, check_shape, refuse
+from .._checks import as_array, check_count, check_finite, check_shape, refuse, told
 from .._door import checked
 from .._summary import summary
 from .._typing import ArrayLike
-from ..mean_field import DickeModel, MeanFieldState, check_constant_rates
-from .arclength import Point, Problem, describe, first_point, next_point, other_direction, state_at
+from ..mean_field import CollectiveModel, DickeModel, MeanFieldState
+from .arclength import Point, describe, first_point, next_point, other_direction, state_at
+from .branch_equations import AbstractProblem, ComponentProblem, OverlapProblem, component_problem, parameter_of
 from .stability_spectrum import DENSE, num_rows, stability
 from .stationary_search import signed_spin_lengths
 
@@ -34,7 +35,9 @@ class SpecialPoint(NamedTuple):
       oscillation starts to grow or ceases to.
     - `parameter`: its value there; `overlaps`: (M,), xi_mu there.
     - `after`: the index of the last point of the branch before it.
-    - `direction`: at a branch point, (M + 1,): that of the other branch, in overlaps and in the scaled parameter.
+    - `direction`: at a branch point, (M + 1,): that of the other branch, in overlaps and in the scaled parameter; of a
+      `CollectiveModel` in components and parameter.
+    - `components`: of a `CollectiveModel`, (3 K + 2 M,), of m and of Re and Im alpha.
     """
 
     kind: str
@@ -42,6 +45,7 @@ class SpecialPoint(NamedTuple):
     overlaps: np.ndarray
     after: int
     direction: np.ndarray
+    components: np.ndarray | None = None
 
 
 class Branch(eqx.Module):
@@ -50,6 +54,7 @@ class Branch(eqx.Module):
     - `name`: the parameter's; `parameter`: (P,), its values, not monotonic where the branch folds.
     - `overlaps`: (P, M), xi_mu.
     - `growth_rate`: (P,), the largest real part among deviations that modes see; `num_growing`: (P,), how many grow.
+    - `components`: of a `CollectiveModel`, (P, 3 K + 2 M), of m and of Re and Im alpha; `state(i)` is the i-th state.
     - `special`: the `SpecialPoint`s.
     - `ended`: "limit", "max_points", "closed" on itself, or "lost", where no step was short enough.
     """
@@ -61,6 +66,16 @@ class Branch(eqx.Module):
     num_growing: np.ndarray
     special: tuple[SpecialPoint, ...]
     ended: str = eqx.field(static=True)
+    components: np.ndarray | None = None
+    num_modes: int = eqx.field(static=True, default=0)
+
+    def state(self, i: int) -> MeanFieldState:
+        """The i-th state of a `CollectiveModel`'s branch."""
+        if self.components is None:
+            refuse("the branch", "one of a CollectiveModel (stationary_state has those of overlaps)", "of a DickeModel")
+        spins, modes = np.split(self.components[i], [self.components.shape[1] - 2 * self.num_modes])
+        re, im = modes.reshape(2, -1)
+        return MeanFieldState(spins.reshape(3, -1), re + 1j * im)
 
     @property
     def is_stable(self) -> np.ndarray:
@@ -82,9 +97,9 @@ class Branch(eqx.Module):
 
 @checked
 def continuation(
-    model: DickeModel,
+    model: DickeModel | CollectiveModel,
     start: MeanFieldState | ArrayLike | SpecialPoint,
-    parameter: str | tuple[str, int] | Callable[[Array], DickeModel] = "g0",
+    parameter: str | tuple[str, int] | Callable[[Array], DickeModel | CollectiveModel] = "g0",
     *,
     limits: tuple[float, float],
     value: float | None = None,
@@ -97,15 +112,17 @@ def continuation(
 
         xi = P(xi; p),   t . (u - u_0) = ds,   u = (xi, p / scale)
 
-    Special points are located by bisection along the branch, to round-off.
+    Special points are located by bisection along the branch, to round-off. Of a `CollectiveModel` the unknowns are all
+    components: dy/dt = 0 at |m_k| as at the start, where no local jump acts.
 
     **Arguments**
 
-    - `model`: a `DickeModel` with constant rates.
-    - `start`: a stationary `MeanFieldState`, or overlaps (M,) near one; or a `SpecialPoint` of kind "branch point", to
-      go on along the branch that crosses there.
+    - `model`: a `DickeModel` or a `CollectiveModel` with constant rates.
+    - `start`: a stationary `MeanFieldState`, or of a `DickeModel` overlaps (M,) near one; or a `SpecialPoint` of kind
+      "branch point", to go on along the branch that crosses there.
     - `parameter`: "g0", "omega_spin", or a rate of one mode as ("omega_mode", 1) or ("kappa", 0); or a function of the
-      parameter that makes the model.
+      parameter that makes the model. Of a `CollectiveModel` the name of a number among the energy's parameters, or
+      ("J", 1), of an entry of an array; or a function.
     - `limits`: values of the parameter at which the branch ends. Their distance is `scale`.
     - `value`: the parameter's at the start; by default the model's own, and needed where a function makes it.
     - `direction`: +1 or -1, in which the parameter changes first; at a branch point, which half of the other branch.
@@ -132,12 +149,18 @@ def continuation(
     if value is None or not pair[0] <= value <= pair[1]:
         refuse("value", f"the parameter's at the start, from {pair[0]:g} to {pair[1]:g}", value)
 
-    lengths = signed_spin_lengths(model, spin_length, None)
     scale = float(pair[1] - pair[0])
-    problem = Problem(model, lengths, as_array(scale, model.dtype), parameter, num_rows(model) <= DENSE)
+    how = as_array(scale, model.dtype), parameter, num_rows(model) <= DENSE
+    if isinstance(model, CollectiveModel):
+        problem = component_problem(model, spin_length, value, *how)
+    else:
+        problem = OverlapProblem(model, signed_spin_lengths(model, spin_length, None), *how)
     number = partial(np.asarray, dtype=model.dtype)  # of the precision for which the steps are compiled
     if isinstance(start, SpecialPoint):
-        at, leaving = number(np.append(start.overlaps, value / scale)), number(direction * start.direction)
+        unknowns = start.overlaps if start.components is None else start.components
+        if len(unknowns) + 1 != len(start.direction) or (start.components is None) != isinstance(model, DickeModel):
+            refuse("start", "a branch point of a branch of this model", "one of another")
+        at, leaving = number(np.append(unknowns, value / scale)), number(direction * start.direction)
         points = [jax.device_get(describe(problem, at, leaving, np.array(True)))]
         points.append(_step(problem, points[0], step / 10))
         if not points[1].good:
@@ -145,6 +168,8 @@ def continuation(
     else:
         if isinstance(start, MeanFieldState):
             check_shape("start.m", start.m, (3, model.num_subsets), "a Bloch vector for each subset of the model")
+        elif isinstance(model, CollectiveModel):
+            refuse("start", "a state or a branch point, for a CollectiveModel", told(start))
         else:
             start = as_array(start, model.dtype)
             if start.shape != (model.num_modes,):
@@ -155,30 +180,24 @@ def continuation(
         points = [jax.device_get(first)]
         if not points[0].good:
             refuse("start", "near a stationary state", "one from which none is found")
+        if isinstance(model, CollectiveModel) and float(points[0].singular) < SINGULAR:
+            must_be = "a state that is isolated at all but special parameters"
+            refuse("start", must_be, "one of a continuous family, or a crossing of branches")
     branch = _follow(problem, points, pair / scale, step, max_points, name)
     if not isinstance(start, SpecialPoint):
         return branch
     # round-off at the crossing where it began is no news
-    news = [p for p in branch.special if np.linalg.norm(p.overlaps - branch.overlaps[0]) > step / 100]
+    news = [p for p in branch.special if np.linalg.norm(_unknowns(p) - points[0].u[:-1]) > step / 100]
     return dataclasses.replace(branch, special=tuple(news))
 
 
-def parameter_of(model: DickeModel, parameter: Any) -> tuple[str, float | None]:
-    """Its name, and its value in the model where it has one."""
-    check_constant_rates(model)
-    if callable(parameter):
-        return getattr(parameter, "__name__", "parameter").replace("<lambda>", "parameter"), None
-    if isinstance(parameter, str) and parameter in ("g0", "omega_spin"):
-        return parameter, float(getattr(model, parameter))
-    if isinstance(parameter, tuple) and len(parameter) == 2 and parameter[0] in ("omega_mode", "kappa"):
-        if parameter[1] not in range(model.num_modes):
-            refuse("parameter", f"of a mode from 0 to {model.num_modes - 1}", parameter)
-        return f"{parameter[0]}[{parameter[1]}]", float(np.asarray(getattr(model, parameter[0]))[parameter[1]])
-    must_be = "'g0', 'omega_spin', ('omega_mode', mode), ('kappa', mode) or a function that makes a model"
-    refuse("parameter", must_be, repr(parameter))
+def _unknowns(point: SpecialPoint) -> np.ndarray:
+    return point.overlaps if point.components is None else point.components
 
 
-def _follow(problem: Problem, points: list[Point], limits: np.ndarray, longest: float, most: int, name: str) -> Branch:
+def _follow(
+    problem: AbstractProblem, points: list[Point], limits: np.ndarray, longest: float, most: int, name: str
+) -> Branch:
     special, ds, ended = [], longest / 4, "max_points"
 
     def within(point: Point) -> bool:
@@ -207,10 +226,22 @@ def _follow(problem: Problem, points: list[Point], limits: np.ndarray, longest: 
         ds = min(1.3 * ds, longest)
     u = np.stack([np.asarray(point.u) for point in points])
     growth, growing = _spectra(problem, points)
-    return Branch(name, u[:, -1] * float(problem.scale), u[:, :-1], growth, growing, tuple(special), ended)
+    xi, components = _told_of(problem, u)
+    told_of = u[:, -1] * float(problem.scale), xi, growth, growing, tuple(special), ended
+    return Branch(name, *told_of, components, problem.model.num_modes)
 
 
-def _step(problem: Problem, last: Point, ds: float) -> Point:
+def _told_of(problem: AbstractProblem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The overlaps of points, and all components where these are the unknowns."""
+    if not isinstance(problem, ComponentProblem):
+        return u[:, :-1], None
+    K = problem.model.num_subsets
+    shares = np.asarray(problem.model.weights) * u[:, 2 * K : 3 * K]
+    patterns = np.ones((1, K)) if problem.model.patterns is None else np.asarray(problem.model.patterns)
+    return shares @ patterns.T.astype(u.dtype), u[:, :-1]
+
+
+def _step(problem: AbstractProblem, last: Point, ds: float) -> Point:
     """The next point, with its numbers on the host."""
     return jax.device_get(next_point(problem, last.u, last.tangent, np.asarray(ds, last.u.dtype)))
 
@@ -220,7 +251,7 @@ def _goes_on(last: Point, new: Point) -> bool:
     return bool(new.good) and float(np.sum(new.tangent * last.tangent)) > STRAIGHT
 
 
-def _special(problem: Problem, last: Point, new: Point, ds: float, index: int) -> list[SpecialPoint] | None:
+def _special(problem: AbstractProblem, last: Point, new: Point, ds: float, index: int) -> list[SpecialPoint] | None:
     """What lies between two points; None where a sign changed without a zero, which betrays a jump."""
     found = []
 
@@ -232,7 +263,9 @@ def _special(problem: Problem, last: Point, new: Point, ds: float, index: int) -
     def note(kind: str, point: Point, direction: Array | None = None) -> None:
         u = np.asarray(point.u)
         other = np.zeros_like(u) if direction is None else np.asarray(direction)
-        found.append(SpecialPoint(kind, float(u[-1]) * float(problem.scale), u[:-1], index, other))
+        xi, components = _told_of(problem, u[None])
+        of_one = None if components is None else components[0]
+        found.append(SpecialPoint(kind, float(u[-1]) * float(problem.scale), xi[0], index, other, of_one))
 
     if float(new.crossing) * float(last.crossing) < 0:
         point = locate(lambda p: p.crossing)
@@ -249,7 +282,7 @@ def _special(problem: Problem, last: Point, new: Point, ds: float, index: int) -
     return found
 
 
-def _last_point(problem: Problem, last: Point, ds: float, holds: Callable[[Point], bool]) -> Point:
+def _last_point(problem: AbstractProblem, last: Point, ds: float, holds: Callable[[Point], bool]) -> Point:
     """The last point of a step for which something holds, by halving the step."""
     low, high, at = 0.0, ds, last
     for _ in range(BISECTIONS):
@@ -262,7 +295,7 @@ def _last_point(problem: Problem, last: Point, ds: float, holds: Callable[[Point
     return at
 
 
-def _spectra(problem: Problem, points: list[Point]) -> tuple[np.ndarray, np.ndarray]:
+def _spectra(problem: AbstractProblem, points: list[Point]) -> tuple[np.ndarray, np.ndarray]:
     if problem.spectral:
         return np.array([float(p.growth) for p in points]), np.array([int(p.num_growing) for p in points])
     spectra = [stability(*state_at(problem, point.u)) for point in points]

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Array
 from scipy.optimize import brentq
 
-from .._checks import as_array, check_count, known, refuse
+from .._checks import as_array, check_count, refuse
 from .._door import checked
 from .._summary import summary
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates
+from .branch_equations import parameter_of
 from .branches import FLAT, SHORTEST, STRAIGHT
 from .linearisation import residual
 from .once_around import step_tolerance
@@ -137,7 +138,7 @@ def orbit_continuation(
         if not 0 < size <= 1:
             refuse(name, "above 0 and at most 1", size)
     check_count("max_points", max_points, 2)
-    name, present = _parameter_of(model, parameter)
+    name, present = parameter_of(model, parameter)
     value = present if value is None else value
     if value is None or not pair[0] <= value <= pair[1]:
         refuse("value", f"the parameter's at the start, from {pair[0]:g} to {pair[1]:g}", value)
@@ -161,20 +162,6 @@ def orbit_continuation(
     if isinstance(start, PeriodicOrbit):
         first = first._replace(course=first.course._replace(tangent=direction * first.course.tangent))
     return _follow(problem, [first], pair / scale, step, max_points, name)
-
-
-def _parameter_of(model: DickeModel | CollectiveModel, parameter: Any) -> tuple[str, float | None]:
-    """Its name, and its value in the model where it has one."""
-    if callable(parameter):
-        return getattr(parameter, "__name__", "parameter").replace("<lambda>", "parameter"), None
-    numbers = {name: np.asarray(rate) for name, rate in model.rates.items() if known(rate) and "[" not in name}
-    if isinstance(parameter, str) and parameter in numbers and numbers[parameter].ndim == 0:
-        return parameter, float(numbers[parameter])
-    if isinstance(parameter, tuple) and len(parameter) == 2 and isinstance(model, DickeModel):
-        name, mode = parameter
-        if name in numbers and numbers[name].ndim == 1 and mode in range(numbers[name].size):
-            return f"{name}[{mode}]", float(numbers[name][mode])
-    refuse("parameter", f"one number of {', '.join(numbers)}, or a function that makes a model", repr(parameter))
 
 
 def _follow(

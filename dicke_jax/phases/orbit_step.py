@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._typing import RealState
 from ..mean_field import AbstractMeanFieldModel, MeanFieldState, overlaps
-from .arclength import Numbers, with_parameter
+from .branch_equations import Numbers, with_parameter
 from .floquet import floquet
 from .linearisation import eigensystem, jacobian, tangent_basis
 from .once_around import points_of

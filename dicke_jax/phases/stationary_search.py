@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray
 
-from .._checks import as_array, check_count, check_shape, known, refuse, renamed
+from .._checks import as_array, check_count, check_shape, known, refuse, renamed, told
 from .._door import checked
 from .._summary import summary
 from .._typing import ArrayLike, ModeReals, SubsetReals
-from ..mean_field import DickeModel, MeanFieldState, check_constant_rates, occupations
+from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, occupations
 from ..mean_field.stationary_equations import as_spin_lengths, follow, self_consistency, state_of_overlaps
+from .collective_search import CollectiveStates, collective_state, collective_states
 from .linearisation import residual
 from .roots import Roots, merge_distance, newton, search_roots
 from .stability_spectrum import DENSE, num_rows, stability, towards
@@ -117,14 +118,14 @@ class StationaryStates(eqx.Module):
 @checked
 def stationary_states(
     key: PRNGKeyArray,
-    model: DickeModel,
+    model: DickeModel | CollectiveModel,
     *,
     spin_length: ArrayLike = 1.0,
     spin_alignment: int | None = None,
     num_starts: int | None = None,
     max_states: int | None = None,
     side: int | None = None,
-) -> StationaryStates:
+) -> StationaryStates | CollectiveStates:
     """All roots that Newton's method finds from many starts, each checked on the full equations.
 
         xi_mu = sum_k w_k G[mu, k] z_k(b_k),   b_k = sum_mu G[mu, k] c_mu xi_mu
@@ -133,29 +134,42 @@ def stationary_states(
     M equations for the overlaps alone. With dissipation z_k(b_k) is the rest position of the damped spin. Starts are
     random overlaps that make no field on a few subsets: there the unstable states lie at large g0.
 
+    Of a `CollectiveModel` all components at rest, by least squares from random directions and amplitudes; where no
+    local jump acts on an ensemble, |m_k| = s_k.
+
     **Arguments**
 
     - `key`: for the starts.
-    - `model`: a `DickeModel` with constant rates.
+    - `model`: a `DickeModel` or a `CollectiveModel` with constant rates.
     - `spin_length`: s_k, one number or one for each subset. Dissipation decides on its own lengths.
     - `spin_alignment`: +1, spins antiparallel to their field, as at low energy; -1, parallel. By default +1, or -1
       where all Omega_mu are negative. With mixed signs both have states: ask for each. Some spins of this kind and some
       of that, 2^K combinations, are not looked for.
-    - `num_starts`: 128 * 2^M by default, at least 1024 and at most 65,536.
+      Not of a `CollectiveModel`, of which all are.
+    - `num_starts`: 128 * 2^M by default, at least 1024 and at most 65,536; of a `CollectiveModel` 128 * 2^(K + M), at
+      least 512 and at most 8192.
     - `max_states`: rows under `jax.jit` and `jax.vmap`, 64 by default; otherwise all that are found are kept.
     - `side`: what `spin_alignment` was called.
 
-    **Returns** `StationaryStates`, differentiable in the model by implicit differentiation. `index_sum` and `hits` tell
-    how far to trust that they are all.
+    **Returns** `StationaryStates`, or `CollectiveStates`, differentiable in the model by implicit differentiation.
+    `index_sum` and `hits` tell how far to trust that they are all.
 
     **Raises** ValueError for arguments that do not fit, or for rates that depend on time.
     """
-    lengths = signed_spin_lengths(model, spin_length, renamed("spin_alignment", spin_alignment, "side", side))
-    M = model.num_modes
-    num_starts = min(max(1024, 128 * 2**M), 65536) if num_starts is None else num_starts
-    check_count("num_starts", num_starts)
-    if max_states is not None:
-        check_count("max_states", max_states)
+    spin_alignment = renamed("spin_alignment", spin_alignment, "side", side)
+    for name, count in (("num_starts", num_starts), ("max_states", max_states)):
+        if count is not None:
+            check_count(name, count)
+    if isinstance(model, CollectiveModel):
+        if spin_alignment is not None:
+            refuse(
+                "spin_alignment", "left out for a CollectiveModel, of which all states are looked for", spin_alignment
+            )
+        check_constant_rates(model)
+        lengths = as_array(np.ones(model.num_subsets), model.dtype) * as_spin_lengths(model, spin_length)
+        return collective_states(key, model, lengths, num_starts, max_states)
+    lengths = signed_spin_lengths(model, spin_length, spin_alignment)
+    num_starts = min(max(1024, 128 * 2**model.num_modes), 65536) if num_starts is None else num_starts
     roots = search_roots(*jax.lax.stop_gradient((model, lengths)), key, num_starts)
     rows = size = min(MOST_STATES if max_states is None else max_states, num_starts)
     if known(roots.number):
@@ -175,8 +189,8 @@ def stationary_states(
 
 @checked
 def stationary_state(
-    model: DickeModel,
-    guess: ArrayLike,
+    model: DickeModel | CollectiveModel,
+    guess: ArrayLike | MeanFieldState,
     *,
     spin_length: ArrayLike = 1.0,
     spin_alignment: int | None = None,
@@ -187,8 +201,18 @@ def stationary_state(
         xi = P(xi)
 
     Differentiable in the model by implicit differentiation, and made for `jax.vmap`: to follow a known state through
-    parameters. Arguments as in `stationary_states`; NaN where there is none.
+    parameters. Arguments as in `stationary_states`; NaN where there is none. Of a `CollectiveModel` `guess` is a
+    `MeanFieldState`, which brings its spin lengths.
     """
+    if isinstance(model, CollectiveModel):
+        check_constant_rates(model)
+        if not isinstance(guess, MeanFieldState):
+            refuse("guess", "a MeanFieldState for a CollectiveModel", told(guess))
+        if spin_alignment is not None or side is not None:
+            refuse("spin_alignment", "left out for a CollectiveModel, the guess of which has it", spin_alignment)
+        return collective_state(model, guess)
+    if isinstance(guess, MeanFieldState):
+        refuse("guess", "overlaps for a DickeModel", "a MeanFieldState")
     lengths = signed_spin_lengths(model, spin_length, renamed("spin_alignment", spin_alignment, "side", side))
     start = as_array(guess, model.dtype)
     check_shape("guess", start, (model.num_modes,), "an overlap for each pattern")

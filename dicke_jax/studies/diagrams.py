@@ -13,9 +13,9 @@ from .._checks import check_count, check_real, refuse, told
 from .._door import checked
 from .._typing import ArrayLike
 from ..mean_field.model import DickeModel
-from ..phases import Branch, SpecialPoint, StateKind, continuation, stationary_states
-from ..phases.arclength import with_parameter
-from ..phases.branches import KINDS, parameter_of
+from ..phases import Branch, SpecialPoint, StateKind, StationaryStates, continuation, stationary_states
+from ..phases.branch_equations import parameter_of, with_parameter
+from ..phases.branches import KINDS
 from .results import Progress, counted, provenance, stacked
 
 Parameter = str | tuple[str, int]
@@ -221,6 +221,7 @@ def _phases(
         for parameter, value in zip(parameters, point, strict=True):
             here = with_parameter(here, parameter, value)
         states = stationary_states(key, here, num_starts=num_starts, max_states=max_states)
+        assert isinstance(states, StationaryStates)  # as those of a DickeModel are
         normal, pure, mixed = (
             (states.kind == kind) & states.found for kind in (StateKind.normal, StateKind.pure, StateKind.mixed)
         )

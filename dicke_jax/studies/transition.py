@@ -104,7 +104,8 @@ def retrieval_transition(
     grid, patterns = ("pattern", "g0"), np.arange(model.num_modes)
     overlap, occupation, fluctuation = (of_modes[name][patterns, :, patterns] for name in OF_MODES)
     others = np.where(np.eye(model.num_modes, dtype=bool)[:, None, :], 0.0, of_modes["overlaps"]).max(axis=2)
-    ended = np.asarray((status == Status.successful) | (status == Status.oscillating))
+    kinds = Status.successful, Status.oscillating, Status.undecided  # of the last two it is averages
+    ended = np.any([np.asarray(status == kind) for kind in kinds], axis=0)
     couplings = np.asarray(values)
     estimates = np.array([threshold_from_overlaps(couplings[ended[nu]], overlap[nu][ended[nu]]) for nu in patterns])
     on_curve, eq_12, photons = ("pattern", "g0_curve"), {"long_name": "|xi| of Eq. 12"}, {"units": "photons per spin"}

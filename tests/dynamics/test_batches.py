@@ -125,3 +125,24 @@ def test_a_failed_row_leaves_its_batch_alive_and_says_so():
     assert np.isinf(short.m[-1]).all() and np.isinf(short.occupations[-1]).all()  # where it stopped is another time
     with pytest.raises(eqx.EquinoxRuntimeError, match="maximum number"):
         dj.mfsolve(model, state, jnp.array([0.0, 50.0]), max_steps=3)
+
+
+@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd])
+def test_a_failed_row_has_no_derivative_either(derivative):
+    """NaN, not 0, beside a value that is none; and a row that a loss leaves out spoils no other."""
+    model = paper(1.0)
+    state = dj.stored_pattern(model)
+
+    def overlap(g0, **options):
+        times = jnp.array([0.0, 1.0])
+        return dj.mfsolve(model.replace(g0=g0), state, times, throw=False, **options).overlaps[-1, 0]
+
+    couplings = jnp.array([1.0, jnp.nan])
+    slopes = jax.vmap(derivative(overlap))(couplings)
+    step = 1e-4
+    expected = (overlap(1.0 + step) - overlap(1.0 - step)) / (2 * step)
+    np.testing.assert_allclose(slopes, [expected, np.nan], rtol=1e-6)
+    assert np.isnan(derivative(lambda g0: overlap(g0, max_steps=1))(1.0))
+    if derivative is jax.grad:
+        masked = jax.grad(lambda g0: jnp.nansum(jax.vmap(overlap)(g0)))(couplings)
+        np.testing.assert_allclose(masked, [expected, 0], rtol=1e-6)

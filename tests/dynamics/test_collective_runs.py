@@ -111,7 +111,7 @@ def test_what_a_collective_model_cannot_is_refused():
     with pytest.raises(ValueError, match="model must be one with jumps for a stationary state"):
         dj.steadystate(dj.CollectiveModel(twin.energy, num_modes=2, weights=twin.weights), state)
     with pytest.raises(ValueError, match="model must be a DickeModel; got CollectiveModel"):
-        dj.stationary_states(jax.random.key(0), twin)
+        dj.critical_coupling(twin)
 
 
 def test_ensembles_of_states_and_of_models_are_their_rows():

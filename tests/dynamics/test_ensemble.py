@@ -149,3 +149,15 @@ def test_a_row_that_fails_says_so_and_spoils_no_other(ensemble):
     few_steps = dj.solve_ensemble(MODEL, states, TIMES, max_steps=3)
     assert not few_steps.successful.any()
     assert np.all(np.asarray(few_steps.status == dj.Status.max_steps_reached))
+
+
+def test_slow_ways_to_rest_and_away_from_it_are_told_from_oscillations_in_every_row():
+    """In a spectrum, as of a single run: within 100 time units nothing changes by a per cent, and nothing stays."""
+    model = MODEL.replace(g0=0.05)
+    ends = dj.solve_ensemble(model, STATES, max_time=100.0)
+    assert np.all(ends.status == dj.Status.not_converged)
+    traced = jax.vmap(lambda state: dj.steadystate(model, state, max_time=100.0))(STATES)
+    assert np.any(traced.status == dj.Status.undecided)  # there is no spectrum within a program
+    mixed = dj.solve_ensemble(MODEL.replace(omega_mode=jnp.array([1.5, -2.0])), STATES, max_time=400.0)
+    moving = np.flatnonzero(np.asarray(mixed.status == dj.Status.oscillating))
+    assert moving.size > 30

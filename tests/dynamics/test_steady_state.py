@@ -202,7 +202,8 @@ def bad_cavity(k, dtype=float):
 def test_slow_relaxation_is_neither_converged_nor_oscillating(dtype):
     """A spectrum decides, and the distance to the state at rest: a residual in units of kappa says nothing here."""
     end = dj.steadystate(*bad_cavity(1e4, dtype), max_time=50.0)
-    assert end.status == dj.Status.not_converged
+    # beside rates of 1e4 a float32 knows none of less than 1
+    assert end.status == (dj.Status.not_converged if dtype is float else dj.Status.undecided)
 
 
 def test_fast_modes_converge_to_the_closed_form():
@@ -247,3 +248,9 @@ def test_a_slow_decay_beside_dephasing_is_on_its_way():
     model = dj.DickeModel(dj.LargeSpins.hypercube(1), 0.5, 1.0, 1.0, 1.0, dissipation=jumps)
     end = dj.steadystate(model, dj.tilted_pattern(jax.random.key(1), model, 0, angle=0.3))
     assert end.status == dj.Status.not_converged
+
+
+def test_a_series_that_keeps_no_coefficients_is_refused_where_they_are_asked_for():
+    model, state = bad_cavity(1.0)
+    with pytest.raises(ValueError, match=r"solver must be dense where .*; got BilinearTaylor\(dense=False\)"):
+        dj.steadystate(model, state, solver=dj.BilinearTaylor(8, dense=False))

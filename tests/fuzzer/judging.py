@@ -20,7 +20,7 @@ REST = {"float64": 1e-5, "float32": 1e-2}  # of a state that calls itself statio
 def judge(draw, answer):
     """A verdict on the answer to a draw."""
     if answer.get("said"):
-        if draw.question == "steady" and "oscillating" in answer["said"]:
+        if draw.question == "steady" and answer["said"].startswith("oscillating"):
             return _oscillating(draw, answer)
         return "refused", answer["said"]
     numbers = [value for name, value in answer.items() if isinstance(value, np.ndarray) and name != "rows"]

@@ -10,6 +10,7 @@ from problems import differences, generic_state, max_rate_of_change, paper, rate
 
 import dicke_jax as dj
 from dicke_jax.mean_field.dissipation import JUMPS
+from dicke_jax.mean_field.stationary_equations import stationary_spins
 
 TIMES = np.linspace(0.0, 5.0, 6)
 TIGHT = dict(rtol=1e-12, atol=1e-12)
@@ -197,3 +198,31 @@ def test_decay_to_minus_x_leaves_the_normal_state_stationary():
     normal = dj.retrieval_state(paper(0.4), 0)
     assert max_rate_of_change(paper(0.4), normal) < 1e-14
     assert np.abs(model.dissipation.rate_of_change(normal.m)).max() < 1e-14
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("scale", [1.0, 1e-14, 1e14])
+def test_spins_at_rest_solve_their_three_equations(dtype, scale):
+    """2 B x m + T m + c = 0 by NumPy, for jumps of any direction and size, in fields of any size, in any unit."""
+    rng, K = np.random.default_rng(0), 64
+    jumps = [(rng.normal(size=(2, 2)) + 1j * rng.normal(size=(2, 2)), rng.uniform(0.1, 3, K) * scale) for _ in range(2)]
+    operator = dj.DenseCouplings(np.ones((1, K)))
+    rates = (dtype(rate * scale) for rate in (0.5, 1.0, 1.0, 1.0))
+    dissipation = dj.LocalDissipation([(L, rate.astype(dtype)) for L, rate in jumps])
+    model = dj.DickeModel(dj.LargeSpins(operator, np.ones(K) / K), *rates, dissipation=dissipation)
+    b = (scale * rng.normal(size=K) * 10.0 ** rng.uniform(-3, 3, K)).astype(dtype)
+    found = stationary_spins(model, jnp.asarray(b), jnp.ones(K, dtype))
+    linear, constant = (np.asarray(part, float) for part in dissipation.terms(jnp.dtype(dtype)))
+    for k in range(K):
+        turn = 2 * np.array([[0, -b[k], 0], [b[k], 0, -model.omega_spin], [0, model.omega_spin, 0]], float)
+        right = np.linalg.solve(turn + linear[..., k], -constant[..., k])
+        np.testing.assert_allclose(found[:, k], right, atol=3e4 * np.finfo(dtype).eps * np.max(np.abs(right)))
+
+
+def test_spins_at_rest_ask_no_library():
+    """Batches of small matrices, two at once, are what XLA's CPU backend can wait for for ever on two cores."""
+    dissipation = dj.LocalDissipation([("decay_x", 0.1), ("dephasing_z", 0.2)])
+    model = dataclasses.replace(paper(num_patterns=2), dissipation=dissipation)
+    rest = lambda b: jax.jvp(lambda b: stationary_spins(model, b, jnp.ones(2)), (b,), (b,))  # noqa: E731
+    program = jax.jit(jax.vmap(rest)).lower(jnp.ones((5, 2))).as_text()
+    assert "custom_call" not in program

@@ -90,6 +90,17 @@ def test_slopes_of_a_ramp_at_and_beyond_its_kinks():
     np.testing.assert_allclose(jax.vmap(ramp.value_and_slope)(jnp.array(at))[1], [0, 2, 2, -0.5, -0.5, 0, 0])
 
 
+def test_times_late_in_a_run_are_not_those_of_a_ramp_in_float32():
+    """At t = 1e5 a float32 knows times 0.008 apart: the knots are such, the times of a run in float64 are not."""
+    knots, values = np.float32([1e5, 1e5 + 1, 1e5 + 2.5]), np.float32([0.5, 2.0, 1.0])
+    ramp = dj.PiecewiseLinear(knots, values)
+    times = 1e5 + np.array([-0.003, 0.0, 0.001, 0.9987, 1.0, 1.0013, 2.4999, 2.5, 2.501])
+    value, slope = jax.vmap(ramp.value_and_slope)(jnp.asarray(times))
+    assert value.dtype == slope.dtype == jnp.float32
+    np.testing.assert_allclose(value, np.interp(times, knots, values), rtol=2e-7)
+    np.testing.assert_allclose(slope, [0, 1.5, 1.5, 1.5, -2 / 3, -2 / 3, -2 / 3, 0, 0], rtol=1e-6)
+
+
 def test_a_solver_steps_onto_the_kinks():
     """With kinks known, tightening the tolerance costs no burst of rejected steps at an unsaved kink."""
     state = generic_state(paper(num_patterns=2))

@@ -81,11 +81,11 @@ def as_fast_as_known(
 def as_small_as_known(function: Callable[..., Any], model: DickeModel, *given: Any) -> Any:
     """function(model, *given) as one kernel where the model fits into one: many small ones take long to compile.
 
-    All results are real, and computed. Not with jumps: what is at rest with them solves equations, by a library.
+    All results are real, and computed.
     """
     arrays, rest = eqx.partition((model, given), eqx.is_array)
     leaves, structure = jax.tree.flatten(arrays)
-    fits = kernel_state() == "on" and _fits(model) and model.dissipation is None
+    fits = kernel_state() == "on" and _fits(model)
     if not fits or any(leaf.size >= FEWEST_SUMMED for leaf in leaves):
         return function(model, *given)
 

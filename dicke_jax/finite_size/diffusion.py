@@ -1,0 +1,49 @@
+"""What losses and jumps add to fluctuations, the D of Sigma' = A Sigma + Sigma A^T + D.
+
+    kappa_mu / 4                              on both quadratures of mode mu
+    -(T + T^T + c m_k^T + m_k c^T) / w_k      on the spins of subset k
+    r (u u^T + v v^T)                         for a collective jump sqrt(N r) l, u = W grad Re l and v = W grad Im l
+
+The second is r Re <[L^dag, sigma_a] [sigma_b, L]> of one spin, for jumps with Bloch terms T m + c: symmetrised,
+sigma_a sigma_b is a constant, so that D_ab = -<{(T sigma + c)_a, sigma_b} / 2> - (a <-> b).
+
+The third is N Re <[L^dag, v_a] [v_b, L]> of all spins and modes at once, with N [v_a, l] = i (W grad l)_a and W as in
+`commutators`. Photon loss is the case l = alpha_mu.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._typing import RealState
+from ..mean_field import CollectiveModel, DickeModel
+from .moments import block_matrix, commutators, ravel, unravel
+
+
+def diffusion(model: DickeModel | CollectiveModel, y: RealState) -> Float[Array, "D D"]:
+    """D at the state y, of a model with constant rates."""
+    m = y[0]
+    half = jnp.zeros((3, 3, model.num_subsets), m.dtype)
+    if model.dissipation is not None:
+        T, c = model.dissipation.terms(m.dtype)
+        half -= T + c[:, None, :] * m[None, :, :]
+    of_spins = half + jnp.swapaxes(half, 0, 1)
+    if isinstance(model, DickeModel):
+        return block_matrix(model, of_spins, jnp.diag(jnp.tile(model.kappa / 4, 2)))
+    of_modes = jnp.zeros((2 * model.num_modes, 2 * model.num_modes), m.dtype)
+    return block_matrix(model, of_spins, of_modes) + _of_collective_jumps(model, y)
+
+
+def _of_collective_jumps(model: CollectiveModel, y: RealState) -> Float[Array, "D D"]:
+    def amplitudes(v: Float[Array, " D"]) -> Float[Array, " parts"]:
+        """Re l and Im l of all jumps."""
+        _, both = model.functions(0.0, unravel(v, model))
+        return jnp.concatenate([part.ravel() for pair in both for part in pair])
+
+    if not model.jumps:
+        return jnp.zeros((3 * model.num_subsets + 2 * model.num_modes,) * 2, model.dtype)
+    _, both = model.functions(0.0, y)
+    pairs = zip(model.jumps, both, strict=True)
+    rates = jnp.concatenate([jnp.broadcast_to(jump.rate, part.shape).ravel() for jump, pair in pairs for part in pair])
+    brackets = jnp.matmul(jax.jacfwd(amplitudes)(ravel(y)), commutators(model, y[0]), precision="highest")
+    return jnp.matmul(brackets.T, rates[:, None] * brackets, precision="highest")

@@ -1,0 +1,132 @@
+"""Operators of N sites for a model that is given by its energy: its exact master equation, for QuTiP.
+
+A polynomial of the intensive variables v becomes one of operators by symmetric ordering, every product of factors being
+the mean of all orders of them:
+
+    h(v) = sum_n sum_i T[i_1, ..., i_n] v_i1 ... v_in / n!   ->   the same sum over products of operators v_i
+
+since the derivatives T at v = 0 are symmetric. m_a,k = S_a,k / N_k, alpha_mu = a_mu / sqrt(N).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._checks import check_count, known, refuse
+from .._door import checked
+from ..mean_field import CollectiveModel, check_constant_rates
+from .moments import unravel
+
+HIGHEST = 6  # degree of a polynomial
+
+
+class FiniteOperators(NamedTuple):
+    """Operators of QuTiP, on K spins of length N_k / 2 and M modes, in this order.
+
+    - `hamiltonian`: H = N h.
+    - `jumps`: L_j = sqrt(N r_j) l_j.
+    - `m`: [[m_x,1, ..., m_x,K], [m_y,1, ...], [m_z,1, ...]], S_a,k / N_k; `alpha`: a_mu / sqrt(N).
+    """
+
+    hamiltonian: Any
+    jumps: list[Any]
+    m: list[list[Any]]
+    alpha: list[Any]
+
+
+@checked
+def to_operators(model: CollectiveModel, num_spins: int, *, levels: int | Sequence[int] = 10) -> FiniteOperators:
+    """The master equation of N sites, as QuTiP solves it, of an energy and jumps that are polynomials.
+
+        H = N h(m, alpha),   L_j = sqrt(N r_j) l_j(m, alpha),   products symmetrically ordered
+
+    Such an order shifts |alpha|^2 by 1 / (2 N), a constant of H; of factors that do not commute, as in z^2 x, it is one
+    out of several, which differ at order 1 / N.
+
+    **Arguments**
+
+    - `model`: a `CollectiveModel` with constant rates, known numbers and no single-spin dissipation, which leads out of
+      the space of large spins.
+    - `num_spins`: N, of which w_k N must be whole.
+    - `levels`: photon levels of each mode, 0 to levels - 1.
+
+    **Returns** `FiniteOperators`. **Raises** ValueError for arguments that do not fit; ImportError without QuTiP.
+    """
+    check_constant_rates(model)
+    if not all(known(leaf) for leaf in jax.tree.leaves(model)):
+        refuse("model", "known, for its operators to be written down", "traced")
+    if model.dissipation is not None:
+        refuse("model", "without single-spin dissipation, which leads out of the space of large spins", "one with it")
+    check_count("num_spins", num_spins)
+    sizes = np.asarray(model.weights, float) * num_spins
+    if np.any(np.abs(sizes - np.round(sizes)) > 1e-6) or np.any(sizes < 0.5):
+        refuse("num_spins", "such that every ensemble has a whole number of spins, at least 1", num_spins)
+    numbers = (levels,) * model.num_modes if isinstance(levels, int) else tuple(levels)
+    if len(numbers) != model.num_modes or any(number < 2 for number in numbers):
+        refuse("levels", f"at least 2, one number or {model.num_modes} of them", levels)
+    try:
+        import qutip
+    except ImportError as error:
+        raise ImportError("to_operators needs QuTiP: pip install qutip.") from error
+
+    counts = [round(size) for size in sizes]
+    dims = [*(count + 1 for count in counts), *numbers]
+
+    def on(site: int, operator: Any) -> Any:
+        return qutip.tensor([operator if i == site else qutip.qeye(n) for i, n in enumerate(dims)])
+
+    m = [[on(k, qutip.jmat(n / 2, axis) / (n / 2)) for k, n in enumerate(counts)] for axis in ("x", "y", "z")]
+    alpha = [on(len(counts) + mu, qutip.destroy(n)) / math.sqrt(num_spins) for mu, n in enumerate(numbers)]
+    v = [
+        *(spin for row in m for spin in row),
+        *((a + a.dag()) / 2 for a in alpha),
+        *((a - a.dag()) / 2j for a in alpha),
+    ]
+
+    def functions(at: Float[Array, " D"]) -> tuple[Array, list[tuple[Array, Array]]]:
+        h, amplitudes = model.functions(0.0, unravel(at, model))
+        return h, [(re.ravel(), im.ravel()) for re, im in amplitudes]
+
+    def part(j: int, i: int, p: int) -> Any:
+        return _operator(f"jumps[{j}]", lambda at: functions(at)[1][j][p][i], v, model.dtype)
+
+    hamiltonian = num_spins * _operator("energy", lambda at: functions(at)[0], v, model.dtype)
+    jumps = []
+    _, amplitudes = functions(jnp.zeros(len(v), model.dtype))
+    for j, (jump, (some, _)) in enumerate(zip(model.jumps, amplitudes, strict=True)):
+        for i, rate in enumerate(np.broadcast_to(np.asarray(jump.rate, float), some.shape)):
+            jumps.append(math.sqrt(num_spins * rate) * (part(j, i, 0) + 1j * part(j, i, 1)))
+    return FiniteOperators(hamiltonian, jumps, m, alpha)
+
+
+def _operator(name: str, function: Callable[[Array], Array], v: list[Any], dtype: Any) -> Any:
+    """The symmetrically ordered operator of a polynomial."""
+    zero = v[0] * 0
+    total = zero
+    for order, tensor in enumerate(_coefficients(name, function, len(v), dtype)):
+        for index in np.argwhere(np.abs(tensor) > 0):
+            product = reduce(lambda a, i: a * v[i], index, zero + 1)
+            total = total + float(tensor[tuple(index)]) / math.factorial(order) * product
+    return total
+
+
+def _coefficients(name: str, function: Callable[[Array], Array], size: int, dtype: Any) -> list[np.ndarray]:
+    """The derivatives at 0, up to the order that makes them the function."""
+    point = np.cos(1 + 1.3 * np.arange(size))
+    exact = float(jax.jit(function)(jnp.asarray(point, dtype)))
+    found, derivative, value, close = [], function, 0.0, 1e3 * float(jnp.finfo(dtype).eps)
+    for order in range(HIGHEST + 1):
+        tensor = np.asarray(jax.jit(derivative)(jnp.zeros(size, dtype)), float)
+        tensor = np.where(np.abs(tensor) > close * np.max(np.abs(tensor), initial=0.0), tensor, 0.0)
+        found.append(tensor)
+        value += float(reduce(lambda t, _: t @ point, range(order), tensor)) / math.factorial(order)
+        if order > 0 and abs(value - exact) < 10 * close * (1 + abs(exact)):
+            return found
+        derivative = jax.jacfwd(derivative)
+    refuse(name, f"a polynomial of degree {HIGHEST} at most for operators to be made of it", "another function")

@@ -1,0 +1,46 @@
+"""What vanishes at rest, of any model: as many equations as components, also where spins keep their lengths."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._typing import RealState, SubsetReals
+from .abstract_model import AbstractMeanFieldModel
+from .equations import mean_field_equations
+
+
+def keeps_length(model: AbstractMeanFieldModel) -> Bool[Array, " K"]:
+    """The ensembles on which no local jump acts: their |m_k| is conserved."""
+    none = jnp.ones(model.num_subsets, bool)
+    if model.dissipation is None:
+        return none
+    linear, constant = model.dissipation.terms(model.dtype)
+    return none & ~(jnp.any(linear != 0, axis=(0, 1)) | jnp.any(constant != 0, axis=0))
+
+
+def flat(y: RealState) -> Float[Array, " D"]:
+    """The components x, y, z of all ensembles, Re and Im alpha of all modes."""
+    return jnp.concatenate([y[0].ravel(), y[1].ravel()])
+
+
+class AtRest(eqx.Module):
+    """m'_k + r m_k (|m_k|^2 - s_k^2) where |m_k| is conserved, m'_k elsewhere, and alpha'_mu.
+
+    At rest all vanish, and |m_k| = s_k: m'_k is orthogonal to m_k. `args` are the model, s_k^2, and the rate r.
+    """
+
+    num_subsets: int = eqx.field(static=True)
+
+    def state(self, components: Float[Array, " D"]) -> RealState:
+        """The inverse of `flat`."""
+        n = 3 * self.num_subsets
+        return components[:n].reshape(3, self.num_subsets), components[n:].reshape(2, -1)
+
+    def __call__(
+        self, components: Float[Array, " D"], args: tuple[AbstractMeanFieldModel, SubsetReals, Float[Array, ""]]
+    ) -> Float[Array, " D"]:
+        model, squared, rate = args
+        m, quadratures = self.state(components)
+        m_dot, quadratures_dot = mean_field_equations(0.0, (m, quadratures), model)
+        off = jnp.where(keeps_length(model), rate * (jnp.sum(m**2, axis=0) - squared), 0)
+        return flat((m_dot + m * off[None], quadratures_dot))
