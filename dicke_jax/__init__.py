@@ -32,6 +32,7 @@ from .dynamics import Attractor, AttractorKind, attractor
 # Its phases
 from .phases import CollectiveStates, StateKind, StationaryStates, stationary_state, stationary_states
 from .phases import Branch, SpecialPoint, Stability, continuation, critical_coupling, stability
+from .phases import OrbitBranch, PeriodicOrbit, SpecialOrbit, orbit_continuation, periodic_orbit
 from .phases import CueOutcome, CueOutcomes, retrieval_overlap, retrieval_probability, retrieval_state
 
 if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
@@ -67,6 +68,7 @@ __all__ = [
     "Attractor", "AttractorKind", "attractor",
     "CollectiveStates", "StateKind", "StationaryStates", "stationary_state", "stationary_states",
     "Branch", "SpecialPoint", "Stability", "continuation", "critical_coupling", "stability",
+    "OrbitBranch", "PeriodicOrbit", "SpecialOrbit", "orbit_continuation", "periodic_orbit",
     "CueOutcome", "CueOutcomes", "retrieval_overlap", "retrieval_probability", "retrieval_state",
     "inference", "FreeRates", "Inversion", "LocatedCoupling", "Measurements", "StationaryCurve", "TimeTrace",
     "free_rates", "invert_critical_coupling", "locate_critical_coupling", "DesignResult", "FitResult",

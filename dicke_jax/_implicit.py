@@ -62,9 +62,15 @@ def _with_derivatives_of_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]
     return with_derivatives_of(function, value, args), tangent
 
 
-def smallest_solution(matrix: Float[Array, "n n"], given: Float[Array, " n"]) -> Float[Array, " n"]:
-    """The smallest x with A x = b, for `implicit`: also at a point where A is singular and x goes on smoothly."""
-    inverse = jnp.linalg.pinv(jax.lax.stop_gradient(matrix), rtol=1e4 * float(jnp.finfo(matrix.dtype).eps))
+def smallest_solution(
+    matrix: Float[Array, "n n"], given: Float[Array, " n"], singular: float | None = None
+) -> Float[Array, " n"]:
+    """The smallest x with A x = b, for `implicit`: also at a point where A is singular and x goes on smoothly.
+
+    `singular`: in units of the largest singular value, those that count as zero; 1e4 times round-off by default.
+    """
+    rtol = 1e4 * float(jnp.finfo(matrix.dtype).eps) if singular is None else singular
+    inverse = jnp.linalg.pinv(jax.lax.stop_gradient(matrix), rtol=rtol)
     # dx = A^+ (db - dA x), unlike the derivative of A^+ b, is right there
     return jax.lax.custom_linear_solve(
         lambda x: jnp.matmul(matrix, x, precision="highest"),

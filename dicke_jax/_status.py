@@ -21,6 +21,7 @@ class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     coarse_steps = "coarse steps: their error exceeds that of the sampling; use a smaller dt"
     non_unique = "not unique: some fluctuations never decay and remember their start"
     unstable = "unstable: some fluctuations grow"
+    at_rest = "at rest: no motion, or one that does not come back to where it began"
     moving = "moving: the state is not stationary"
     unresolved_omega_spin = "unresolved: omega_spin(t) changes within a step by more than the solver sees"
     unresolved_omega_mode = "unresolved: omega_mode(t) changes within a step by more than the solver sees"

@@ -193,12 +193,14 @@ WITHOUT = {
     "make what is stored, before there are rates": "flip_spins image_patterns map_to_large_spins pattern_overlaps "
     "random_patterns corrupted_pattern random_state",
     "make parts of a CollectiveModel, the derivatives of which tests/dynamics has": "collective photon_loss",
+    "of orbits, the derivatives of which tests/phases has": "periodic_orbit",
     "write operators down for QuTiP": "to_operators",
     "hand back models or settings": "reduce_symmetry show_versions use_cpu_kernel free_rates",
     "keep results": "save load",
     "count, classify or sample": "attractor retrieval_probability mcsolve wigner_moments sample_posterior "
     "find_boundary",
-    "search step by step on the host, for a model whose numbers are known": "continuation locate_critical_coupling "
+    "search step by step on the host, for a model whose numbers are known": "continuation orbit_continuation "
+    "locate_critical_coupling "
     "invert_critical_coupling design fit mesolve check_theorem",
     "of chaotic motion, whose derivative grows without bound": "lyapunov_exponent",
     "rows of mfsolve and steadystate, the derivatives of which are to be asked of these": "solve_ensemble",

@@ -86,6 +86,18 @@ class AbstractMeanFieldModel(eqx.Module):
         return [times for _, rate in self.schedules for times in kinks(rate)]
 
 
+def plane_across(m: SpinVectors) -> tuple[SpinVectors, SpinVectors]:
+    """Two unit vectors orthogonal to every m_k and to each other; for m_k = 0 to the z axis."""
+    squared = jnp.sum(m**2, axis=0)
+    there = squared > 0
+    nx, ny, nz = m / jnp.sqrt(jnp.where(there, squared, 1))[None]
+    nz = jnp.where(there, nz, 1)
+    sign = jnp.where(nz < 0, -1.0, 1.0).astype(nz.dtype)
+    a = -1 / (sign + nz)
+    first = jnp.stack([1 + sign * nx**2 * a, sign * nx * ny * a, -sign * nx])
+    return first, jnp.stack([nx * ny * a, sign + ny**2 * a, -ny])
+
+
 def check_constant_rates(model: Any, purpose: str = "") -> None:
     """Refuse a model with a rate that depends on time, for a purpose such as "for a stationary state"."""
     if not isinstance(model, AbstractMeanFieldModel):

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from .._checks import as_float, check_all, check_choice, known, refuse, told
 from .._typing import ArrayLike, RealState, SpinVectors, SubsetReals
-from .abstract_model import AbstractMeanFieldModel
+from .abstract_model import AbstractMeanFieldModel, plane_across
 from .collective_jumps import CollectiveJump, parts
 from .dissipation import LocalDissipation, check_dissipation
 from .energy import IntensiveVariables, check_function
@@ -203,14 +203,7 @@ class CollectiveModel(AbstractMeanFieldModel):
 
     def plane_of_turning(self, y: RealState) -> tuple[SpinVectors, SpinVectors]:
         """Two unit vectors orthogonal to m_k; for m_k = 0 to the z axis."""
-        squared = jnp.sum(y[0] ** 2, axis=0)
-        there = squared > 0
-        nx, ny, nz = y[0] / jnp.sqrt(jnp.where(there, squared, 1))[None]
-        nz = jnp.where(there, nz, 1)
-        sign = jnp.where(nz < 0, -1.0, 1.0).astype(nz.dtype)
-        a = -1 / (sign + nz)
-        first = jnp.stack([1 + sign * nx**2 * a, sign * nx * ny * a, -sign * nx])
-        return first, jnp.stack([nx * ny * a, sign + ny**2 * a, -ny])
+        return plane_across(y[0])
 
     def _somewhere(self) -> RealState:
         m = _generic((3, self.num_subsets), self.dtype)

@@ -8,6 +8,11 @@ from .collective_search import CollectiveStates as CollectiveStates
 from .critical_couplings import critical_coupling as critical_coupling
 from .cue_outcome import CueOutcome as CueOutcome
 from .cue_outcome import CueOutcomes as CueOutcomes
+from .orbit_branches import OrbitBranch as OrbitBranch
+from .orbit_branches import SpecialOrbit as SpecialOrbit
+from .orbit_branches import orbit_continuation as orbit_continuation
+from .periodic_orbits import PeriodicOrbit as PeriodicOrbit
+from .periodic_orbits import periodic_orbit as periodic_orbit
 from .retrieval_states import retrieval_overlap as retrieval_overlap
 from .retrieval_states import retrieval_state as retrieval_state
 from .stability_spectrum import Stability as Stability

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Complex, Float
 from .._implicit import implicit, nan_unless_valid
 from .._typing import RealState
 from ..mean_field import AbstractMeanFieldModel, DickeModel, MeanFieldState, mean_field_equations
+from ..mean_field.abstract_model import plane_across
 
 
 def residual(model: AbstractMeanFieldModel, state: MeanFieldState) -> Float[Array, ""]:
@@ -24,15 +25,18 @@ def largest_rate(model: AbstractMeanFieldModel) -> Float[Array, ""]:
     return jax.lax.stop_gradient(model.largest_rate())
 
 
-def tangent_basis(model: AbstractMeanFieldModel, state: MeanFieldState) -> Float[Array, "full tangent"]:
+def tangent_basis(
+    model: AbstractMeanFieldModel, state: MeanFieldState, moving: bool = False
+) -> Float[Array, "full tangent"]:
     """Columns span the deviations with m_k . dm_k = 0, and all deviations of the modes; all where jumps act.
 
-    Each spin at rest has two, which the model knows.
+    Each spin at rest has two, which the model knows; where they are `moving` it does not.
     """
     K, M = model.num_subsets, model.num_modes
     if model.dissipation is not None:
         return jnp.eye(3 * K + 2 * M, dtype=model.dtype)
-    plane = model.plane_of_turning(state.to_real(model))
+    y = state.to_real(model)
+    plane = plane_across(y[0]) if moving else model.plane_of_turning(y)
     spins = jnp.block([[jnp.diag(first), jnp.diag(second)] for first, second in zip(*plane, strict=True)])
     return jax.scipy.linalg.block_diag(spins, jnp.eye(2 * M, dtype=model.dtype))
 

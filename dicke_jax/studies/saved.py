@@ -33,6 +33,14 @@ def save(result: Any, path: str | os.PathLike[str]) -> Path:
     **Returns** the path.
 
     **Raises** ValueError for what is made of other things than numbers, such as rates that are functions of time.
+
+    **Example**
+
+        >>> import tempfile
+        >>> model = dj.examples.paper_model(g0=1.2)
+        >>> path = dj.save(dj.retrieval_state(model, 0), tempfile.mkdtemp() + "/state.nc")
+        >>> print(dj.load(path).m.shape)
+        (3, 8)
     """
     _check_path(path)
     if not isinstance(result, xr.Dataset):
@@ -48,6 +56,13 @@ def load(path: str | os.PathLike[str]) -> Any:
     """What `save` has kept: the same result, to the bit; a dataset where it was one.
 
     No code comes from the file: it names classes of this package and of those that it stands on, and nothing else.
+
+    **Example**
+
+        >>> import tempfile
+        >>> path = dj.save(dj.examples.paper_model(g0=1.2), tempfile.mkdtemp() + "/model.nc")
+        >>> print(float(dj.load(path).g0))
+        1.2
     """
     _check_path(path)
     try:

@@ -120,7 +120,7 @@ def test_the_diffusion_of_a_jump_is_its_commutators():
         uneven(2, dj.LargeSpins.hypercube(2, gauge=False)), dissipation=dj.LocalDissipation([(L, 0.7)])
     )
     m = generic_state(model).m
-    D = np.asarray(dj.finite_size.gaussian.diffusion(model, m))[:12, :12].reshape(3, 4, 3, 4)
+    D = np.asarray(dj.finite_size.gaussian.diffusion(model, (m, jnp.zeros((2, 2)))))[:12, :12].reshape(3, 4, 3, 4)
     jump = qutip.Qobj(L)
     for k in range(4):
         rho = (qutip.qeye(2) + sum(float(m[a, k]) * SIGMA[a] for a in range(3))) / 2

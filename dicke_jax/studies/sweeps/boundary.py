@@ -43,6 +43,15 @@ def find_boundary(
     with the axes' names, and `half_width`, that of the interval in which the line was seen, as a share of the plane.
 
     **Raises** ValueError for other axes; ImportError without adaptive (`pip install "dicke-jax[studies]"`).
+
+    **Example**
+
+        >>> axes = {"g0": np.linspace(0.3, 1.6, 5), "kappa": np.linspace(0.5, 3.0, 5)}
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> sweep = dj.Sweep(model, axes, lambda model, state: dj.retrieval_overlap(model, 0))
+        >>> line = dj.find_boundary(sweep, points=60)
+        >>> print(line.sizes["crossing"] > 10)
+        True
     """
     try:
         from adaptive import Learner2D
