@@ -25,7 +25,8 @@ def kind_of_motion(model: DickeModel | CollectiveModel, start: tuple[Any, Any], 
     """What moves without a trend around the state at rest near `start`: an oscillation, or something on its way.
 
     It is on its way, so slowly that nothing shows in `time`, where some motion around that state decays by less than
-    SLOW e-folds, or has not yet grown by GROWN, and none keeps its size. Undecided where the precision cannot tell.
+    SLOW e-folds, or has not yet grown by GROWN, and none keeps its size. Undecided where the precision cannot tell, and
+    around a state at rest that everything near it returns to: a cycle farther out, or errors of the steps.
     """
     y, finest = np.concatenate([np.ravel(part) for part in start]), float(jnp.finfo(model.dtype).eps)
     K, held = model.num_subsets, model.dissipation is None  # the lengths of the spins
@@ -59,8 +60,10 @@ def kind_of_motion(model: DickeModel | CollectiveModel, start: tuple[Any, Any], 
         return Status.oscillating
     if smallest * float(time) > SLOW:
         return Status.undecided
+    if np.any(swings & neutral):
+        return Status.oscillating
     slow = ~neutral & (rates * float(time) > -SLOW)
-    return Status.not_converged if np.any(slow) and not np.any(swings & neutral) else Status.oscillating
+    return Status.not_converged if np.any(slow) else Status.undecided
 
 
 @eqx.filter_jit

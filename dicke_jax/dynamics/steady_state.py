@@ -40,7 +40,7 @@ class SteadyState(AbstractResult):
     - `fluctuations`: (M,), the standard deviation of xi_mu over the last half; 0 where converged. These three are NaN
       where the run failed.
     - `status`: a `Status`: successful where the last state is stationary, oscillating, not_converged where it still
-      relaxes or grows, undecided between these two where there is no spectrum to tell them apart, failed.
+      relaxes or grows, undecided between these two where no spectrum tells them apart, failed.
     - `residual`: max |dy/dt| over all components of the last state, in units of the smallest kappa; of a
       `CollectiveModel` in units of how fast it moves at the start.
     - `time`: when the run ended.

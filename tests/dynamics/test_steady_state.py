@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -248,6 +249,14 @@ def test_a_slow_decay_beside_dephasing_is_on_its_way():
     model = dj.DickeModel(dj.LargeSpins.hypercube(1), 0.5, 1.0, 1.0, 1.0, dissipation=jumps)
     end = dj.steadystate(model, dj.tilted_pattern(jax.random.key(1), model, 0, angle=0.3))
     assert end.status == dj.Status.not_converged
+
+
+def test_errors_of_steps_around_a_state_at_rest_are_no_oscillation():
+    """Tsit5 at its limit of stability, 1e-4 from a state to which everything returns within 300 time units."""
+    model = dj.DickeModel(dj.LargeSpins.hypercube(2), 0.5, [1.5, 2.0], [0.2, 0.3], 0.9)
+    start = dj.tilted_pattern(jax.random.key(0), model, 0, angle=0.6)
+    end = dj.steadystate(model, start, solver=dfx.Tsit5(), tol=1e-13, rtol=1e-6, atol=1e-6, max_time=4000.0)
+    assert end.status == dj.Status.undecided and float(end.residual) < 1e-2
 
 
 def test_a_series_that_keeps_no_coefficients_is_refused_where_they_are_asked_for():
