@@ -26,6 +26,7 @@ CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
 CHUNK_ELSEWHERE = 65_536
 TOGETHER = {"cpu": 32}  # rows whose results a core holds at once, or that run in lock step where a solver needs that
 MANY = 256  # rows from which on orders of the series are written out: longer to compile, shorter to run
+LARGE_SPECTRUM = 96  # components of spins beyond which a spectrum of every row would take over a fifth of its run
 STATE = ("model", "state")  # what every row has of its own
 KEPT = ("m", "alpha", "overlaps", "occupations", "reduced")
 
@@ -100,7 +101,8 @@ def solve_ensemble(
     - `progress`: called with the numbers of finished and of all rows of this host.
     - others, as `solver`, `rtol`, `atol`, `max_steps`, go to `mfsolve` or `steadystate`.
 
-    **Returns** an `EnsembleSolution`. A row that fails says so in its `status`; nothing is raised for it.
+    **Returns** an `EnsembleSolution`. A row that fails says so in its `status`; nothing is raised for it. One that
+    moves without a trend is told by a spectrum for up to 32 subsets; with more it stays undecided.
 
     **Raises** ValueError for arguments that do not fit.
 
@@ -222,7 +224,8 @@ class _Run(eqx.Module):
     def __call__(self, model: DickeModel | CollectiveModel, state: MeanFieldState) -> dict[str, Any]:
         if self.times is None:
             end, around = run_and_rest(model, state, **self.options)
-            at_rest = None if around is None else (around, end.time)
+            large = 3 * model.num_subsets > LARGE_SPECTRUM
+            at_rest = None if around is None or large else (around, end.time)
             run, spins_and_modes, num_steps = end, end.state, end.num_steps
         else:
             sol, at_rest = mfsolve(model, state, self.times, throw=False, **self.options), None

@@ -265,12 +265,11 @@ def _integrate(
 
     lost = jnp.where(finite, jnp.where(unreached, jnp.inf, 0), jnp.nan)[:, None, None]
 
-    def known_or_lost(saved: Array) -> Array:  # with NaN for the derivatives of times that were not reached, too
-        return where_good(
-            (lost == 0) & jnp.isfinite(saved), saved, jnp.where(lost == 0, saved, lost.astype(saved.dtype))
-        )
+    def or_lost(saved: Array) -> Array:  # with NaN for the derivatives of times that were not reached, too
+        other = jnp.where(lost == 0, saved, lost.astype(saved.dtype))
+        return where_good((lost == 0) & jnp.isfinite(saved), saved, other)
 
-    m, quadratures = jax.tree.map(known_or_lost, sol.ys)
+    m, quadratures = jax.tree.map(or_lost, sol.ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
     status, stats = with_nonfinite(sol.result, m, alpha), sol.stats
     if not adaptive and functions_of_time(model):

@@ -159,11 +159,19 @@ def _scaled(components: Array, args: Any) -> Array:
     return AtRest(args[0].num_subsets)(components, args) / args[2]
 
 
+def _in_default_precision(components: Array, args: Any) -> Array:
+    """The same, in the precision in which optimistix damps its steps, whatever the model's is."""
+    return _scaled(components.astype(args[0].dtype), args).astype(components.dtype)
+
+
 def _solve(start: Float[Array, " D"], args: Any) -> tuple[Float[Array, " D"], Bool[Array, ""]]:
     """Where least squares lead from a start, and whether that is a state at rest of the lengths that it is to have."""
     eps = float(jnp.finfo(start.dtype).eps)
     solver = optx.LevenbergMarquardt(rtol=eps**0.5, atol=eps**0.5)
-    end = optx.least_squares(_scaled, solver, start, args, max_steps=MOST_STEPS, throw=False).value
+    end = optx.least_squares(
+        _in_default_precision, solver, start.astype(float), args, max_steps=MOST_STEPS, throw=False
+    )
+    end = end.value.astype(start.dtype)
 
     def improve(_: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         components, _ = carry

@@ -65,7 +65,7 @@ def _samples(model: AbstractMeanFieldModel, y0: RealState, step: Array) -> tuple
     """States and velocities at equal distances in time."""
     tol = default_tolerance(model.dtype)
     times = step * np.arange(NUM_SAMPLES, dtype=model.dtype)
-    controller = dfx.PIDController(tol, tol, dtmin=1e-3 * jnp.finfo(model.dtype).eps * times[-1], force_dtmin=False)
+    controller = dfx.PIDController(tol, tol)
     saveat = dfx.SaveAt(t0=True, ts=times[1:-1], t1=True)
     how: dict[str, Any] = dict(solver=default_solver(model), stepsize_controller=controller)
     sol: Any = integrate(model, y0, times[0], times[-1], saveat, **how)

@@ -83,9 +83,7 @@ def points_of(model: AbstractMeanFieldModel, y0: RealState, period: Array, numbe
 
 def _run(model: AbstractMeanFieldModel, y0: Any, period: Array, saveat: dfx.SaveAt, **how: Any) -> Any:
     tol = step_tolerance(model.dtype)
-    least = 1e-3 * float(jnp.finfo(model.dtype).eps) * jax.lax.stop_gradient(period)
-    controller = dfx.PIDController(tol, tol, dtmin=least, force_dtmin=False)
-    how = dict(stepsize_controller=controller, max_steps=MOST_STEPS) | how
+    how = dict(stepsize_controller=dfx.PIDController(tol, tol), max_steps=MOST_STEPS) | how
     sol: Any = integrate(model, y0, jnp.zeros_like(period), period, saveat, **how)
     ran = sol.result == dfx.RESULTS.successful
     return (*sol.ys, ran) if how.get("term") is not None else (sol.ys, ran)

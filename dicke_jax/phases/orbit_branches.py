@@ -7,7 +7,6 @@ import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
-from scipy.optimize import brentq
 
 from .._checks import as_array, check_count, refuse
 from .._door import checked
@@ -212,6 +211,8 @@ def _step(problem: OrbitProblem, last: OrbitPoint, ds: float) -> OrbitPoint:
 
 
 def _root(value: Callable[[float], float], ds: float) -> float:
+    from scipy.optimize import brentq  # half of what importing the package would take
+
     return float(brentq(value, 0.0, ds, xtol=1e-14, rtol=1e-14))  # pyright: ignore[reportArgumentType]
 
 

@@ -150,3 +150,11 @@ def test_what_does_not_fit_is_refused():
     ):
         with pytest.raises(ValueError, match=line):
             call()
+
+
+def test_a_model_in_float32_is_searched_in_it():
+    """z^2 = 1 - (omega0 / kappa)^2, below and above."""
+    crystal = dj.gallery.boundary_time_crystal(omega0=np.float32(0.5), kappa=np.float32(1.0))
+    found = dj.stationary_states(jax.random.key(0), crystal)
+    assert found.m.dtype == jnp.float32 and found.successful
+    np.testing.assert_allclose(np.sort(found.m[:, 2, 0]), [-np.sqrt(0.75), np.sqrt(0.75)], atol=1e-5)
