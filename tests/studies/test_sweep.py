@@ -1,5 +1,6 @@
 """Sweeps: labels, numbers against the functions they stand for, programs, and study files."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -202,3 +203,36 @@ def test_bad_ways_to_run_are_refused():
     sweep = dj.Sweep(MODEL, {"g0": [1.0]}, told_overlap)
     for wrong in (dict(chunk=0), dict(chunk=33), dict(chunk=1.5), dict(resume=True)):
         assert next(iter(wrong)) in refused(lambda wrong=wrong: sweep.run(**wrong))
+
+
+class OwnPatterns(eqx.Module):
+    """A cue that brings its own memory, of numbers that are no part of the program."""
+
+    share: jax.Array
+
+    def __call__(self, model, row):
+        key = jax.random.fold_in(jax.random.key(7), row["seed"])
+        model = model.replace(spins=dj.LargeSpins.individual(dj.random_patterns(key, 2, 12)))
+        return model, dj.corrupted_pattern(key, model, row["pattern"], self.share)
+
+
+def test_a_cue_may_be_a_function_and_bring_its_own_memory():
+    def told(model, state):
+        return {"xi": dj.overlaps(model, state.m), "G": model.spins.couplings}
+
+    axes = {"g0": [0.5, 1.0], "pattern": [0, 1], "seed": [3, 4, 5]}
+    template = MODEL.replace(spins=dj.LargeSpins.individual(np.ones((2, 12))))
+    sweep = dj.Sweep(template, axes, told, cue=OwnPatterns(jnp.asarray(0.2)))
+    found = sweep.run()
+    for nu, s in np.ndindex(2, 3):
+        model, state = OwnPatterns(0.2)(template, {"seed": axes["seed"][s], "pattern": nu})
+        np.testing.assert_array_equal(found.G[0, nu, s], model.spins.couplings)
+        np.testing.assert_allclose(found.xi[1, nu, s], dj.overlaps(model, state.m), rtol=1e-14)
+    with compilations() as again:  # neither another number nor another object is another program
+        other = dj.Sweep(template, axes, told, cue=OwnPatterns(jnp.asarray(0.3)))
+        assert not found.xi.equals(other.run().xi)
+    assert not [name for name in again if "_of_rows" in name]
+    assert sweep.identity()["cue"] != other.identity()["cue"] and "OwnPatterns" in found.attrs["cue"]
+    with pytest.raises(ValueError, match="cue must be one of stored, .* to be written to a study file"):
+        sweep.to_toml()
+    assert "a MeanFieldState" in refused(lambda: dj.Sweep(MODEL, axes, told, cue=lambda model, row: 1.0).run())

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..._checks import check_all, check_choice, check_count, refuse, told
+from ..._checks import as_array, check_all, check_choice, check_count, refuse, told
 from ...dynamics import MFSolution, SteadyState, check_reaches_steady, solve_ensemble
 from ...dynamics.ensemble import MANY
 from ...dynamics.steady_state import STIFF_TOLERANCE, check_ends, default_residual, relaxing_solver
@@ -37,6 +37,7 @@ OPTIONS: dict[str, dict[str, Any]] = {  # of what is computed, with their defaul
     "stability": dict(tol=None),
 }
 Values = dict[str, np.ndarray]
+LONG = 5000  # in 1 / kappa: so long a run takes by default at most; fewer that are longer pay for a longer compilation
 
 
 def with_values(model: DickeModel, values: Mapping[str, Any]) -> DickeModel:
@@ -75,14 +76,23 @@ def with_known(model: DickeModel, values: Mapping[str, Any]) -> DickeModel:
     return model.replace(**changes) if changes else model
 
 
-def cue_of(model: DickeModel, cue: str, own: Mapping[str, Any]) -> MeanFieldState:
-    """The state that a row starts from."""
+def start_of(model: DickeModel, cue: Any, own: Mapping[str, Any]) -> tuple[DickeModel, MeanFieldState]:
+    """The model of a row, and the state that it starts from."""
+    if callable(cue):
+        made: Any = cue(model, own)
+        known, state = made if isinstance(made, tuple) and len(made) == 2 else (model, made)
+        if not isinstance(known, DickeModel) or not isinstance(state, MeanFieldState):
+            refuse(
+                "cue", "a function of model and row that returns a MeanFieldState, or a model and a state", told(made)
+            )
+        return known, state
     if cue == "stored":
-        return stored_pattern(model, own["pattern"])
+        return model, stored_pattern(model, own["pattern"])
     key = jax.random.key(own["seed"])
-    if cue == "tilt":
-        return tilted_pattern(key, model, own["pattern"], own["angle"])
-    return corrupted_pattern(key, model, own["pattern"], own["flip"]) if cue == "flip" else random_state(key, model)
+    if cue == "random":
+        return model, random_state(key, model)
+    make, strength = (tilted_pattern, "angle") if cue == "tilt" else (corrupted_pattern, "flip")
+    return model, make(key, model, own["pattern"], own[strength])
 
 
 def of_cues_and_rates(values: Values, model: DickeModel) -> tuple[Values, Values]:
@@ -96,14 +106,30 @@ DEFAULT_CUE = {"pattern": 0, "angle": 0.3, "flip": 0.1, "seed": 0}
 
 
 @eqx.filter_jit
-def _of_rows(function: Callable[..., Any], model: DickeModel, cues: Any, rates: Any, cue: str) -> Any:
+def _of_rows(function: Callable[..., Any], model: DickeModel, cues: Any, rates: Any, cue: Any) -> Any:
     """`function` of the model, cue and pattern of every row, in batches of a fixed size."""
 
     def one(row: Any) -> Any:
-        own = with_values(model, row[1])
-        return function(own, cue_of(own, cue, row[0]), row[0]["pattern"])
+        return function(*start_of(with_values(model, row[1]), cue, row[0]), row[0]["pattern"])
 
     return jax.lax.map(one, (cues, rates), batch_size=BATCH)
+
+
+@eqx.filter_jit
+def _in_turn(function: Callable[..., Any], model: DickeModel, cues: Any, rates: Any, cue: Any, filled: Array) -> Any:
+    """The same one by one, for what takes very different times; the last row's repetitions are left out."""
+    rows = cues, rates
+
+    def one(i: Array) -> Any:
+        own, rate = jax.tree.map(lambda x: x[i], rows)
+        return function(*start_of(with_values(model, rate), cue, own), own["pattern"])
+
+    def put(i: Array, found: Any) -> Any:
+        return jax.tree.map(lambda whole, x: whole.at[i].set(x), found, one(i))
+
+    size = jax.tree.leaves(rows)[0].shape[0]
+    empty = jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), jax.eval_shape(one, filled))
+    return jax.lax.fori_loop(0, filled, put, empty)
 
 
 def _model_and_state(model: DickeModel, state: MeanFieldState, pattern: Array) -> Any:
@@ -117,7 +143,7 @@ def _state(model: DickeModel, state: MeanFieldState, pattern: Array) -> Any:
 class RowFunction(eqx.Module):
     """What a row computes that is no run: of its model, its cue's state and pattern."""
 
-    compute: Any = eqx.field(static=True)
+    compute: Any  # numbers in a module are no part of the program
     options: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
     def __call__(self, model: DickeModel, state: MeanFieldState, pattern: Array) -> dict[str, Any]:
@@ -148,7 +174,7 @@ def _last(run: MFSolution) -> dict[str, Any]:
 
 
 def compute_rows(
-    model: DickeModel, values: Values, filled: int, compute: Any, cue: str, how: Mapping[str, Any]
+    model: DickeModel, values: Values, filled: int, compute: Any, cue: Any, how: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
     """What one chunk computes, on the host: a pure function of its arguments, and of what runs it.
 
@@ -158,17 +184,21 @@ def compute_rows(
     cues, rates = of_cues_and_rates(values, model)
     size = cues["pattern"].size
     if compute not in ("steadystate", "final_overlap", "retrieval"):
-        found = _of_rows(RowFunction(compute, tuple(how.items())), model, cues, rates, cue)
-        return jax.tree.map(np.asarray, found)
-    if rates:
+        own = RowFunction(compute, tuple(how.items())), model, cues, rates, cue
+        one_by_one = getattr(compute, "one_by_one", False)
+        return jax.tree.map(np.asarray, _in_turn(*own, jnp.asarray(filled)) if one_by_one else _of_rows(*own))
+    if rates or callable(cue):
         arrays, states = _of_rows(_model_and_state, model, cues, rates, cue)
-        models = eqx.combine(arrays, eqx.filter(model, eqx.is_array, inverse=True))
+        rest = eqx.filter(model, eqx.is_array, inverse=True)  # rates that are functions of time
+        models = eqx.combine(arrays, rest) if jax.tree.leaves(rest) else arrays
     else:
         models, states = model, _of_rows(_state, model, cues, rates, cue)
     states = jax.tree.map(np.array, states)
     for x in jax.tree.leaves(states):
         x[filled:] = np.nan  # put to rest
-    options = {name: option for name, option in how.items() if name != "time"}
+    options = {name: option for name, option in how.items() if name not in ("time", "max_time")}
+    if "max_time" in how:
+        options["max_time"] = as_array(how["max_time"], model.dtype)  # no part of the program
     if compute == "final_overlap":
         times = np.array([0.0, how["time"]], model.dtype)
         run = solve_ensemble(models, states, times, save=_last, chunk=size, **options)
@@ -190,7 +220,13 @@ def compute_rows(
     return found
 
 
-def variables_of(model: DickeModel, values: Values, compute: Any, cue: str, how: Mapping[str, Any]) -> dict[str, Any]:
+def check_cue(model: DickeModel, values: Values, cue: Any) -> None:
+    """Refuse a function that makes no cue, before anything is computed."""
+    if callable(cue):
+        eqx.filter_eval_shape(_of_rows, _state, model, *of_cues_and_rates(values, model), cue)
+
+
+def variables_of(model: DickeModel, values: Values, compute: Any, cue: Any, how: Mapping[str, Any]) -> dict[str, Any]:
     """Names, shapes and types of what a row computes, without computing it."""
     M, real = (model.num_modes,), np.dtype(model.dtype)
     runs = {"overlap": (M, real), "status": ((), np.dtype(np.int8)), "num_steps": ((), np.dtype(np.int32))}
@@ -220,7 +256,7 @@ def as_options(compute: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         if options:
             refuse("options", "left out where compute is a function", ", ".join(map(str, options)))
         return {}
-    own = OPTIONS[compute]
+    own, options = OPTIONS[compute], {name: value for name, value in options.items() if value is not None}
     for name, value in options.items():
         if name not in own:
             refuse("options", f"those of {compute}, {', '.join(own)}", told(name))
@@ -235,7 +271,7 @@ def as_options(compute: Any, options: Mapping[str, Any]) -> dict[str, Any]:
             check_all(f"options, {name},", value, lambda x: (x > 0) & np.isfinite(x), "positive and finite")
     if compute == "final_overlap" and "time" not in options:
         refuse("options", "given for final_overlap, with the time at which runs end", "no time")
-    return {name: value for name, value in options.items() if value is not None}
+    return options
 
 
 def settled(models: list[DickeModel], compute: Any, options: Mapping[str, Any], num_rows: int) -> dict[str, Any]:
@@ -267,5 +303,7 @@ def settled(models: list[DickeModel], compute: Any, options: Mapping[str, Any], 
             for name in ("rtol", "atol"):
                 how.setdefault(name, STIFF_TOLERANCE[str(hardest.dtype)])
         solver = relaxing_solver(hardest, how["tol"], how.get("rtol"))
-    how["solver"] = written_out(solver) if num_rows >= MANY else solver
+    longest = how.get("max_time", 0.0) * min(float(np.min(model.kappa)) for model in models)
+    many = num_rows >= MANY or num_rows * longest >= MANY * LONG
+    how["solver"] = written_out(solver) if many else solver
     return how
