@@ -9,6 +9,7 @@ from compilations import compilations
 from problems import paper, sampled
 
 import dicke_jax as dj
+from dicke_jax.studies.sweeps import rows
 from dicke_jax.studies.sweeps.axes import Layout
 
 MODEL = paper(1.2, 2)
@@ -236,3 +237,14 @@ def test_a_cue_may_be_a_function_and_bring_its_own_memory():
     with pytest.raises(ValueError, match="cue must be one of stored, .* to be written to a study file"):
         sweep.to_toml()
     assert "a MeanFieldState" in refused(lambda: dj.Sweep(MODEL, axes, told, cue=lambda model, row: 1.0).run())
+
+
+@pytest.mark.parametrize("cue", ["stored", "tilt", "flip", "random"])
+def test_programs_of_cues_call_nobody_back_and_so_are_kept_on_disk(cue):
+    """Patterns and probabilities were looked at before; a check in the program would be the host's at run time."""
+    values = {name: np.zeros(32) + x for name, x in rows.DEFAULT_CUE.items()} | {"g0": np.ones(32)}
+    cues, rates = rows.of_cues_and_rates(values, MODEL)
+    made = rows._of_rows.lower(rows._state, MODEL, cues, rates, cue)
+    assert "callback" not in made.as_text()
+    with pytest.raises(Exception, match="must be a pattern number from 0 to 1"):
+        eqx.filter_jit(dj.stored_pattern)(MODEL, jnp.asarray(2)).m.block_until_ready()

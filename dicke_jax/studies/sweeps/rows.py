@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..._checks import as_array, check_all, check_choice, check_count, refuse, told
+from ..._checks import as_array, check_all, check_choice, check_count, known_to_hold, refuse, told
 from ...dynamics import MFSolution, SteadyState, check_reaches_steady, solve_ensemble
 from ...dynamics.ensemble import MANY
 from ...dynamics.steady_state import STIFF_TOLERANCE, check_ends, default_residual, relaxing_solver
@@ -86,13 +86,14 @@ def start_of(model: DickeModel, cue: Any, own: Mapping[str, Any]) -> tuple[Dicke
                 "cue", "a function of model and row that returns a MeanFieldState, or a model and a state", told(made)
             )
         return known, state
-    if cue == "stored":
-        return model, stored_pattern(model, own["pattern"])
     key = jax.random.key(own["seed"])
-    if cue == "random":
-        return model, random_state(key, model)
-    make, strength = (tilted_pattern, "angle") if cue == "tilt" else (corrupted_pattern, "flip")
-    return model, make(key, model, own["pattern"], own[strength])
+    with known_to_hold():
+        if cue == "stored":
+            return model, stored_pattern(model, own["pattern"])
+        if cue == "random":
+            return model, random_state(key, model)
+        make, strength = (tilted_pattern, "angle") if cue == "tilt" else (corrupted_pattern, "flip")
+        return model, make(key, model, own["pattern"], own[strength])
 
 
 def of_cues_and_rates(values: Values, model: DickeModel) -> tuple[Values, Values]:
