@@ -12,6 +12,8 @@ import dicke_jax as dj
 from dicke_jax.studies.sweeps import rows
 from dicke_jax.studies.sweeps.axes import Layout
 
+from .sweep_faults import TABLE
+
 MODEL = paper(1.2, 2)
 
 
@@ -112,19 +114,15 @@ def test_chunks_never_mix_models_and_every_row_has_a_place():
         np.testing.assert_array_equal(places[places >= 0], layout.rows_of(number)[1])
 
 
-STUDY = """
+STUDY = f"""
 title = "A \\"study\\""
 compute = "critical_coupling"
 zipped = [["g0", "kappa[1]"]]
-[model]
-num_patterns = 2
-omega_spin = 0.5
-omega_mode = [1.5, 2.0]
-kappa = 1.0
+{TABLE}
 [axes]
-g0 = { from = 0.1, to = 10.0, points = 3, scale = "log" }
+g0 = {{ from = 0.1, to = 10.0, points = 3, scale = "log" }}
 "kappa[1]" = [1, 2.5, 3]
-pattern = { count = 2 }
+pattern = {{ count = 2 }}
 [options]
 kind = "stability"
 """
