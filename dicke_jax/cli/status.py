@@ -13,15 +13,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from ..studies.sweeps import Store
+    from ..studies.sweeps.identity import compiler_flags
+    from ..studies.sweeps.labels import STUDY_FILE, of_pattern
 
     try:
         store = Store(options.store, "r")
     except ImportError as error:
         raise ValueError(str(error)) from None
-    axes, summary, folder = store.labels.axes, store.summary(), shlex.quote(str(options.store))
-    dims = ", ".join(f"{'+'.join(names)}: {axes.values[dim].size}" for dim, names in axes.dims.items())
-    print(f"{store.labels.attrs['title']}: {store.labels.attrs['compute']} over {dims}")
-    then = (
-        f"dicke-jax export {folder} study.nc" if summary.complete else f"dicke-jax sweep STUDY --out {folder} --resume"
-    )
+    told, summary, folder = store.labels.attrs, store.summary(), shlex.quote(str(options.store))
+    print(f"{told['title']}: {told['compute']} over {store.labels.axes.told}{of_pattern(told.get('pattern'))}")
+    then = f"dicke-jax sweep STUDY --out {folder} --resume"
+    if summary.complete:
+        then = f"dicke-jax export {folder} study.nc"
+    elif told["described_in"] != STUDY_FILE or store.identity["software"]["XLA_FLAGS"] != compiler_flags():
+        then = f"in Python sweep.run(store={str(options.store)!r}, resume=True)"
     print(f"{summary}; next: {then}")

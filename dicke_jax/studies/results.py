@@ -41,6 +41,11 @@ def stacked(runs: Sequence[Any], shape: tuple[int, ...] = (-1,)) -> Any:
 
 def provenance(model: DickeModel) -> dict[str, Any]:
     """What a result has to say of its origin: the rates, the precision, the device, the versions."""
+    return told_of(model) | software()
+
+
+def told_of(model: DickeModel) -> dict[str, Any]:
+    """The rates and sizes of a model, and its precision."""
     return {
         "omega_spin": float(model.omega_spin),
         "omega_mode": np.asarray(model.omega_mode, dtype=float),
@@ -50,7 +55,6 @@ def provenance(model: DickeModel) -> dict[str, Any]:
         "num_subsets": model.num_subsets,
         "num_spins": "infinite" if model.spins.num_spins is None else model.spins.num_spins,
         "precision": str(model.dtype),
-        **software(),
     }
 
 

@@ -43,6 +43,22 @@ def test_sweep_status_export(study, capsys):
     np.testing.assert_array_equal(found.g_crit, dj.Sweep.from_toml(STUDY).run().g_crit)
 
 
+def test_status_of_what_no_file_describes_says_how_python_goes_on(study, capsys):
+    sweep = dj.Sweep(
+        lambda num_patterns: dj.examples.paper_model(1.0, num_patterns), {"num_patterns": [2, 3]}, num_modes
+    )
+    assert sweep.fill("store").summary().complete
+    (Path("store") / "value" / "c" / "1").unlink()
+    assert main(["status", "store"]) == 0
+    told = capsys.readouterr().out
+    assert "over num_patterns: 2, pattern 1\n" in told
+    assert told.endswith("next: in Python sweep.run(store='store', resume=True)\n")
+
+
+def num_modes(model, state):
+    return model.num_modes + 0 * state.alpha.real.sum()
+
+
 def test_a_command_that_is_stopped_says_what_goes_on(study, capsys, monkeypatch):
     compute = dj.Sweep.compute_chunk
 

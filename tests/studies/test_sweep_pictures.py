@@ -50,7 +50,7 @@ def test_a_map_has_both_axes_a_colour_bar_and_the_threshold_of_its_pattern():
         np.asarray(mesh.get_array()).reshape(3, 6), quantity_of(results, "outcome").values.T, rtol=1e-15
     )
     assert axis.get_xlabel() == "$g_0$ (unit of the rates)" and axis.get_ylabel() == r"$\kappa$ (unit of the rates)"
-    assert figure.axes[1].get_ylabel() == "chance of retrieval"
+    assert figure.axes[1].get_ylabel() == "chance of retrieval, pattern 2"
     line = axis.lines[-1]
     np.testing.assert_allclose(line.get_xdata(), g_crit(KAPPA, 2.0), rtol=1e-15)
     assert not plot_sweep(chances()).lines  # without a closed form there is none

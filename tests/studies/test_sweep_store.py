@@ -13,6 +13,7 @@ import pytest
 import dicke_jax as dj
 from dicke_jax.studies import open_store
 from dicke_jax.studies.sweeps import Store
+from dicke_jax.studies.sweeps.identity import differences, of_values
 
 from .sweep_faults import CHUNK, DAMAGES, NUM_CHUNKS, STUDY, campaign, failing_writes, goes_on, numbers_of, stopped_by
 
@@ -110,7 +111,7 @@ def test_a_reader_may_look_at_any_time(sweep, whole, tmp_path):
 OTHERS = {
     "axes omega_spin": STUDY.replace("points = 100", "points = 101"),
     "options kind": STUDY + '[options]\nkind = "stability"\n',
-    "model": STUDY.replace("kappa = 1.0", "kappa = 1.0000000000000002"),
+    "model kappa": STUDY.replace("kappa = 1.0", "kappa = 1.0000000000000002"),
     "compute": STUDY.replace("critical_coupling", "stability"),
 }
 
@@ -121,6 +122,22 @@ def test_a_store_of_another_study_is_refused_with_what_differs(what, whole):
         dj.Sweep.from_toml(OTHERS[what]).fill(whole, resume=True)
 
 
+def test_what_differs_is_said_so_that_it_can_be_read(sweep, monkeypatch):
+    here = dj.Sweep.from_toml(STUDY.replace("num_patterns = 2", "num_patterns = 2\nnum_spins = 8"))
+    told = list(differences(sweep.identity(), here.identity()))
+    assert len(told) == 1 and "2 patterns, 2 subsets, infinitely many spins" in told[0] and "8 spins" in told[0]
+    first = sweep.identity()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=8 --xla_backend_extra_options=odd")
+    (told,) = differences(first, sweep.identity())
+    assert told.startswith(
+        "the compiler's flags XLA_FLAGS are nothing there and --xla_backend_extra_options=odd here"
+    )
+    values = np.linspace(0.0, 1.0, 30)
+    two = [{"g0": of_values(x)} for x in (values, np.append(values[:-1], 2.0))]
+    (told,) = differences(*two)
+    assert told.endswith("2.0 here") and len(told) < 150
+
+
 def test_what_is_no_store_is_refused_and_left_alone(sweep, store, tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder").mkdir()
@@ -128,6 +145,8 @@ def test_what_is_no_store_is_refused_and_left_alone(sweep, store, tmp_path):
     for path in ("file", "folder", "store"):
         with pytest.raises(ValueError, match="store must be a new or an empty folder; got"):
             sweep.fill(tmp_path / path)
+    with pytest.raises(ValueError, match="to go on with it: --resume, or resume=True"):
+        sweep.fill(store)
     for path in ("file", "folder"):
         with pytest.raises(ValueError, match="store must be the folder of a sweep's store; got"):
             sweep.fill(tmp_path / path, resume=True)

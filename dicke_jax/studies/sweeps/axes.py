@@ -55,6 +55,11 @@ class Axes:
         return tuple(self.values[dim].size for dim in self.dims)
 
     @property
+    def told(self) -> str:
+        """The dimensions and their lengths in words."""
+        return ", ".join(f"{'+'.join(names)}: {self.values[dim].size}" for dim, names in self.dims.items()) or "nothing"
+
+    @property
     def num_rows(self) -> int:
         return math.prod(self.shape)
 

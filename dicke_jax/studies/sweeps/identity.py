@@ -1,5 +1,6 @@
 """What decides the numbers of a sweep, in words and digests that two runs of it can compare."""
 
+import dataclasses
 import hashlib
 import inspect
 import os
@@ -21,6 +22,7 @@ from ...mean_field import DickeModel
 
 PACKAGE = Path(__file__).parents[2]
 LONGEST = 32  # values of an axis that are told one by one
+LONGEST_TEXT = 80  # letters of what a refusal says of each of two studies
 
 
 def digest(*parts: bytes) -> str:
@@ -46,10 +48,41 @@ def named(what: Any) -> str:
     return f"{called} ({digest(*own)})" if own else called
 
 
-def of_model(model: DickeModel) -> str:
-    """A digest of all numbers of a model."""
-    about = f"{model.spins.num_spins} {model.spins.gauged} {model.dtype} {type(model.spins.operator)}"
-    return digest(about.encode(), *_numbers(model))
+def of_sweep(sweep: Any) -> dict[str, Any]:
+    """What decides the numbers of a sweep besides the software."""
+    models, axes = sweep._models[0], sweep.axes
+    parts = [of_model(model) for model in models]
+    return {
+        "compute": named(sweep.compute),
+        "axes": {name: of_values(x) for name, x in axes.values.items()} | {"zipped": str(axes.zipped)},
+        "fixed": {name: repr(x.item()) for name, x in sweep.fixed.items()},
+        "cue": named(sweep.cue),
+        "options": {name: repr(x) for name, x in sweep._how[0].items()},
+        "model": {name: _of_all([own[name] for own in parts]) for name in parts[0]},
+        "precision": str(models[0].dtype),
+    }
+
+
+def of_model(model: DickeModel) -> dict[str, str]:
+    """All numbers of a model part by part: a constant rate's as they are, of others a digest."""
+    spins, found = model.spins, {}
+    sizes = f"{spins.num_modes} patterns, {spins.num_subsets} subsets, {spins.num_spins or 'infinitely many'} spins"
+    about = {"spins": f"{sizes}{', gauged' if spins.gauged else ''}, {type(spins.operator).__name__}"}
+    for field in dataclasses.fields(model):
+        part = getattr(model, field.name)
+        if isinstance(part, jax.Array | np.ndarray):
+            found[field.name] = of_values(np.ravel(part))
+        elif part is None or field.name == "dtype":
+            found[field.name] = str(part)
+        else:
+            found[field.name] = f"{about.get(field.name, type(part).__name__)} ({digest(*_numbers(part))})"
+    return found
+
+
+def _of_all(parts: list[str]) -> str:
+    """What the models of a sweep have, told once where it is the same."""
+    different = list(dict.fromkeys(parts))
+    return different[0] if len(different) == 1 else f"{'; '.join(parts[:LONGEST])} ({digest(*map(str.encode, parts))})"
 
 
 def _numbers(tree: Any) -> Iterator[bytes]:
@@ -79,15 +112,20 @@ def of_package() -> str:
     return digest(*(part for path in files for part in (str(path.relative_to(PACKAGE)).encode(), path.read_bytes())))
 
 
+def compiler_flags() -> str:
+    """What XLA is told that can change a last bit, as one flag of the commands does."""
+    flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", os.environ.get("XLA_FLAGS", ""))
+    return " ".join(flags.split())
+
+
 def of_software() -> dict[str, str]:
     """Versions and switches that can change a last bit."""
-    flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", os.environ.get("XLA_FLAGS", ""))
     names = ("jax", "jaxlib", "diffrax", "equinox", "optimistix", "lineax", "numpy")
     return {
         "dicke-jax": f"{version('dicke-jax')} ({of_package()})",
         **{name: version(name) for name in names},
         "device": jax.devices()[0].device_kind,
-        "XLA_FLAGS": " ".join(flags.split()),
+        "XLA_FLAGS": compiler_flags(),
         "CPU kernel": str(kernel_state()),
     }
 
@@ -112,9 +150,18 @@ def differences(stored: Mapping[str, Any], here: Mapping[str, Any], prefix: str 
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             yield from differences(a, b, f"{prefix}{name} ")
         elif a != b:
-            yield f"{prefix}{name} is {_short(a)} there and {_short(b)} here"
+            first, second = _short(a, b)
+            if name == "XLA_FLAGS":
+                own = "the command sets its own: what it began it goes on with, and Python with what Python began"
+                yield f"the compiler's flags XLA_FLAGS are {first} there and {second} here ({own})"
+            else:
+                yield f"{prefix}{name} is {first} there and {second} here"
 
 
-def _short(value: Any) -> str:
-    text = " ".join(str(value).split()) or "nothing"
-    return text if len(text) <= 80 else f"{text[:70]} ..."
+def _short(*values: Any) -> list[str]:
+    """Texts that differ, cut to where they do."""
+    texts = [" ".join(str(value).split()) or "nothing" for value in values]
+    same = next((i for i, letters in enumerate(zip(*texts, strict=False)) if len(set(letters)) > 1), 0)
+    same = max(0, same - 20) if max(map(len, texts)) > LONGEST_TEXT else 0
+    cut = [f"... {text[same:]}" if same else text for text in texts]
+    return [text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} ..." for text in cut]

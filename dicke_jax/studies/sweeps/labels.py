@@ -1,20 +1,21 @@
 """From numbers, chunk after chunk, to a labelled dataset that says where it comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ..._labelled import ATTRS, RATES
+from ..._labelled import ATTRS, RATES, software
 from ..._status import Status
 from ...mean_field import DickeModel
 from ...phases.cue_outcome import OUTCOMES
 from ...phases.retrieval_states import closed_form_obstacle
-from ..results import provenance
+from ..results import told_of
 from .axes import LONG_NAMES, UNITS, Axes, split_name
-from .identity import git_revision
+from .identity import git_revision, named
+from .model_table import ModelTable
 
 OF_ROWS: dict[str, dict[str, str]] = {  # what only sweeps have; a row's overlap is one of a run's overlaps
     **{name: ATTRS[f"{name}s"] for name in ("overlap", "occupation", "fluctuation")},
@@ -22,6 +23,7 @@ OF_ROWS: dict[str, dict[str, str]] = {  # what only sweeps have; a row's overlap
     "is_stable": {"long_name": "whether nothing grows", "units": "1"},
     "outcome": {"long_name": "where the cue ended"},
 }
+STUDY_FILE = "a study file"
 STATUSES = tuple(Status._name_to_item)  # pyright: ignore[reportAttributeAccessIssue]
 MEANINGS = {"status": STATUSES, "outcome": OUTCOMES}
 
@@ -48,20 +50,65 @@ class Labels:
         return cls(axes, shapes, table["num_modes"], dict(table["attrs"]))
 
 
-def origin(model: DickeModel, how: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
-    """Provenance: rates, precision, device, versions, solver and tolerances, commit. Axes take the rates' place."""
+def labels_of(sweep: Any) -> Labels:
+    """The labels of a sweep. What an axis varies is no attribute; of modes that differ, one mode's number is NaN."""
+    models, axes = sweep._models[0], sweep.axes
+    told = _common(_about(*each, sweep.fixed) for each in zip(models, sweep._how, strict=True))
+    for kind, mode in map(split_name, axes.values):
+        if mode is None:
+            told.pop(kind, None)
+        elif isinstance(told.get(kind), np.ndarray):
+            told[kind] = np.where(np.arange(told[kind].size) == mode, np.nan, told[kind])
+    if {"omega_spin", "omega_mode", "kappa"} - told.keys() - axes.values.keys():
+        told.pop("thresholds", None)  # rates that sizes decide: no attribute and no axis tells them
+    told |= {"git_revision": revision} if (revision := git_revision()) else {}
+    told |= {} if sweep.pattern is None else {"pattern": sweep.pattern}
+    told |= {"cue": named(sweep.cue), "compute": named(sweep.compute), "described_in": described_in(sweep.model)}
+    shapes, modes = {name: shape for name, (shape, _) in sweep.variables.items()}, max(m.num_modes for m in models)
+    return Labels(axes, shapes, modes, {"title": sweep.title, **told, **software()})
+
+
+def of_pattern(number: int | None) -> str:
+    """Which one it is, counted from 1 as in pictures; nothing where there is none."""
+    return "" if number is None else f", pattern {number + 1}"
+
+
+def described_in(model: Any) -> str:
+    return STUDY_FILE if isinstance(model, ModelTable) else "Python"
+
+
+def _about(model: DickeModel, how: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance: rates, sizes, precision, solver and tolerances."""
     known = model.at(0.0)
     jumps = () if known.dissipation is None else known.dissipation.rates
     return {
-        **provenance(known),
+        **told_of(known),
         "g0": float(known.g0),
         **({"rates_in_time": "those given here are of t = 0"} if model.is_time_dependent else {}),
         **({"thresholds": "closed form"} if closed_form_obstacle(model, 0, all_pairs=True) is None else {}),
         **({"rates_of_jumps": str([np.asarray(rate).tolist() for rate in jumps])} if jumps else {}),
         **{name: x.item() for name, x in fixed.items()},
         **{name: x if isinstance(x, int | float | str) else repr(x) for name, x in how.items()},
-        **({"git_revision": revision} if (revision := git_revision()) else {}),
     }
+
+
+def _common(told: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is the same for all models; of the modes' numbers those of the modes for which it is."""
+    first, *others = told
+    common = {}
+    for name, value in first.items():
+        values = [value, *(other.get(name) for other in others)]
+        if isinstance(value, np.ndarray):
+            modes = [_same([x[mu] for x in values if x.size > mu]) for mu in range(max(x.size for x in values))]
+            if modes != [None] * len(modes):
+                common[name] = np.array([np.nan if x is None else x for x in modes])
+        elif _same(values) is not None:
+            common[name] = value
+    return common
+
+
+def _same(values: Sequence[Any]) -> Any:
+    return values[0] if all(value == values[0] for value in values) else None
 
 
 def dataset(labels: Labels, slots: np.ndarray, complete: np.ndarray, flat: Mapping[str, np.ndarray]) -> xr.Dataset:

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from ..._checks import refuse, told
+from .labels import of_pattern
 
 FIRST = ("outcome", "overlap", "g_crit", "growth_rate", "is_stable")  # what is meant where nobody says
 CHANCE = {"long_name": "chance of retrieval", "units": "1"}
@@ -26,8 +27,9 @@ def name_of(variables: Iterable[Any], variable: Any) -> str:
 def quantity_of(results: xr.Dataset, name: str) -> xr.DataArray:
     """A variable as one number for every row, NaN where the row is not there.
 
-    Where the cue ended is 1 for its pattern and 0 for another end; overlaps are without sign; what every mode has is
-    that of the cue's own pattern, if it has one. Seeds are averaged over.
+    Where the cue ended is 1 for its pattern, with either sign, and 0 for another end; overlaps are without sign; what
+    every mode has is that of the cue's own pattern, if it has one. Seeds are averaged over. The label says which
+    pattern it is, where it is one for all rows.
     """
     values = results[name]
     if name == "outcome":
@@ -36,11 +38,13 @@ def quantity_of(results: xr.Dataset, name: str) -> xr.DataArray:
         values = values.isin(retrieved).where(values >= 0).assign_attrs(CHANCE)
     if "complete" in results:
         values = values.where(results["complete"] == 1)
+    of = results["pattern"] if "pattern" in results.coords else results.attrs.get("pattern")
     if "mode" in values.dims and results.attrs.get("cue") != "random":
-        own = results["pattern"] if "pattern" in results.coords else int(results.attrs.get("pattern", 0))
-        values = values.isel(mode=own)
+        values = values.isel(mode=0 if of is None else of)
     if name == "overlap":
         values = abs(values).assign_attrs(results[name].attrs)
+    if of is not None and not np.ndim(of) and "mode" not in values.dims and "long_name" in values.attrs:
+        values = values.assign_attrs(long_name=values.attrs["long_name"] + of_pattern(int(of)))
     if "seed" in values.dims:
         values = values.mean("seed", keep_attrs=True)
     if more := [str(dim) for dim in values.dims if dim not in results.coords]:

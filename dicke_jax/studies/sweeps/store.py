@@ -129,7 +129,11 @@ class Store:
         """A new store, which is there with its description or not at all."""
         zarr, path = zarr_here(), Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            there = "a sweep's store, with which resume goes on" if (path / "zarr.json").exists() else "something else"
+            there = (
+                "a sweep's store; to go on with it: --resume, or resume=True"
+                if (path / "zarr.json").exists()
+                else "something else"
+            )
             refuse("store", "a new or an empty folder", f"{path}, {there}")
         for name in (ROW, MARK):
             if name in variables:

@@ -105,7 +105,8 @@ def study_text(sweep: Any) -> str:
     if isinstance(model, DickeModel):
         model = ModelTable.of(model)
     if not isinstance(model, ModelTable):
-        refuse("model", "a DickeModel, to be written to a study file", "a function")
+        other = "or [model] of a study file with num_patterns in its [axes]"
+        refuse("model", f"a DickeModel, to be written to a study file, {other}", "a function")
     if callable(sweep.cue):
         refuse("cue", f"one of {', '.join(CUES)}, to be written to a study file", named(sweep.cue))
     if callable(compute):

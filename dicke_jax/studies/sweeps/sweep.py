@@ -16,8 +16,8 @@ from ..._door import checked
 from ...mean_field import DickeModel, check_model
 from ..results import Progress
 from .axes import BATCH, Axes, Layout, as_axes, as_values, check_fits
-from .identity import named, of_model, of_software, of_values
-from .labels import Labels, dataset, origin
+from .identity import named, of_software, of_sweep
+from .labels import Labels, dataset, labels_of, of_pattern
 from .model_table import ModelTable
 from .planning import Plan, default_chunk
 from .rows import CUES, DEFAULT_CUE, OPTIONS, as_options, check_cue, compute_rows, settled, variables_of, with_known
@@ -26,6 +26,7 @@ from .store import Store, fill_of, in_memory
 from .study_file import read_study, study_of, study_text
 from .workers import crew_of
 
+OF_PATTERNS = ("retrieval", "critical_coupling", "stability")  # whatever the cue
 MOST_MODELS = 10_000  # made one by one by a function
 MOST_CORNERS = 6  # axes whose two ends are all combined
 
@@ -103,7 +104,10 @@ class Sweep:
             refuse("cue", f"one of {', '.join(CUES)}, or a function of model and row", told(cue))
         uses = {"stored": {"pattern"}, "tilt": {"pattern", "angle", "seed"}, "flip": {"pattern", "flip", "seed"}}
         for name in sorted(given & DEFAULT_CUE.keys() - uses.get(cue, {"pattern", "seed"})):
-            refuse(f"axes and fixed, for cue {cue!r},", f"without {name}, which does not decide such a cue", name)
+            way = "give angle, flip or cue='tilt'" if cue == "stored" else "'tilt' has an angle, 'flip' a flip"
+            refuse(
+                f"axes and fixed, for cue {cue!r},", f"without {name}, which does not decide such a cue ({way})", name
+            )
         return cue
 
     @cached_property
@@ -276,24 +280,18 @@ class Sweep:
 
     def labels(self) -> Labels:
         """What the results have besides their numbers."""
-        modes = max(model.num_modes for model in self._models[0])
-        attrs = {"title": self.title, **origin(self._models[0][0], self._how[0], self.fixed)}
-        attrs |= {"cue": named(self.cue), "compute": named(self.compute)}
-        return Labels(self.axes, {name: shape for name, (shape, _) in self.variables.items()}, modes, attrs)
+        return labels_of(self)
+
+    @cached_property
+    def pattern(self) -> int | None:
+        """The pattern of all rows, from 0; None where an axis decides, or none does."""
+        if "pattern" in self.axes.values or (self.cue == "random" and self.compute not in OF_PATTERNS):
+            return None
+        return int(self.fixed.get("pattern", 0))
 
     def identity(self, software: Mapping[str, str] | None = None) -> dict[str, Any]:
         """What decides the numbers, in words and digests; `software` is that of this process unless told."""
-        models, how = self._models[0], self._how[0]
-        return {
-            "compute": named(self.compute),
-            "axes": {name: of_values(x) for name, x in self.axes.values.items()} | {"zipped": str(self.axes.zipped)},
-            "fixed": {name: repr(x.item()) for name, x in self.fixed.items()},
-            "cue": named(self.cue),
-            "options": {name: repr(x) for name, x in how.items()},
-            "model": of_values(np.array([of_model(model) for model in models])),
-            "precision": str(models[0].dtype),
-            "software": dict(software or of_software()),
-        }
+        return of_sweep(self) | {"software": dict(software or of_software())}
 
     def to_toml(self) -> str:
         """The same sweep as the text of a study file."""
@@ -305,6 +303,5 @@ class Sweep:
         return cls(**read_study(study_of(study)))
 
     def __repr__(self) -> str:
-        dims = ", ".join(f"{'+'.join(names)}: {self.axes.values[dim].size}" for dim, names in self.axes.dims.items())
-        what = f"{named(self.compute)} over {dims or 'nothing'}"
-        return f"Sweep: {what}; {self.axes.num_rows:,} rows, cue {named(self.cue)}"
+        cue, rows = f"cue {named(self.cue)}{of_pattern(self.pattern)}", f"{self.axes.num_rows:,} rows"
+        return f"Sweep: {named(self.compute)} over {self.axes.told}; {rows}, {cue}"
