@@ -26,6 +26,7 @@ import numpy as np
 import dicke_jax as dj
 from dicke_jax import examples
 from dicke_jax.studies.sweeps import rows as of_rows
+from dicke_jax.studies.sweeps import starts
 
 from .memory import most_held
 
@@ -60,7 +61,7 @@ def sweep_of(num_rows: int, compute: Any = "final_overlap", time: float | None =
 def bare(sweep: dj.Sweep, chunk: int, devices: Any = None) -> Callable[[], Any]:
     """`solve_ensemble` as a user would call it, of the models and cues of the sweep."""
     (model,), (rows,) = sweep._models
-    cues, rates = of_rows.of_cues_and_rates(sweep._values(rows), model)
+    cues, rates = starts.of_cues_and_rates(sweep._values(rows), model)
     arrays, states = jax.tree.map(np.asarray, of_rows._of_rows(of_rows._model_and_state, model, cues, rates, sweep.cue))
     models = eqx.combine(arrays, eqx.filter(model, eqx.is_array, inverse=True))
     how = {name: option for name, option in sweep._how[0].items() if name != "time"} | dict(devices=devices)

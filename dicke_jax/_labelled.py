@@ -35,7 +35,7 @@ ATTRS: dict[str, dict[str, str]] = {
     "fluctuations": {"long_name": "standard deviation of the overlap in time, 0 where converged", "units": "1"},
     "residual": {"long_name": "max |dy/dt|", "units": "min kappa"},
     "num_steps": {"long_name": "steps of the integration", "units": "1"},
-    "growth_rate": {"long_name": "largest real part of the spectrum", "units": RATES},
+    "growth_rate": {"long_name": "largest growth rate", "units": RATES},
     "eigenvalues": {"long_name": "spectrum of small deviations", "units": RATES},
     "covariance": {"long_name": "N_sp times the covariance of spins and quadratures", "units": "1"},
     "omega": {"long_name": "frequency", "units": RATES},

@@ -9,7 +9,7 @@ from compilations import compilations
 from problems import paper, sampled
 
 import dicke_jax as dj
-from dicke_jax.studies.sweeps import rows
+from dicke_jax.studies.sweeps import rows, starts
 from dicke_jax.studies.sweeps.axes import Layout
 
 from .sweep_faults import TABLE
@@ -280,9 +280,21 @@ def test_a_cue_may_be_a_function_and_bring_its_own_memory():
 @pytest.mark.parametrize("cue", ["stored", "tilt", "flip", "random"])
 def test_programs_of_cues_call_nobody_back_and_so_are_kept_on_disk(cue):
     """Patterns and probabilities were looked at before; a check in the program would be the host's at run time."""
-    values = {name: np.zeros(32) + x for name, x in rows.DEFAULT_CUE.items()} | {"g0": np.ones(32)}
-    cues, rates = rows.of_cues_and_rates(values, MODEL)
+    values = {name: np.zeros(32) + x for name, x in starts.DEFAULT_CUE.items()} | {"g0": np.ones(32)}
+    cues, rates = starts.of_cues_and_rates(values, MODEL)
     made = rows._of_rows.lower(rows._state, MODEL, cues, rates, cue)
     assert "callback" not in made.as_text()
     with pytest.raises(Exception, match="must be a pattern number from 0 to 1"):
         eqx.filter_jit(dj.stored_pattern)(MODEL, jnp.asarray(2)).m.block_until_ready()
+
+
+def test_how_exact_mean_field_is():
+    """Without a coupling spins and modes keep their noise, 2 K + M; with one it is the Gaussian limit along the run."""
+    model, axes = paper(1.0, 1), {"g0": [0.0, 0.4], "angle": [0.2, 1.0]}
+    found = dj.Sweep(model, axes, "exactness", options={"time": 2.0}).run()
+    np.testing.assert_allclose(found.scaled_error[0], 3.0, rtol=1e-8)
+    at, times = model.replace(g0=0.4), jnp.array([0.0, 2.0])
+    state = dj.tilted_pattern(jax.random.key(0), at, 0, 1.0)
+    limit = dj.scaled_error(at, dj.gaussian_moments(at, state, times), dj.mfsolve(at, state, times))
+    np.testing.assert_allclose(found.scaled_error[1, 1], limit[-1], rtol=1e-9)
+    assert "time at which runs end" in refused(lambda: dj.Sweep(model, axes, "exactness"))

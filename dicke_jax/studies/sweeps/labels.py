@@ -20,6 +20,7 @@ from .model_table import ModelTable
 OF_ROWS: dict[str, dict[str, str]] = {  # what only sweeps have; a row's overlap is one of a run's overlaps
     **{name: ATTRS[f"{name}s"] for name in ("overlap", "occupation", "fluctuation")},
     "g_crit": {"long_name": "critical coupling", "units": RATES},
+    "scaled_error": {"long_name": "limit of N E_N(t), Eq. 9", "units": "1"},
     "is_stable": {"long_name": "whether nothing grows", "units": "1"},
     "outcome": {"long_name": "where the cue ended"},
 }

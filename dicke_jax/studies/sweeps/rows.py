@@ -1,7 +1,7 @@
 """What a sweep computes: pure functions of the values that a chunk of rows has."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,101 +9,28 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..._checks import as_array, check_all, check_choice, check_count, known_to_hold, refuse, told
-from ...dynamics import MFSolution, SteadyState, check_reaches_steady, solve_ensemble
+from ..._checks import as_array, check_all, check_choice, check_count, refuse, told
+from ...dynamics import MFSolution, SteadyState, check_reaches_steady, mfsolve, solve_ensemble
 from ...dynamics.ensemble import MANY
 from ...dynamics.steady_state import STIFF_TOLERANCE, check_ends, default_residual, relaxing_solver
 from ...dynamics.taylor_solver import written_out
 from ...dynamics.trajectory import STIFF, check_tolerance, default_solver, stiffness
-from ...mean_field import (
-    DickeModel,
-    MeanFieldState,
-    check_constant_rates,
-    corrupted_pattern,
-    random_state,
-    stored_pattern,
-    tilted_pattern,
-)
+from ...finite_size import gaussian_moments, scaled_error
+from ...mean_field import DickeModel, MeanFieldState, check_constant_rates
 from ...phases import critical_coupling, retrieval_state, stability
 from ...phases.basins import named_outcomes
-from .axes import BATCH, split_name
+from .axes import BATCH
+from .starts import Values, of_cues_and_rates, start_of, with_values
 
-CUES: Final = ("stored", "tilt", "flip", "random")
 OPTIONS: dict[str, dict[str, Any]] = {  # of what is computed, with their defaults
     "steadystate": dict(tol=None, max_time=None, rtol=None, atol=None, max_steps=None),
     "final_overlap": dict(time=None, rtol=None, atol=None, max_steps=None),
     "retrieval": dict(tol=None, max_time=None),
     "critical_coupling": dict(kind="existence", method=None),
     "stability": dict(tol=None),
+    "exactness": dict(time=None),
 }
-Values = dict[str, np.ndarray]
 LONG = 5000  # in 1 / kappa: so long a run takes by default at most; fewer that are longer pay for a longer compilation
-
-
-def with_values(model: DickeModel, values: Mapping[str, Any]) -> DickeModel:
-    """The model with other rates: a name alone stands for all modes, and "kappa[1]" for one."""
-    changes: dict[str, Any] = {}
-    for name in sorted(values):  # "kappa" before "kappa[1]"
-        kind, index = split_name(name)
-        if kind == "jump":
-            of = changes.get("dissipation", model.dissipation)
-            rate = jnp.broadcast_to(jnp.asarray(values[name], of.rates[index].dtype), of.rates[index].shape)
-            changes["dissipation"] = eqx.tree_at(lambda d, i=index: d.rates[i], of, rate)
-        elif index is None:
-            changes[kind] = jnp.asarray(values[name], model.dtype)
-        else:
-            rate = jnp.broadcast_to(changes.get(kind, getattr(model, kind)), (model.num_modes,))
-            changes[kind] = rate.at[index].set(jnp.asarray(values[name], model.dtype))
-    return model.replace(**changes) if changes else model
-
-
-def with_known(model: DickeModel, values: Mapping[str, Any]) -> DickeModel:
-    """The model with known values of rates, for which no program is compiled."""
-    changes: dict[str, Any] = {}
-    for name in sorted(values):
-        kind, index = split_name(name)
-        if kind == "jump":
-            of = changes.get("dissipation", model.dissipation)
-            rate = np.full(of.rates[index].shape, values[name], of.rates[index].dtype)
-            changes["dissipation"] = eqx.tree_at(lambda d, i=index: d.rates[i], of, jax.device_put(rate))
-            continue
-        shape = (model.num_modes,) if kind in ("omega_mode", "kappa") else ()
-        now = values[name] if index is None else changes.get(kind, getattr(model, kind))
-        rate = np.array(np.broadcast_to(np.asarray(now, model.dtype), shape))
-        if index is not None:
-            rate[index] = values[name]
-        changes[kind] = rate
-    return model.replace(**changes) if changes else model
-
-
-def start_of(model: DickeModel, cue: Any, own: Mapping[str, Any]) -> tuple[DickeModel, MeanFieldState]:
-    """The model of a row, and the state that it starts from."""
-    if callable(cue):
-        made: Any = cue(model, own)
-        known, state = made if isinstance(made, tuple) and len(made) == 2 else (model, made)
-        if not isinstance(known, DickeModel) or not isinstance(state, MeanFieldState):
-            refuse(
-                "cue", "a function of model and row that returns a MeanFieldState, or a model and a state", told(made)
-            )
-        return known, state
-    key = jax.random.key(own["seed"])
-    with known_to_hold():
-        if cue == "stored":
-            return model, stored_pattern(model, own["pattern"])
-        if cue == "random":
-            return model, random_state(key, model)
-        make, strength = (tilted_pattern, "angle") if cue == "tilt" else (corrupted_pattern, "flip")
-        return model, make(key, model, own["pattern"], own[strength])
-
-
-def of_cues_and_rates(values: Values, model: DickeModel) -> tuple[Values, Values]:
-    """The values in the precisions that a program takes them in: what makes cues, and what makes models."""
-    kinds = {"pattern": jax.dtypes.canonicalize_dtype(np.int64), "seed": np.uint32}
-    cues = {name: x.astype(kinds.get(name, model.dtype)) for name, x in values.items() if name in DEFAULT_CUE}
-    return cues, {name: x.astype(model.dtype) for name, x in values.items() if name not in DEFAULT_CUE}
-
-
-DEFAULT_CUE = {"pattern": 0, "angle": 0.3, "flip": 0.1, "seed": 0}
 
 
 @eqx.filter_jit
@@ -156,6 +83,10 @@ class RowFunction(eqx.Module):
             names = ("growth_rate", "num_growing", "num_neutral", "num_decaying", "residual")
             stable = {"is_stable": found.is_stable.astype(jnp.int8)}
             return {**{name: getattr(found, name) for name in names}, **stable, "status": code_of(found.status)}
+        if self.compute == "exactness":
+            times = np.array([0.0, options["time"]], model.dtype)
+            limit, reference = gaussian_moments(model, state, times), mfsolve(model, state, times, throw=False)
+            return {"scaled_error": scaled_error(model, limit, reference)[-1]}
         result = self.compute(model, state)
         named = result if isinstance(result, Mapping) else {"value": result}
         return {name: jnp.asarray(x) for name, x in named.items()}
@@ -270,8 +201,8 @@ def as_options(compute: Any, options: Mapping[str, Any]) -> dict[str, Any]:
             refuse(f"options, {name},", "a positive number", told(value))
         else:
             check_all(f"options, {name},", value, lambda x: (x > 0) & np.isfinite(x), "positive and finite")
-    if compute == "final_overlap" and "time" not in options:
-        refuse("options", "given for final_overlap, with the time at which runs end", "no time")
+    if compute in ("final_overlap", "exactness") and "time" not in options:
+        refuse("options", f"given for {compute}, with the time at which runs end", "no time")
     return options
 
 
@@ -281,8 +212,8 @@ def settled(models: list[DickeModel], compute: Any, options: Mapping[str, Any], 
     - `models`: those at the corners of the axes. Where one is stiff all rows get the solver that it needs.
     """
     how = dict(options)
-    if callable(compute) or compute in ("critical_coupling", "stability"):
-        if not callable(compute):
+    if callable(compute) or compute in ("critical_coupling", "stability", "exactness"):
+        if compute in ("critical_coupling", "stability"):
             check_constant_rates(models[0])
         return how
     hardest, tol = max(models, key=stiffness), how.get("tol")

@@ -14,7 +14,7 @@ from ..._checks import check_choice, refuse, told
 from ...mean_field import DickeModel
 from .identity import named
 from .model_table import ModelTable
-from .rows import CUES
+from .starts import CUES
 
 KEYS = ("title", "compute", "precision", "cue", "zipped", "model", "axes", "fixed", "options")
 RANGES = ("from", "to", "points", "scale")

@@ -20,8 +20,9 @@ from .identity import named, of_software, of_sweep
 from .labels import Labels, dataset, labels_of, of_pattern
 from .model_table import ModelTable
 from .planning import Plan, default_chunk
-from .rows import CUES, DEFAULT_CUE, OPTIONS, as_options, check_cue, compute_rows, settled, variables_of, with_known
+from .rows import OPTIONS, as_options, check_cue, compute_rows, settled, variables_of
 from .running import compute_missing, fill_store
+from .starts import CUES, DEFAULT_CUE, with_known
 from .store import Store, fill_of, in_memory
 from .study_file import read_study, study_of, study_text
 from .workers import crew_of
@@ -46,9 +47,9 @@ class Sweep:
     - `axes`: values by name. Rates: "omega_spin", "omega_mode", "kappa", "g0", one mode's as "kappa[1]" (from 0), a
       jump's rate as "jump[0]". Of the cue: "pattern", "angle" of a tilt, "flip" probability, "seed": the cue's key is
       `jax.random.key(seed)`, so that the same seeds are the same cues everywhere.
-    - `compute`: what every row computes from its model and its cue. "steadystate"; "final_overlap", at the time that
-      `options` give; "retrieval", where the cue ends; of its pattern alone "critical_coupling" and "stability" (of the
-      retrieval state); or a function (model, state) that `jax.vmap` takes, of an array or of arrays by name.
+    - `compute`: what every row computes from its model and its cue. "steadystate"; "retrieval", where the cue ends; at
+      the time that `options` give "final_overlap" and "exactness", lim N E_N(t) of Eq. 9; of the pattern alone
+      "critical_coupling" and "stability" (of the retrieval state). Or a function (model, state) that `jax.vmap` takes.
 
     **Other arguments**
 
@@ -136,9 +137,8 @@ class Sweep:
         different, which = np.unique(combined, axis=0, return_inverse=True)
         if len(different) > MOST_MODELS:
             refuse("axes", f"of at most {MOST_MODELS} different models that a function makes", len(different))
-        of_model = [rows[which.ravel() == i] for i in range(len(different))]
-        made_of = [given | {name: own[name][r[0]].item() for name in names} for r in of_model]
-        return [self._make(m, self.axes.at(r)) for m, r in zip(made_of, of_model, strict=True)], of_model
+        groups = [rows[which.ravel() == i] for i in range(len(different))]
+        return [self._make(given | {n: own[n][r[0]].item() for n in names}, self.axes.at(r)) for r in groups], groups
 
     def _make(self, arguments: Mapping[str, Any], values: Mapping[str, np.ndarray]) -> DickeModel:
         return self._checked(self.model(**arguments), values)
