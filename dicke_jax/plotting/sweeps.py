@@ -98,8 +98,11 @@ def _threshold(results: xr.Dataset, nu: int) -> xr.DataArray | None:
                 return xr.DataArray(told[min(nu, told.size - 1)])
         return None
 
-    omega_spin, omega_mode, kappa = (rate(name) for name in ("omega_spin", "omega_mode", "kappa"))
-    return np.sqrt(omega_spin * (omega_mode**2 + kappa**2 / 4) / (2 * omega_mode))
+    omega_spin, omega_mode, kappa = rates = [rate(name) for name in ("omega_spin", "omega_mode", "kappa")]
+    if any(told is None for told in rates):  # a size decides it, or an axis that was chosen of and dropped
+        return None
+    threshold = np.sqrt(omega_spin * (omega_mode**2 + kappa**2 / 4) / (2 * omega_mode))
+    return threshold if np.isfinite(threshold).any() else None
 
 
 def _label(values: xr.DataArray) -> str:

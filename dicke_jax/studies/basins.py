@@ -20,7 +20,7 @@ from ..phases.cue_outcome import OUTCOMES, wilson_interval
 from .results import Progress, origin_of
 from .sweeps import Sweep
 from .sweeps.axes import BATCH
-from .sweeps.quantity import RETRIEVED
+from .sweeps.labels import RETRIEVED
 
 
 @checked

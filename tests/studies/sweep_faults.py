@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 import dicke_jax as dj
 from dicke_jax.studies.sweeps import Store
@@ -66,6 +67,15 @@ if __name__ == "__main__":
     sweep.fill(sys.argv[2], resume=True, chunk=32, workers=2, progress=kill)
     assert not left
 """
+
+
+def refused(call):
+    """The one line of a refusal."""
+    with pytest.raises(ValueError) as error:
+        call()
+    text = str(error.value)
+    assert "\n" not in text and " must be " in text and "; got " in text
+    return text
 
 
 def chunks_of(store: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import dicke_jax as dj
 from dicke_jax.studies.sweeps import rows, starts
 from dicke_jax.studies.sweeps.axes import Layout
 
-from .sweep_faults import TABLE
+from .sweep_faults import TABLE, refused
 
 MODEL = paper(1.2, 2)
 
@@ -94,50 +94,6 @@ def test_a_chunk_takes_no_more_than_its_share_of_the_memory(monkeypatch):
     assert sweep.plan().chunk == 32
 
 
-def test_what_a_result_says_of_its_origin():
-    found = dj.Sweep(MODEL, {"g0": [0.5]}, told_overlap, fixed={"seed": 7, "angle": 0.2}, title="Told").run()
-    for name in ("omega_mode", "kappa", "precision", "device", "dicke-jax", "jax", "python", "seed", "angle"):
-        assert name in found.attrs
-    assert found.attrs["title"] == "Told" and found.attrs["cue"] == "tilt" and "told_overlap" in found.attrs["compute"]
-    assert found.attrs["pattern"] == 0 and found.attrs["described_in"] == "Python"
-    found = dj.Sweep(MODEL, {"g0": [0.5]}, "retrieval", options={"max_time": 5.0}).labels().attrs
-    assert found["tol"] == 1e-6 and found["max_time"] == 5.0 and "Taylor" in found["solver"]
-
-
-def test_what_an_axis_or_a_size_varies_is_no_attribute():
-    """Of the modes' rates a number is told where all models that have the mode have it, and no axis varies it."""
-
-    def make(num_patterns):
-        return MODEL.replace(spins=paper(1.2, num_patterns).spins, omega_mode=2.0, kappa=[1.5, 1.0, 0.5][:num_patterns])
-
-    axes = {"g0": [0.5, 1.0], "kappa[0]": [0.7, 0.8], "num_patterns": [2, 3]}
-    told = dj.Sweep(make, axes, told_overlap).labels().attrs
-    assert not told.keys() & {"g0", "num_patterns", "num_subsets"} and told["omega_spin"] == 0.5
-    np.testing.assert_array_equal(told["omega_mode"], [2.0, 2.0, 2.0])
-    np.testing.assert_array_equal(told["kappa"], [np.nan, 1.0, 0.5])
-    assert told["thresholds"] == "closed form"
-    told = dj.Sweep(lambda omega: MODEL.replace(omega_mode=omega), {"omega": [1.0, 2.0]}, told_overlap).labels().attrs
-    assert not told.keys() & {"omega_mode", "thresholds"}
-
-
-def test_the_pattern_of_all_rows_is_said_counted_from_one():
-    assert repr(dj.Sweep(MODEL, {"g0": [1.0]})).endswith("cue stored, pattern 1")
-    assert repr(dj.Sweep(MODEL, {"g0": [1.0]}, fixed={"pattern": 1})).endswith("cue stored, pattern 2")
-    for own in (dict(axes={"pattern": [0]}), dict(axes={"g0": [1.0]}, cue="random")):
-        sweep = dj.Sweep(MODEL, **own)
-        assert "pattern 1" not in repr(sweep) and "pattern" not in sweep.labels().attrs
-
-
-def test_patterns_that_go_with_sizes_are_checked_against_their_own_model():
-    axes = {"num_patterns": [2, 3, 4], "pattern": [1, 2, 3]}
-    found = dj.Sweep(lambda num_patterns: paper(1.0, num_patterns), axes, "critical_coupling", zipped=[[*axes]]).run()
-    omega = 0.5 * (np.array([1, 2, 3]) + 3)
-    np.testing.assert_allclose(found.g_crit, np.sqrt(0.5 * (omega**2 + 1 / 4) / (2 * omega)), rtol=1e-12)
-    axes["pattern"][0] = 2
-    with pytest.raises(ValueError, match="must be a pattern number from 0 to 1; got 2"):
-        dj.Sweep(lambda num_patterns: paper(1.0, num_patterns), axes, "critical_coupling", zipped=[[*axes]])
-
-
 def test_chunks_never_mix_models_and_every_row_has_a_place():
     groups = np.array([0, 2, 4, 6, 8]), np.array([1, 3, 5]), np.array([7])
     layout = Layout(groups, 2)
@@ -177,14 +133,6 @@ def test_a_sweep_to_toml_and_back_is_the_same_to_the_bit():
         np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match=r"model must be a DickeModel, .* num_patterns in its \[axes\]; got a funct"):
         dj.Sweep(lambda num_patterns: paper(1.0, num_patterns), {"num_patterns": [1]}, told_overlap).to_toml()
-
-
-def refused(call):
-    with pytest.raises(ValueError) as error:
-        call()
-    text = str(error.value)
-    assert "\n" not in text and " must be " in text and "; got " in text
-    return text
 
 
 BAD = [

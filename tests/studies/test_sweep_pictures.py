@@ -54,6 +54,9 @@ def test_a_map_has_both_axes_a_colour_bar_and_the_threshold_of_its_pattern():
     line = axis.lines[-1]
     np.testing.assert_allclose(line.get_xdata(), g_crit(KAPPA, 2.0), rtol=1e-15)
     assert not plot_sweep(chances()).lines  # without a closed form there is none
+    varied = chances(thresholds="closed form", omega_mode=np.array([1.5, np.nan]))
+    assert not plot_sweep(varied).lines
+    assert not plot_sweep(varied.drop_attrs(deep=False).assign_attrs(thresholds="closed form")).lines
 
 
 def overlaps():

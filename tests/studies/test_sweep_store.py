@@ -129,9 +129,7 @@ def test_what_differs_is_said_so_that_it_can_be_read(sweep, monkeypatch):
     first = sweep.identity()
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=8 --xla_backend_extra_options=odd")
     (told,) = differences(first, sweep.identity())
-    assert told.startswith(
-        "the compiler's flags XLA_FLAGS are nothing there and --xla_backend_extra_options=odd here"
-    )
+    assert told.startswith("the compiler's flags XLA_FLAGS are nothing there and --xla_backend_extra_options=odd here")
     values = np.linspace(0.0, 1.0, 30)
     two = [{"g0": of_values(x)} for x in (values, np.append(values[:-1], 2.0))]
     (told,) = differences(*two)

@@ -67,15 +67,16 @@ def of_model(model: DickeModel) -> dict[str, str]:
     """All numbers of a model part by part: a constant rate's as they are, of others a digest."""
     spins, found = model.spins, {}
     sizes = f"{spins.num_modes} patterns, {spins.num_subsets} subsets, {spins.num_spins or 'infinitely many'} spins"
-    about = {"spins": f"{sizes}{', gauged' if spins.gauged else ''}, {type(spins.operator).__name__}"}
+    operator = f"{spins.gauged} {type(spins.operator)}"
     for field in dataclasses.fields(model):
-        part = getattr(model, field.name)
+        name, part = field.name, getattr(model, field.name)
         if isinstance(part, jax.Array | np.ndarray):
-            found[field.name] = of_values(np.ravel(part))
-        elif part is None or field.name == "dtype":
-            found[field.name] = str(part)
+            found[name] = of_values(np.ravel(part))
+        elif part is None or name == "dtype":
+            found[name] = str(part)
         else:
-            found[field.name] = f"{about.get(field.name, type(part).__name__)} ({digest(*_numbers(part))})"
+            about, kind = (sizes, operator) if part is spins else (type(part).__name__, "")
+            found[name] = f"{about} ({digest(kind.encode(), *_numbers(part))})"
     return found
 
 

@@ -23,7 +23,9 @@ OF_ROWS: dict[str, dict[str, str]] = {  # what only sweeps have; a row's overlap
     "scaled_error": {"long_name": "limit of N E_N(t), Eq. 9", "units": "1"},
     "is_stable": {"long_name": "whether nothing grows", "units": "1"},
     "outcome": {"long_name": "where the cue ended"},
+    "retrieved": {"long_name": "whether the cue ended at its pattern, with either sign", "units": "1"},
 }
+RETRIEVED = ("retrieved", "retrieved_negative")  # both signs are the same memory
 STUDY_FILE = "a study file"
 STATUSES = tuple(Status._name_to_item)  # pyright: ignore[reportAttributeAccessIssue]
 MEANINGS = {"status": STATUSES, "outcome": OUTCOMES}
@@ -126,6 +128,10 @@ def dataset(labels: Labels, slots: np.ndarray, complete: np.ndarray, flat: Mappi
         shape = labels.shapes[name]
         own = ("mode",) if shape == (labels.num_modes,) else tuple(f"{name}_{i}" for i in range(len(shape)))
         variables[name] = ((*dims, *own), placed(values), _attrs_of(name, values))
+    if "outcome" in variables and (codes := variables["outcome"][1]).dtype == np.int8:
+        found = np.isin(codes, [OUTCOMES.index(name) for name in RETRIEVED])
+        found = found if complete.all() else np.where(codes >= 0, found, np.nan)
+        variables.setdefault("retrieved", (dims, found, OF_ROWS["retrieved"]))
     if not complete.all():
         variables["complete"] = (dims, placed(complete.astype(np.int8)), {"long_name": "whether the row is there"})
     coords: dict[str, Any] = {}

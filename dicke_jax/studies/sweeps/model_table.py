@@ -16,6 +16,7 @@ from ...mean_field.rates import is_schedule
 from .axes import RATES
 
 SIZES = ("num_patterns", "num_spins", "patterns_seed")  # may be axes too
+PER_MODE = ("omega_mode", "kappa")
 LARGEST = 4 * 10**8  # signs of patterns that a study file may ask for
 TABLE = (*SIZES, "individual", "couplings", "weights", "gauged", "jumps", *RATES)
 
@@ -25,7 +26,8 @@ class ModelTable:
     """Makes a `DickeModel` of a table [model], its sizes given there or by axes.
 
     Spins: `num_patterns` alone for infinitely many; `num_spins` and `patterns_seed` for random patterns, mapped to
-    large spins, or with `individual` each for itself; or `couplings` (M, K) and `weights` (K,).
+    large spins, or with `individual` each for itself; or `couplings` (M, K) and `weights` (K,). Where an axis or
+    [fixed] decides `num_patterns`, lists of modes' rates may be longer than M, of which the model takes the first M.
     """
 
     table: Mapping[str, Any]
@@ -44,10 +46,21 @@ class ModelTable:
     def __call__(self, **sizes: Any) -> DickeModel:
         table = {**self.table, **sizes}
         spins = self._spins(table)
+        if "num_patterns" in sizes:
+            table |= {name: self._first(name, table[name], spins.num_modes) for name in PER_MODE if name in table}
         missing = [name for name in RATES if name not in table and name != "g0"]
         if missing:
             refuse("[model]", f"a table with {', '.join(RATES)}", f"none of {', '.join(missing)}")
         return DickeModel(spins, **{n: self._rate(n, table.get(n, 1.0)) for n in RATES}, dissipation=self._jumps(table))
+
+    def _first(self, name: str, value: Any, modes: int) -> Any:
+        """Of a list for the largest of several numbers of modes, that of the first modes."""
+        if not isinstance(value, list | tuple) or len(value) == 1:
+            return value
+        if len(value) < modes:
+            must_be = f"a list of at least {modes} numbers, of which each num_patterns takes the first, or one number"
+            refuse(f"[model], {name},", must_be, len(value))
+        return value[:modes]
 
     def _rate(self, name: str, value: Any) -> np.ndarray:
         what = f"[model], {name},"

@@ -7,11 +7,10 @@ import numpy as np
 import xarray as xr
 
 from ..._checks import refuse, told
-from .labels import of_pattern
+from .labels import RETRIEVED, of_pattern
 
 FIRST = ("outcome", "overlap", "g_crit", "growth_rate", "is_stable")  # what is meant where nobody says
 CHANCE = {"long_name": "chance of retrieval", "units": "1"}
-RETRIEVED = ("retrieved", "retrieved_negative")  # both signs are the same memory
 
 
 def name_of(variables: Iterable[Any], variable: Any) -> str:
