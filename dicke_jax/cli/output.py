@@ -1,14 +1,14 @@
 """What a command leaves behind: files that are whole or not there, a table, a bar that tells how far it is."""
 
 import argparse
-import datetime
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from .. import _progress
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -70,33 +70,7 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
 
 
 def watched(quiet: bool, study: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
-    """What a study finds; on the way, a bar on stderr with the runs finished, all runs, the time left and the rate."""
-    if quiet:
-        return study(*arguments, **options)
-    from rich import progress
-    from rich.console import Console
-
-    columns = "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeElapsedColumn()
-    bar = progress.Progress(*columns, "{task.fields[left]}", "{task.fields[rate]}", console=Console(stderr=True))
-    task, began = bar.add_task("compiling", total=None, rate="", left=""), []
-
-    def report(done: int, total: int) -> None:
-        now = time.monotonic()
-        if not began:  # what is refused before has no bar; a study that goes on has rows already
-            began.append((now, done))
-            bar.start()
-        if len(began) == 1 and done > began[0][1]:
-            began.append((now, done))
-        is_first = done == began[-1][1]  # of what is done since it began; what follows is not compiled any more
-        (start, first), what = began[0 if is_first else -1], "runs" if done > began[0][1] else "compiling"
-        rate = (done - first) / max(now - start, 1e-9)
-        seconds = str(datetime.timedelta(seconds=round((total - done) / rate))) if rate else "?"
-        left = f"left {'at most ' if is_first and first < done < total else ''}{seconds}"
-        told = f"{rate:,.0f} a second" if rate else ""
-        bar.update(task, completed=done, total=total, description=what, left=left, rate=told)
-
-    try:
-        return study(*arguments, **options, progress=report)
-    finally:
-        if began:
-            bar.stop()
+    """What a study finds; on the way, a line on stderr with the runs finished, all runs, the time left and the rate."""
+    name = getattr(study, "__qualname__", "").partition(".")[0].replace("_", " ").lower()
+    with _progress.watched(name, quiet) as wait:
+        return study(*arguments, **options, progress=wait.tell)

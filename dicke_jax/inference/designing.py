@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from .._checks import as_array, as_pattern_index, check_all, check_count, known, refuse
 from .._door import checked
+from .._progress import Loop
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from ..dynamics.trajectory import mfsolve
@@ -107,14 +108,14 @@ def design(
     optimizer = _adam(num_steps) if optimizer is None else optimizer
     at = eqx.filter_jit(start)(optimizer, parameters.to_vector(model))
     values, vectors = np.full(num_steps, np.nan), np.full((num_steps, len(parameters)), np.nan)
-    done, slope, interrupted = 0, np.inf, False
+    done, slope, interrupted, report = 0, np.inf, False, Loop(num_steps, "steps", progress, at_most=True)
     try:
         while done < num_steps and at.finite and not slope < tol:
             vectors[done] = at.vector
             at, value, steepness = _ascend(objective, parameters, optimizer, at)
             values[done], slope, done = -np.asarray(value), float(steepness), done + 1
-            if progress is not None and done % CHUNK == 1:
-                progress(done, num_steps)
+            if done % CHUNK == 1:
+                report(done)
     except KeyboardInterrupt:
         interrupted = True
     dtype = at.best.dtype

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import as_array, check_choice, check_count, known, refuse
 from .._door import checked
+from .._progress import Loop
 from .._status import Status
 from ..mean_field import CollectiveModel, DickeModel
 from .fit_result import FitResult, gain, information, interval_ends, misfits, supported, touches
@@ -132,6 +133,7 @@ def _run(
         vectors[rows], least[rows] = restarts.best, np.where(np.isnan(loss), np.inf, loss)
         return restarts, np.asarray(history)
 
+    report = Loop(num_steps, "steps", progress, at_most=True)
     try:
         batches = []
         for low in range(0, number, batch):
@@ -142,8 +144,7 @@ def _run(
         rows = np.argsort(least, kind="stable")[:batch] if number > batch else np.arange(number)
         restarts = jax.tree.map(lambda *parts: np.concatenate(parts)[rows], *batches)
         for done in range(first, num_steps + 1, chunk):
-            if progress is not None:
-                progress(done, num_steps)
+            report(done)
             settled = np.array([_look(restarts, row)[-1] < tol for row in range(batch)])
             if done == num_steps or np.all(settled | ~np.asarray(restarts.finite)):
                 break

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import dicke_jax as dj
+from dicke_jax import _progress
 from dicke_jax.cli import output
 from dicke_jax.cli.main import main
 
@@ -74,10 +75,16 @@ def test_a_command_that_is_stopped_says_what_goes_on(study, capsys, monkeypatch)
 def test_the_first_chunk_tells_how_long_all_take(monkeypatch, capsys):
     """It compiles, which those after it need not do: at most so long, and from the second on what they take."""
     for times, left in (([0.0, 10.0], "left at most 0:01:30"), ([0.0, 10.0, 11.0], "left 0:00:08")):
-        clock = iter(times)
-        monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda clock=clock: next(clock)))
-        output.watched(False, lambda progress, times=times: [progress(10 * i, 100) for i in range(len(times))])
-        assert left in capsys.readouterr().err
+        clock, lines = [0.0], []
+        monkeypatch.setattr(_progress, "time", SimpleNamespace(monotonic=lambda clock=clock: clock[0]))
+
+        def study(progress, times=times, clock=clock, lines=lines):
+            for i, clock[0] in enumerate(times):
+                progress(10 * i, 100)
+            lines.append(_progress._current().line())
+
+        output.watched(False, study)
+        assert left in lines[0] and f"{10 * len(times) - 10}/100" in capsys.readouterr().err
 
 
 def changed(old, new):
