@@ -79,6 +79,7 @@ class Wait:
         self.done, self.total, self.unit, self.at_most = 0, None, "", False
         self.marks: list[tuple[float, int]] = []  # when the loop began, when its first part was there, and the last
         self.display: Any = None
+        self.is_over = False
 
     def tell(self, done: int, total: int | None, unit: str = "runs", at_most: bool = False) -> None:
         """So many are done, of all where that is known; with `at_most` there may be fewer."""
@@ -101,7 +102,7 @@ class Wait:
 
     def _left(self, now: float) -> tuple[str, str]:
         """The time left, and the rate. The first part is compiled as well: what follows is at most as slow."""
-        if len(self.marks) < 2 or not self.total or self.done >= self.total:
+        if len(self.marks) < 2 or not self.total or self.done >= self.total or self.is_over:
             return "", ""
         (start, first), (then, last) = self.marks[1 if len(self.marks) > 2 else 0], self.marks[-1]
         rate = (last - first) / max(then - start, 1e-9)
@@ -116,16 +117,17 @@ class Loop:
     def __init__(self, total: int | None, unit: str = "runs", progress: Report = None, at_most: bool = False) -> None:
         self.total, self.unit, self.progress, self.at_most = total, unit, progress, at_most
         wait = _current()
-        self.wait = wait if wait and wait.thread == threading.get_ident() and wait.loop() is None else None
-        if self.wait is not None:
-            self.wait.loop = weakref.ref(self)
+        self.wait = wait if wait is not None and wait.thread == threading.get_ident() else None
 
     def __call__(self, done: int, total: int | None = None) -> None:
         total = self.total if total is None else total
-        if self.wait is not None:
-            self.wait.tell(done, total, self.unit, self.at_most)
-        if self.progress is not None:
+        if self.progress is not None:  # which may be a loop around this one
             self.progress(done, done if total is None else total)
+        if self.wait is not None:
+            if self.wait.loop() is None:
+                self.wait.loop = weakref.ref(self)
+            if self.wait.loop() is self:
+                self.wait.tell(done, total, self.unit, self.at_most)
 
 
 def begin(name: str, silent: bool = False) -> Wait | None:
@@ -149,20 +151,24 @@ def end(wait: Wait) -> None:
 
 
 @contextmanager
-def watched(name: str, quiet: bool = False) -> Iterator[Wait]:
-    """The wait for a command, shown as soon as it tells how far it is; its last line stays, in a file as well."""
+def watched(name: str, quiet: bool = False) -> Iterator[None]:
+    """The wait for a command, shown as soon as it tells how far it is; its last line stays, in a file as well.
+
+    With `quiet` nothing is shown, nor of the calls within.
+    """
     global _current
     before, wait = _current, Wait(name, 0.0, quiet)
     _current = weakref.ref(wait)
     if not quiet and _display() is not None:
         _wake.set()
     try:
-        yield wait
+        yield
     finally:
         with _lock:
             _current = before
             if wait.display is not None:
                 wait.display.erase()
+            wait.is_over = True
             if wait.marks and not quiet:
                 with suppress(OSError, ValueError):
                     print(wait.line(), file=sys.stderr, flush=True)

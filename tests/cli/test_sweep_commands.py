@@ -1,5 +1,6 @@
 """The commands of sweeps: what they print and keep, and what they say of files and folders that do not fit."""
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,6 +46,17 @@ def test_sweep_status_export(study, capsys):
     assert "critical_coupling over omega_spin: 50, pattern: 2" in told
     assert "68 of 100 rows, 3 of 4 chunks whole, 1 damaged; next: dicke-jax sweep STUDY --out store --resume" in told
     assert main(["sweep", "study.toml", "--out", "store", "--resume", "--quiet"]) == 0
+    capsys.readouterr()
+    for line, said in (
+        (["status", "store"], {"rows": 100, "of_rows": 100, "damaged": 0, "complete": True}),
+        (["sweep", "study.toml", "--dry-run"], {"num_rows": 100, "num_programs": 1}),
+        (["sweep", "study.toml", "--out", "store", "--resume", "--quiet"], {"rows": 100, "complete": True}),
+        (["export", "store", "all.nc"], {"missing": 0, "sizes": {"omega_spin": 50, "pattern": 2}, "wrote": ["all.nc"]}),
+        (["plot", "store", "all.png"], {"wrote": ["all.png"]}),
+    ):
+        assert main([*line, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert {name: found[name] for name in said} == said
     assert main(["plot", "store"]) == 0 and Path("store.png").read_bytes()[:4] == b"\x89PNG"
     assert main(["plot", "store", "one.pdf", "--at", "omega_spin=0.3"]) == 0
     assert main(["export", "store", "study.nc"]) == 0
@@ -78,13 +90,15 @@ def test_the_first_chunk_tells_how_long_all_take(monkeypatch, capsys):
         clock, lines = [0.0], []
         monkeypatch.setattr(_progress, "time", SimpleNamespace(monotonic=lambda clock=clock: clock[0]))
 
-        def study(progress, times=times, clock=clock, lines=lines):
+        def study(times=times, clock=clock, lines=lines):
+            report = _progress.Loop(100)
             for i, clock[0] in enumerate(times):
-                progress(10 * i, 100)
+                report(10 * i)
             lines.append(_progress._current().line())
 
         output.watched(False, study)
-        assert left in lines[0] and f"{10 * len(times) - 10}/100" in capsys.readouterr().err
+        last = capsys.readouterr().err
+        assert left in lines[0] and f"{10 * len(times) - 10}/100" in last and "left" not in last
 
 
 def changed(old, new):
