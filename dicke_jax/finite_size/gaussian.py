@@ -226,6 +226,16 @@ def output_spectrum(model: DickeModel, state: MeanFieldState, omega: ArrayLike) 
 
     - `model`, `state`: as in `stationary_covariance`, a stable state without single-spin dissipation.
     - `omega`: (W,), frequencies e^(-i omega t) in the frame of the model, where a mode alone is at Omega_mu.
+
+    **Returns** an `OutputSpectrum`, NaN with a status that says so where the state moves or is not stable. **Raises**
+    ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0, num_patterns=1)
+        >>> light = dj.output_spectrum(model, dj.retrieval_state(model), [0.0, 1.5])
+        >>> print(light.photons.shape, bool(light.successful))
+        (2, 1) True
     """
     y = _start(model, state)
     if model.dissipation is not None:

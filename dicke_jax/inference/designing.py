@@ -189,6 +189,16 @@ def basin_proxy(model: DickeModel, cues: MeanFieldState, pattern: int = 0, *, ti
     - `pattern`: nu, from 0.
     - `time`: in the inverse unit of the rates; long enough that a cue that is going to be lost loses its share, and
       short enough that the slopes of runs that go astray are still small numbers.
+
+    **Returns** the share, from 0 to 1. **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.5, num_patterns=2)
+        >>> keys = jax.random.split(jax.random.key(0), 4)
+        >>> cues = jax.vmap(lambda key: dj.tilted_pattern(key, model, 0, 0.5))(keys)
+        >>> print(f"{dj.basin_proxy(model, cues, 0):.3f}")
+        0.980
     """
     nu = as_pattern_index(pattern, model.num_modes)
     end = jnp.asarray(time, model.dtype)

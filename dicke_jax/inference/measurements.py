@@ -24,7 +24,22 @@ BLURRED = 10.0  # |xi|^2 in units of the noise's square, below which a point's s
 
 
 class Measurements(eqx.Module):
-    """Values with Gaussian noise, and what a model predicts for them."""
+    """Values with Gaussian noise, and what a model predicts for them.
+
+        r_i = (predicted_i - values_i) / noise_i,   0 where nothing is present
+
+    What `StationaryCurve` and `TimeTrace` have in common, and any measurement of one's own, which has `predict(model)`.
+
+    - `values`, `noise`: what was measured, and its standard deviations, of one shape.
+    - `present`: false where a value is missing.
+    - `quantity`: "overlap" or "photons".
+
+    **Example**
+
+        >>> curve = dj.StationaryCurve([0.7, 1.0], [0.5, np.nan], noise=0.01, missing=[False, True])
+        >>> print(isinstance(curve, dj.Measurements), curve.quantity, curve.present)
+        True overlap [ True False]
+    """
 
     values: Float[Array, "..."]
     noise: Float[Array, "..."]

@@ -58,7 +58,7 @@ class CollectiveModel(AbstractMeanFieldModel):
         ...     return 0.5 * s.x[0] - s.z[0] ** 2
         >>> model = dj.CollectiveModel(energy, dissipation=dj.LocalDissipation([("decay_x", 0.5)]))
         >>> end = dj.steadystate(model, dj.MeanFieldState([[-0.6], [0.0], [0.8]], []))
-        >>> print(bool(end.converged), end.state.m[:, 0].round(4))
+        >>> print(bool(end.successful), end.state.m[:, 0].round(4))
         True [-0.2656  0.1515  0.606 ]
     """
 
