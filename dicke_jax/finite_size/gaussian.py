@@ -64,6 +64,8 @@ def gaussian_moments(
 
     **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down.
 
+    **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model(g0=0.4, num_patterns=1)
@@ -186,6 +188,8 @@ def stationary_covariance(model: DickeModel | CollectiveModel, state: MeanFieldS
     - `state`: stationary, such as `retrieval_state`; |m_k| = 1 without single-spin dissipation.
 
     **Returns** a `StationaryCovariance`; differentiable in the rates.
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 

@@ -161,9 +161,13 @@ def _described(parameters: FreeRates, best: Vector, vectors: Float[Array, "steps
 
 @checked
 def stability_margin(model: DickeModel) -> Float[Array, ""]:
-    """The smallest g0 / g_stab,nu over all patterns nu: above 1 every one is retrieved stably.
+    """min_nu g0 / g_stab,nu over all patterns nu: above 1 every one is retrieved stably.
 
     A minimum: where the best model has several patterns with the same margin, no slope vanishes there.
+
+    - `model`: a `DickeModel` with constant rates.
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 

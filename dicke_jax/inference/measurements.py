@@ -30,8 +30,8 @@ class Measurements(eqx.Module):
 
     What `StationaryCurve` and `TimeTrace` have in common, and any measurement of one's own, which has `predict(model)`.
 
-    - `values`, `noise`: what was measured, and its standard deviations, of one shape.
-    - `present`: false where a value is missing.
+    - `values`, `noise`: what was measured, and its standard deviations, of one shape, (n,) or (T, M).
+    - `present`: of that `shape`, as (n,) or (T, M), false where a value is `missing`.
     - `quantity`: "overlap" or "photons".
 
     **Example**
@@ -106,7 +106,9 @@ class StationaryCurve(Measurements):
     - `noise`: standard deviations, one number or (n,).
     - `pattern`: nu, from 0.
     - `quantity`: "overlap" or "photons".
-    - `missing`: (n,), true where a value is missing; only there may it be NaN.
+    - `missing`: (n,), true where a value is missing; only there may it be NaN. The result has `present` (n,) for it.
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -182,6 +184,10 @@ class TimeTrace(Measurements):
     - `state`: the `MeanFieldState` at time 0.
     - `quantity`: "overlap", with its sign, or "photons".
     - `g0`: the coupling of this run, or None for the model's own.
+
+    The result has `present` (T, M) for `missing`, and `from_start`, whether `t` begins at 0.
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 

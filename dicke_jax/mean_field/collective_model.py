@@ -42,7 +42,7 @@ class CollectiveModel(AbstractMeanFieldModel):
     - `energy`: h, an `Energy`, or any function of the `IntensiveVariables`.
     - `jumps`: collective ones, as `photon_loss(kappa)` and `collective(l)` make them.
     - `dissipation`: single-spin jumps, a `LocalDissipation`, or None.
-    - `weights`: w_k, of sum 1; by default there is one ensemble.
+    - `weights`: (K,), w_k, of sum 1; by default there is one ensemble.
     - `num_modes`: M.
     - `patterns`: (P, K), what `overlaps` compares the spins with: xi_p = sum_k w_k G[p, k] z_k. By default one row of
       ones, and the overlap is the mean of z over all spins.

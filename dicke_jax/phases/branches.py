@@ -56,7 +56,7 @@ class Branch(Labelled):
     - `name`: the parameter's; `parameter`: (P,), its values, not monotonic where the branch folds.
     - `overlaps`: (P, M), xi_mu.
     - `growth_rate`: (P,), the largest real part among deviations that modes see; `num_growing`: (P,), how many grow.
-    - `components`: of a `CollectiveModel`, (P, 3 K + 2 M), of m and of Re and Im alpha; `state(i)` is the i-th state.
+    - `components`: of a `CollectiveModel`, (P, 3 K + 2 M), M = `num_modes`, of m, Re and Im alpha; `state(i)`.
     - `special`: the `SpecialPoint`s.
     - `ended`: "limit", "max_points", "closed" on itself, or "lost", where no step was short enough.
     """
