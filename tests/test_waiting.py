@@ -266,3 +266,15 @@ def test_the_time_left_is_what_the_parts_after_the_first_take(monkeypatch):
     assert "left 0:00:04," in wait.line()
     wait.tell(10, 10)
     assert "left" not in wait.line()
+
+
+LONG = (  # what may take seconds to compile or to run
+    "fit design sample_posterior invert_critical_coupling locate_critical_coupling mfsolve steadystate solve_ensemble "
+    "lyapunov_exponent attractor stationary_states stationary_state stability critical_coupling continuation "
+    "periodic_orbit orbit_continuation retrieval_probability mesolve mcsolve wigner_moments gaussian_moments "
+    "stationary_covariance output_spectrum check_theorem to_operators find_boundary basin_proxy"
+)
+
+
+def test_whatever_may_take_long_has_a_door():
+    assert all(hasattr(getattr(dj, name), "checks") for name in LONG.split())
