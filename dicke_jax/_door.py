@@ -33,7 +33,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     parameters = inspect.signature(function).parameters
     checks = {name: check for name, p in parameters.items() if (check := _check_of(p.annotation)) is not None}
     order, key_first = list(parameters), next(iter(parameters)) == "key"
-    called = function.__qualname__.removesuffix(".__init__")
+    called = f"dicke_jax: {function.__qualname__.removesuffix('.__init__')}"
 
     @wraps(function)
     def door(*args: Any, **named: Any) -> Any:

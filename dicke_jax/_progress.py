@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -71,20 +71,26 @@ def show_progress(on: bool) -> None:
 class Wait:
     """One public call: since when it is on its way, and how far it is."""
 
+    done, total, unit, at_most, is_over = (
+        0,
+        None,
+        "",
+        False,
+        False,
+    )  # here: a call may take a millisecond
+    marks: Sequence[tuple[float, int]] = ()  # when the loop began, when its first part was there, and the last
+    loop: "Callable[[], Loop | None]" = staticmethod(_nobody)  # the outermost that is on its way
+    display: Any = None
+
     def __init__(self, name: str, after: float | None = None, silent: bool = False) -> None:
         self.name, self.silent, self.depth = name, silent, _here.depth
         self.after = AFTER if after is None else after
         self.thread, self.began, self.context = threading.get_ident(), time.monotonic(), contextvars.copy_context()
-        self.loop: Callable[[], Loop | None] = _nobody  # the outermost that is on its way
-        self.done, self.total, self.unit, self.at_most = 0, None, "", False
-        self.marks: list[tuple[float, int]] = []  # when the loop began, when its first part was there, and the last
-        self.display: Any = None
-        self.is_over = False
 
     def tell(self, done: int, total: int | None, unit: str = "runs", at_most: bool = False) -> None:
         """So many are done, of all where that is known; with `at_most` there may be fewer."""
         if unit != self.unit or total != self.total:
-            self.marks = []
+            self.marks = ()
         self.done, self.total, self.unit, self.at_most = done, total, unit, at_most
         if not self.marks or done > self.marks[-1][1]:
             self.marks = [*self.marks[:2], (time.monotonic(), done)]
@@ -135,7 +141,7 @@ def begin(name: str, silent: bool = False) -> Wait | None:
     global _current
     if _current() is not None or _here.depth[0] or _display() is None:
         return None
-    wait = Wait(f"dicke_jax: {name}", silent=silent)
+    wait = Wait(name, silent=silent)
     _current = weakref.ref(wait)  # an interrupt before `end` can be promised leaves nothing behind
     if not _wake.is_set():
         _wake.set()
@@ -205,8 +211,16 @@ def _start() -> None:
         jax.monitoring.register_scalar_listener(lambda event, *_, **__: _count(event, 1))
         jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: _count(event, -1))
         atexit.register(show_progress, False)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_begin_anew)
     _thread = threading.Thread(target=_watch, name="dicke_jax progress", daemon=True)
     _thread.start()
+
+
+def _begin_anew() -> None:
+    """In a process that was forked there is no thread, and the lock may be held for ever."""
+    global _lock, _place, _current
+    _lock, _place, _current = threading.RLock(), (None, None), _nobody
 
 
 def _count(event: str, change: int) -> None:

@@ -59,6 +59,12 @@ case("own"); told(10, progress=print)
 case("off"); dj.show_progress(False); walk(10); dj.show_progress(True)
 case("file"); was, sys.stderr = sys.stderr, open("/dev/null", "w"); walk(10); sys.stderr = was
 case("again"); walk(10)
+import os, warnings
+warnings.simplefilter("ignore")  # JAX has threads
+case("forked")
+with _progress._lock: child = os.fork()
+if not child: walk(10); os._exit(0)
+os.waitpid(child, 0)
 from dicke_jax._door import begin, end
 def door():
     start = time.perf_counter()
@@ -109,7 +115,7 @@ def test_in_a_terminal_a_long_call_is_shown_and_leaves_nothing():
     for name in ("ValueError", "KeyboardInterrupt"):
         assert lines[name][0].startswith("dicke_jax: breaks, ") and lines[name][-1] == "gone"
         assert re.search(r"\r +\rgone", of[name])  # the line is gone before the error is told
-    assert lines["vmapped"] and lines["again"]
+    assert lines["vmapped"] and lines["again"] and lines["forked"]
     assert not lines["traced"] and not lines["own"] and not lines["off"] and not lines["file"]
     assert all(of[name].endswith(" \r") for name in ("alone", "within", "compiles", "again"))  # wiped out
     assert max(map(len, lines["alone"])) < 80
@@ -119,6 +125,24 @@ def test_in_a_terminal_a_long_call_is_shown_and_leaves_nothing():
 def test_an_environment_variable_silences_it():
     code = f"{WALK}\n_progress.AFTER, _progress.EVERY = 0.1, 0.02\nwalk(8)"
     assert in_a_terminal(code, DICKE_JAX_PROGRESS="0") == ("", "")
+
+
+@pytest.mark.slow
+def test_what_takes_long_in_earnest_says_what_it_does():
+    code = """
+import jax, dicke_jax as dj
+from dicke_jax._door import begin
+jax.config.update("jax_enable_x64", True)
+model = dj.examples.paper_model(g0=1.0, num_patterns=2)
+branch = dj.continuation(model, dj.retrieval_state(model, 1), limits=(0.7, 1.0), direction=-1, step=0.002)
+print(len(branch.parameter), begin("next") is not None)
+"""
+    out, shown = in_a_terminal(code)
+    lines = [line.strip() for line in shown.split("\r") if line.strip()]
+    assert any(line.startswith("dicke_jax: continuation, compiling, 0:00:0") for line in lines)
+    points = [int(n) for n in re.findall(r"continuation, running, (\d+) points, 0:", shown)]
+    assert points == sorted(points) and 1 < points[-1] <= int(out.split()[0]) and out.split()[1] == "True"
+    assert all(line.startswith("dicke_jax: ") for line in lines) and shown.endswith(" \r")
 
 
 @pytest.mark.slow
