@@ -157,7 +157,11 @@ def closed_form_obstacle(
     if all(orthogonal) or (known(pattern) and not all_pairs and orthogonal[int(np.asarray(pattern))]):
         return None
     must_be = "patterns of +-1 that are orthogonal, sum_k w_k G[nu, k] G[mu, k] = 0, for this closed form"
-    return "model.spins", f"{must_be} (LargeSpins.hypercube has such)", "others, or couplings that are traced"
+    return (
+        "model.spins",
+        f"{must_be} (LargeSpins.hypercube has such; stationary_state and steadystate need none)",
+        "others, or couplings that are traced",
+    )
 
 
 class BranchPoint(eqx.Module):
