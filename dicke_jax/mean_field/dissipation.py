@@ -91,7 +91,8 @@ class LocalDissipation(eqx.Module):
 def check_dissipation(dissipation: Any, num_subsets: int) -> None:
     """Refuse what is not a `LocalDissipation` of so many subsets."""
     if not isinstance(dissipation, LocalDissipation):
-        refuse("dissipation", "a LocalDissipation or None", type(dissipation).__name__)
+        must_be = "a LocalDissipation, such as LocalDissipation([('decay_x', 0.05)]), or None"
+        refuse("dissipation", must_be, type(dissipation).__name__)
     for rate in dissipation.rates:
         if not is_schedule(rate) and rate.shape not in ((), (num_subsets,)):
             refuse("rate of a jump", f"one number or of shape ({num_subsets},)", f"shape {rate.shape}")

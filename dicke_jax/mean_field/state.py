@@ -82,7 +82,7 @@ def check_spin_lengths(
     holds: Callable[[np.ndarray], Any] | None = None,
     must_be: str = "at most 1",
 ) -> None:
-    """Refuse known spins with an |m_k| for which `holds(|m_k|)` is false; by default one longer than 1, which NaN is not."""
+    """Refuse known spins with an |m_k| for which `holds(|m_k|)` is false; by default one longer than 1 (NaN is not)."""
     if known(m) and m.shape[-2] == 3:
         holds = (lambda length: ~(length >= 1 + LONGER)) if holds is None else holds
         check_all("|m_k|", np.linalg.norm(np.asarray(m), axis=-2), holds, must_be)

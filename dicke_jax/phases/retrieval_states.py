@@ -150,7 +150,11 @@ def closed_form_obstacle(
         must_be = "one with constant rates for this closed form (model.at(t) has those of time t)"
         return "model", must_be, "one with rates that change"
     if model.dissipation is not None:
-        return "model", "without single-spin dissipation for this closed form (steadystate integrates)", "one with it"
+        return (
+            "model",
+            "without single-spin dissipation for this closed form (stationary_states and steadystate need none)",
+            "one with it",
+        )
     if np.ndim(lengths):
         return "spin_length", "one number for this closed form", f"shape {np.shape(lengths)}"
     orthogonal = model.spins.orthogonal

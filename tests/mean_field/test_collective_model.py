@@ -158,7 +158,7 @@ REFUSED = {
     "negative loss": (lambda: dj.photon_loss(-1.0), "kappa must be not negative; got -1.0"),
     "no function": (lambda: dj.collective(1.0), "l must be a function of the intensive variables; got float"),
     "bad rate": (lambda: dj.collective(lambda s: s.z[0], "fast"), "rate must be real numbers; got 'fast'"),
-    "dissipation": (of(dissipation=0.1), "dissipation must be a LocalDissipation or None; got float"),
+    "dissipation": (of(dissipation=0.1), "dissipation must be a LocalDissipation, .* or None; got float"),
     "patterns": (of(patterns=[[1.0, 1.0]]), r"patterns must be of shape \(P, 1\); got shape \(1, 2\)"),
     "a name": (
         lambda: of(Driven(1.0, 1j, 2), num_modes=1)().replace(h=1),
