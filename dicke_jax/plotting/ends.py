@@ -34,7 +34,7 @@ def plot_end(end: SteadyState | Attractor, axis: Axes | None = None) -> Axes:
 
 
 @checked
-def plot_ensemble(ensemble: EnsembleSolution, axis: Axes | None = None, *, bins: int = 40) -> Axes:
+def plot_ensemble(ensemble: EnsembleSolution, axis: Axes | None = None, *, bins: int = 41) -> Axes:
     """How the overlaps with each pattern are distributed over the rows of an ensemble, at their end.
 
     Rows that failed are left out, and counted in the title.

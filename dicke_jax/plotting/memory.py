@@ -51,7 +51,7 @@ def plot_transition(results: xr.Dataset, axes: Panels | None = None) -> tuple[Ax
     bottom.set_title("(b)", loc="left")
     for marker, label in markers.values():
         top.plot([], [], marker, color="grey", ms=4.5, mfc="none", label=label)
-    top.legend(frameon=False, title="lines: Eq. 12", alignment="left")
+    top.legend(frameon=False, fontsize="small", title="lines: Eq. 12", title_fontsize="small", alignment="left")
     return top, bottom
 
 

@@ -126,15 +126,11 @@ def plot_orbit_branch(branch: OrbitBranch, axis: Axes | None = None, *, pattern:
     (axis,) = new_axes(None if axis is None else (axis,), 1, room=2.0)
     colour = COLOURS[2]
     axis.fill_between(branch.parameter, branch.lowest[:, nu], branch.highest[:, nu], color=colour, alpha=0.12, lw=0)
-    for edge in (branch.lowest, branch.highest):
-        _stable_and_not(axis, branch.parameter, edge[:, nu], branch.is_stable, colour)
+    edges = [_stable_and_not(axis, branch, edge[:, nu], colour) for edge in (branch.lowest, branch.highest)]
     axis.plot([], [], color=colour, label="orbits, least and largest")
-    for point in branch.special:
-        at = branch.lowest[point.after, nu], branch.highest[point.after, nu]
-        style = {"color": colour, "mfc": "white", "ms": 5, "zorder": 5}
-        if point.kind == "hopf":
-            at = (float(np.mean(at)),)
-        _labelled_once(axis, [point.parameter] * len(at), at, SPECIAL[point.kind], point.kind, style)
+    for point, *at in zip(branch.special, *edges, strict=True):
+        at = [float(np.mean(at))] if point.kind == "hopf" else at  # where an orbit has shrunk to a state
+        _labelled_once(axis, [point.parameter] * len(at), at, point.kind, colour)
     axis.set(xlabel=parameter_label(branch.name), ylabel=rf"overlap $\xi_{{{nu + 1}}}$")
     _legend_beside(axis)
     return axis
@@ -149,12 +145,11 @@ def plot_branch(branch: Branch, axis: Axes | None = None, *, pattern: int = 0) -
     nu = int(as_pattern_index(pattern, branch.overlaps.shape[1]))
     (axis,) = new_axes(None if axis is None else (axis,), 1, room=2.0)
     colour = COLOURS[1]
-    _stable_and_not(axis, branch.parameter, branch.overlaps[:, nu], branch.is_stable, colour)
+    at_special = _stable_and_not(axis, branch, branch.overlaps[:, nu], colour, nu)
     if "states" not in axis.get_legend_handles_labels()[1]:
         axis.plot([], [], color=colour, label="states")
-    for point in branch.special:
-        style = {"color": colour, "mfc": "white", "ms": 5, "zorder": 5}
-        _labelled_once(axis, [point.parameter], [point.overlaps[nu]], SPECIAL[point.kind], point.kind, style)
+    for point, value in zip(branch.special, at_special, strict=True):
+        _labelled_once(axis, [point.parameter], [value], point.kind, colour)
     axis.set(xlabel=parameter_label(branch.name), ylabel=rf"overlap $\xi_{{{nu + 1}}}$")
     _legend_beside(axis)
     return axis
@@ -165,15 +160,28 @@ def _legend_beside(axis: Axes) -> None:
     axis.legend(frameon=False, fontsize="small", title="solid: stable", alignment="left", **where)
 
 
-def _stable_and_not(axis: Axes, x: Any, y: Any, stable: Any, colour: str) -> None:
-    """Dashed lines reach to the last stable point, so that nothing is left open."""
-    inside = np.asarray(stable, bool)
-    unstable = ~inside
-    reach = unstable | np.append(unstable[1:], False) | np.append(False, unstable[:-1])
-    axis.plot(x, np.where(inside, y, np.nan), color=colour, lw=1.6)
-    axis.plot(x, np.where(reach & unstable.any(), y, np.nan), color=colour, lw=1.0, ls=(0, (3, 2)))
+def _stable_and_not(axis: Axes, branch: Any, y: np.ndarray, colour: str, nu: int | None = None) -> list[float]:
+    """Solid and dashed lines, which meet at special points, and the values there: overlap nu, or between neighbours.
+
+    Where stability changes without such a point the dashed line reaches to the last stable one.
+    """
+    x, values = branch.parameter, list[float]()
+    stable = np.asarray(branch.is_stable, bool)
+    for point in branch.special:
+        before, after = point.after, min(point.after + 1, x.size - 1)
+        step = x[after] - x[before]
+        share = np.clip((point.parameter - x[before]) / step, 0, 1) if step else 0.0
+        values.append(float(y[before] + share * (y[after] - y[before])) if nu is None else float(point.overlaps[nu]))
+    for point, value in sorted(zip(branch.special, values, strict=True), key=lambda pair: -pair[0].after):
+        x, y = np.insert(x, point.after + 1, point.parameter), np.insert(y, point.after + 1, value)
+        stable = np.insert(stable, point.after + 1, True)
+    unstable = ~stable
+    beside = np.append(unstable[1:], False) | np.append(False, unstable[:-1])
+    axis.plot(x, np.where(stable, y, np.nan), color=colour, lw=1.6)
+    axis.plot(x, np.where(unstable | beside, y, np.nan), color=colour, lw=1.0, ls=(0, (3, 2)))
+    return values
 
 
-def _labelled_once(axis: Axes, x: Any, y: Any, marker: str, label: str, style: dict[str, Any]) -> None:
-    known = axis.get_legend_handles_labels()[1]
-    axis.plot(x, y, marker, label=None if label in known else label, **style)
+def _labelled_once(axis: Axes, x: Any, y: Any, kind: str, colour: str) -> None:
+    label = None if kind in axis.get_legend_handles_labels()[1] else kind
+    axis.plot(x, y, SPECIAL[kind], color=colour, mfc="white", ms=5, zorder=5, label=label)

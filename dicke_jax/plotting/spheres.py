@@ -23,7 +23,8 @@ def plot_bloch(
     """The mean spins m_k in the unit ball: where they go in a run, an orbit, or where they are in a state.
 
     Open circles are where a run begins, dots where it ends. The ball's axes are x, y and z: stored patterns lie along
-    +z and -z, the normal state at -x. Points within the ball are large spins that are not fully polarised.
+    +z and -z, the normal state at -x. Points within the ball are large spins that are not fully polarised. Runs of one
+    subset that are drawn into the same Axes have each their own colour.
 
     - `axis`: an Axes with `projection="3d"`; by default a new one.
     - `subsets`: which, from 0; by default the first six.
@@ -48,15 +49,16 @@ def plot_bloch(
         axis = plt.figure(figsize=(4.6, 4.4), layout="constrained").add_subplot(projection="3d")
     elif getattr(axis, "name", "") != "3d":
         refuse("axis", 'an Axes with projection="3d"', type(axis).__name__)
-    _ball(axis)
-    for i, k in enumerate(shown):
+    if not any(line.get_gid() == "ball" for line in axis.lines):
+        _ball(axis)
+    before = sum(line.get_gid() == "way" for line in axis.lines) if len(shown) == 1 else 0
+    for i, k in enumerate(shown, before):
         x, y, z = np.concatenate([m[:, :, k], m[:1, :, k]]).T if isinstance(result, PeriodicOrbit) else m[:, :, k].T
         style = {"color": COLOURS[(i + 1) % len(COLOURS)]}
-        if len(x) == 1:  # a state
-            axis.plot([0, *x], [0, *y], [0, *z], lw=1.4, **style)
-        else:
-            axis.plot(x, y, z, lw=1.1, **style)
-        if len(x) > 1 and not isinstance(result, PeriodicOrbit):
+        if isinstance(result, MeanFieldState):
+            x, y, z = ([0, *along] for along in (x, y, z))
+        axis.plot(x, y, z, lw=1.2, gid="way", **style)
+        if isinstance(result, MFSolution):
             axis.plot(x[:1], y[:1], z[:1], "o", ms=5, mfc="white", **style)
         axis.plot(x[-1:], y[-1:], z[-1:], "o", ms=5, label=f"subset {k + 1}", **style)
     if number > 1:
@@ -72,7 +74,7 @@ def _ball(axis: Any) -> None:
     ball = np.cos(turns) * np.sin(rise), np.sin(turns) * np.sin(rise), np.cos(rise)
     axis.plot_surface(*ball, color="0.5", alpha=0.07, lw=0, shade=False, zorder=0)
     for circle in ((c, s, zero), (c, zero, s), (zero, c, s)):
-        axis.plot(*circle, color="0.75", lw=0.7, zorder=0)
+        axis.plot(*circle, color="0.75", lw=0.7, zorder=0, gid="ball")
     for direction, name in zip(np.eye(3), "xyz", strict=True):
         axis.plot(*zip(-direction, direction, strict=True), color="0.75", lw=0.7, ls=":", zorder=0)
         axis.text(*(1.17 * direction), f"${name}$", color="0.35", ha="center", va="center")

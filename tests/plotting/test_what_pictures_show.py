@@ -116,8 +116,10 @@ def test_orbits_stand_beside_states_with_their_edges_and_what_happens():
     axis = orbits.plot(states.plot(pattern=1), pattern=1)
     drawn = [line.get_ydata() for line in axis.lines]
     for edge in (orbits.lowest, orbits.highest):
-        stable = np.where(orbits.is_stable, edge[:, 1], np.nan)
-        assert any(np.array_equal(y, stable, equal_nan=True) for y in drawn if len(y) == 6)
+        y = edge[:, 1]  # solid up to the period doubling, dashed from there on
+        doubling = np.interp(1.1, orbits.parameter, y)
+        for expected in ([y[0], *y[:4], doubling, np.nan, np.nan], [*5 * [np.nan], doubling, *y[4:]]):
+            assert any(len(seen) == 8 and np.allclose(seen, expected, equal_nan=True) for seen in drawn)
     labels = [text.get_text() for text in axis.get_legend().texts]
     assert labels == ["states", "hopf", "orbits, least and largest", "period doubling"]
     hopf = [line for line in axis.lines if line.get_marker() == "^"]
