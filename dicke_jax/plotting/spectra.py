@@ -6,6 +6,7 @@ from matplotlib.patches import Circle
 
 from .._checks import refuse
 from .._door import checked
+from .._status import worst_text
 from ..finite_size import OutputSpectrum
 from ..phases import PeriodicOrbit, Stability
 from .style import COLOURS, Panels, new_axes, pattern_style
@@ -72,6 +73,8 @@ def _by_fate(axis: Axes, values: np.ndarray, fate: np.ndarray, counts: list[int]
 @checked
 def plot_output_spectrum(spectrum: OutputSpectrum, axes: Panels | None = None) -> tuple[Axes, Axes]:
     """What leaves each mode against frequency: incoherent photons, and the least noise of a quadrature."""
+    if not np.isfinite(np.asarray(spectrum.photons)).any():
+        refuse("spectrum", "one with numbers", f"none, {worst_text(spectrum.status)}")
     left, right = new_axes(axes, 2)
     omega = np.asarray(spectrum.omega)
     for mu in range(spectrum.photons.shape[1]):

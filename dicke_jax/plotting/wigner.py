@@ -9,6 +9,7 @@ from matplotlib.patches import Circle
 
 from .._checks import as_pattern_index, as_whole, refuse
 from .._door import checked
+from .._status import worst_text
 from ..finite_size import MasterSolution, Moments, StationaryCovariance, TrajectorySolution, WignerSolution
 from .style import new_axes
 
@@ -68,7 +69,7 @@ def _of_moments(result: Any, mode: int, time: int, reach: float | None) -> Any:
         refuse("time", f"the index of a saved time, from 0 to {number - 1}", i)
     covariance = np.asarray(moments.mode_covariance)[i, :, mu, :, mu]
     if not np.isfinite(covariance).all():
-        refuse("result", "one with a covariance, which has finite numbers", "one whose status tells why it has none")
+        refuse("result", "one with a covariance", f"none, {worst_text(result.status)}")
     alpha, size = complex(moments.alpha[i, mu]), moments.num_spins
     centre = (0.0, 0.0) if size is None else (alpha.real * size**0.5, alpha.imag * size**0.5)
     far = 3.5 * float(np.sqrt(np.linalg.eigvalsh(covariance)[-1])) if reach is None else reach

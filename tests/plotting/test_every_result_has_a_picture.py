@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
@@ -83,6 +84,15 @@ def test_a_class_without_a_picture_is_refused_and_one_of_another_s_kind_has_that
     run = dj.mfsolve(MODEL, dj.stored_pattern(MODEL), [0.0, 1.0])
     longer = Longer(**{name: getattr(run, name) for name in run.__dataclass_fields__})
     assert dj.plotting.picture_of(longer) is dj.plotting.plot_overlaps
+
+
+@pytest.mark.parametrize("kind", [dj.StationaryCovariance, dj.OutputSpectrum])
+def test_a_result_without_numbers_says_why_it_has_none(kind):
+    spoilt = jax.tree.map(lambda x: x * np.nan if jnp.issubdtype(x.dtype, jnp.inexact) else x, made(kind))
+    spoilt = eqx.tree_at(lambda result: result.status, spoilt, dj.Status.unstable)
+    with pytest.raises(ValueError, match="must be one with .*; got none, unstable: ") as told:
+        spoilt.plot()
+    assert "\n" not in str(told.value)
 
 
 def test_options_go_to_the_picture():
