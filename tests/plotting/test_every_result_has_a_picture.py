@@ -122,7 +122,9 @@ def test_axes_that_do_not_fit_are_refused_in_one_line(as_a_user_runs_it):
             made(kind).plot(axes)
 
 
-def test_orbits_have_labels_as_other_results():
-    found = made(dj.OrbitBranch).to_xarray()
-    assert found.attrs["name"] == "g0" and found["period"].shape == (6,)
-    assert isinstance(jax.tree.leaves(made(dj.OrbitBranch))[0], np.ndarray | jax.Array)
+def test_orbits_have_labels_and_are_kept_as_other_results(tmp_path):
+    orbits = made(dj.OrbitBranch)
+    assert orbits.to_xarray().attrs["name"] == "g0"
+    again = dj.load(dj.save(orbits, tmp_path / "orbits.nc"))
+    assert repr(again) == repr(orbits) and again.special[1].kind == "period doubling"
+    np.testing.assert_array_equal(again.highest, orbits.highest)
