@@ -50,6 +50,26 @@ def _orthogonal(operator: AbstractCouplings, weights: ArrayLike) -> tuple[bool, 
     return tuple(bool(good) for good in signs & (overlaps.max(axis=1) < ORTHOGONAL))
 
 
+def _check_maps(operator: AbstractCouplings) -> None:
+    """Refuse a user's maps that are not of M modes and K subsets, or, where known, not each other's transpose."""
+    M, K = operator.num_modes, operator.num_subsets
+    for name, given, must_be in (("field", M, (K,)), ("project", K, (M,))):
+        shape = jax.eval_shape(getattr(operator, name), jax.ShapeDtypeStruct((given,), jnp.result_type(0.0))).shape
+        if shape != must_be:
+            refuse(f"operator.{name}", f"a map from shape ({given},) to shape {must_be}", f"one to shape {shape}")
+    if not all(map(known, jax.tree.leaves(operator))):
+        return
+    q, s = np.cos(1.0 + np.arange(M)), np.sin(1.0 + np.arange(K))
+    with jax.ensure_compile_time_eval():
+        back, forth = np.asarray(operator.project(jnp.asarray(s))), np.asarray(operator.field(jnp.asarray(q)))
+    if not np.isclose(q @ back, s @ forth, rtol=1e-3, atol=1e-3 * np.linalg.norm(q) * np.linalg.norm(back)):
+        refuse(
+            "operator.project",
+            "the transpose of operator.field",
+            f"q.project(s) = {q @ back}, field(q).s = {s @ forth}",
+        )
+
+
 def dense(operator: AbstractCouplings) -> Num[Array, "M K"]:
     """G as a dense matrix."""
     if isinstance(operator, DenseCouplings):
@@ -101,6 +121,8 @@ class LargeSpins(eqx.Module):
         self.orthogonal = _orthogonal(operator, weights)  # as they were given: on entry a trace may take them
 
     def __check_init__(self) -> None:
+        if type(self.operator) not in (DenseCouplings, HypercubeCouplings):
+            _check_maps(self.operator)
         check_finite("weights", self.weights)
         _check_shares("weights", self.weights, self.num_subsets, "one share for each subset", 1e-5)
         if self.num_spins is not None:

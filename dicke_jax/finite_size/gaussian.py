@@ -25,7 +25,14 @@ from .._typing import ArrayLike, RealState
 from ..dynamics.finite_numbers import without_nan
 from ..dynamics.integrate import integrate
 from ..dynamics.trajectory import check_tolerance
-from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
+from ..mean_field import (
+    CollectiveModel,
+    DickeModel,
+    MeanFieldState,
+    check_constant_rates,
+    check_spin_lengths,
+    mean_field_equations,
+)
 from ..phases.linearisation import jacobian, largest_rate, tangent_basis
 from . import moments
 from .diffusion import diffusion
@@ -62,9 +69,8 @@ def gaussian_moments(
     - `rtol`, `atol`: local error tolerances, 1e-9 in float64 and 1e-6 in float32 by default.
     - `solver`, `adjoint`: of diffrax, Dopri8 and `RecursiveCheckpointAdjoint` by default; `max_steps`.
 
-    **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down.
-
-    **Raises** ValueError for arguments that do not fit.
+    **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down. **Raises** ValueError
+    for arguments that do not fit.
 
     **Example**
 
@@ -187,9 +193,7 @@ def stationary_covariance(model: DickeModel | CollectiveModel, state: MeanFieldS
     - `model`: a `DickeModel` with kappa > 0, or a `CollectiveModel`; of constant rates.
     - `state`: stationary, such as `retrieval_state`; |m_k| = 1 without single-spin dissipation.
 
-    **Returns** a `StationaryCovariance`; differentiable in the rates.
-
-    **Raises** ValueError for arguments that do not fit.
+    **Returns** a `StationaryCovariance`, differentiable. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -300,5 +304,5 @@ def _start(model: DickeModel | CollectiveModel, state: MeanFieldState) -> RealSt
     check_constant_rates(model, "for a stationary state")
     if model.dissipation is None:
         must_be = "1 for a stationary covariance without single-spin dissipation"
-        moments.check_spin_lengths(y[0], lambda length: np.abs(length - 1) <= moments.PURE, must_be)
+        check_spin_lengths(y[0], lambda length: np.abs(length - 1) <= moments.PURE, must_be)
     return y
