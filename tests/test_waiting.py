@@ -9,6 +9,7 @@ import threading
 
 import jax
 import nbformat
+import numpy as np
 import pytest
 from compilations import compilations
 from nbclient import NotebookClient
@@ -246,6 +247,21 @@ def test_parts_of_a_study_tell_how_far_all_of_it_is(shown):
         return lines
 
     assert study(3) == [(3, 6), (6, 6)]
+
+
+def test_a_fit_tells_of_its_restarts_and_then_of_its_steps(shown, monkeypatch):
+    told, tell = [], _progress.Wait.tell
+
+    def note(self, done, total, unit="runs", at_most=False):
+        told.append((done, total, unit))
+        tell(self, done, total, unit, at_most)
+
+    monkeypatch.setattr(_progress.Wait, "tell", note)
+    g0 = np.linspace(0.7, 1.5, 9)
+    curve = dj.StationaryCurve(g0, np.sqrt(1 - (0.6 / g0) ** 4), noise=0.01)
+    dj.fit(paper(1.0, 2), curve, free=["omega_spin"], num_restarts=10)
+    assert told[:2] == [(0, 10, "restarts"), (8, 10, "restarts")]
+    assert {unit for *_, unit in told[2:]} == {"steps"} and told[2][0] < told[-1][0] <= told[-1][1]
 
 
 def test_other_threads_do_not_tell_of_their_loops(shown):

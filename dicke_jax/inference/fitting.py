@@ -1,6 +1,6 @@
 """`fit`: rates from measurements, by gradient descent or least squares."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -136,7 +136,7 @@ def _run(
     report = Loop(num_steps, "steps", progress, at_most=True)
     try:
         batches = []
-        for low in range(0, number, batch):
+        for low in _starts(number, batch):
             rows = np.arange(low, low + batch) % number  # the last batch is filled up
             restarts, history = go_on(rows, first)
             losses[0][:, rows] = history[:first]
@@ -207,6 +207,14 @@ def _run(
         status=status,
         names=problem.parameters.names,
     )
+
+
+def _starts(number: int, batch: int) -> Iterator[int]:
+    """The first restart of every batch; who waits is told how many have made their first steps."""
+    report = Loop(number, "restarts")
+    for low in range(0, number, batch):
+        report(low)
+        yield low
 
 
 def _look(restarts: Descent, row: int) -> tuple[np.ndarray, np.ndarray, float]:
