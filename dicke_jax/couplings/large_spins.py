@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from .._checks import as_float, check_all, check_count, check_finite, check_shape, known, refuse
+from .._checks import as_float, check_all, check_count, check_finite, check_shape, closes_over_traced, known, refuse
 from .._door import checked
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from .operators import AbstractCouplings, DenseCouplings, HypercubeCouplings
@@ -54,9 +54,13 @@ def _check_maps(operator: AbstractCouplings) -> None:
     """Refuse a user's maps that are not of M modes and K subsets, or, where known, not each other's transpose."""
     M, K = operator.num_modes, operator.num_subsets
     for name, given, must_be in (("field", M, (K,)), ("project", K, (M,))):
-        shape = jax.eval_shape(getattr(operator, name), jax.ShapeDtypeStruct((given,), jnp.result_type(0.0))).shape
-        if shape != must_be:
-            refuse(f"operator.{name}", f"a map from shape ({given},) to shape {must_be}", f"one to shape {shape}")
+        modes = jax.ShapeDtypeStruct((given,), jnp.result_type(0.0))
+        program, found = jax.make_jaxpr(getattr(operator, name), return_shape=True)(modes)
+        if found.shape != must_be:
+            refuse(f"operator.{name}", f"a map from shape ({given},) to shape {must_be}", f"one to shape {found.shape}")
+        if closes_over_traced(program.consts, operator):
+            fields = "one whose fields hold what it is traced or differentiated in"
+            refuse(f"operator.{name}", fields, "one that closes over a traced number")
     if not all(map(known, jax.tree.leaves(operator))):
         return
     q, s = np.cos(1.0 + np.arange(M)), np.sin(1.0 + np.arange(K))
@@ -114,6 +118,8 @@ class LargeSpins(eqx.Module):
     def __init__(
         self, operator: AbstractCouplings, weights: ArrayLike, num_spins: int | None = None, gauged: bool = False
     ) -> None:
+        if type(operator) not in (DenseCouplings, HypercubeCouplings):
+            _check_maps(operator)
         self.operator = operator
         self.weights = as_float(weights)
         self.num_spins = num_spins
@@ -121,8 +127,6 @@ class LargeSpins(eqx.Module):
         self.orthogonal = _orthogonal(operator, weights)  # as they were given: on entry a trace may take them
 
     def __check_init__(self) -> None:
-        if type(self.operator) not in (DenseCouplings, HypercubeCouplings):
-            _check_maps(self.operator)
         check_finite("weights", self.weights)
         _check_shares("weights", self.weights, self.num_subsets, "one share for each subset", 1e-5)
         if self.num_spins is not None:

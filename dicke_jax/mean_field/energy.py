@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from .._checks import refuse
-from .rates import closes_over_traced
+from .._checks import closes_over_traced, refuse
 
 NAMES = "s.x, s.y, s.z, s.m, s.alpha, s.photons, s.weights and s.t"
 Numbers: TypeAlias = Array | np.ndarray  # of NumPy's arrays indices are looked at: `check_function`

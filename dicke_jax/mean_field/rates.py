@@ -1,6 +1,6 @@
 """Time-dependent rates: constants, functions of time, or interpolations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float
 
-from .._checks import as_float, as_times, check_all, check_finite, known, refuse
+from .._checks import as_float, as_times, check_all, check_finite, closes_over_traced, refuse
 from .._typing import ArrayLike
 
 Schedule: TypeAlias = Callable[[Any], Any] | dfx.AbstractPath
@@ -146,12 +146,6 @@ def as_schedule(name: str, rate: Any, shape: tuple[int, ...] | None = None) -> A
 def _evaluate(program: Any, *values: Any) -> Any:
     *constants, t = values
     return jaxpr_as_fun(ClosedJaxpr(program, constants))(jnp.asarray(t, program.invars[0].aval.dtype))[0]
-
-
-def closes_over_traced(constants: Sequence[Any], tree: Any) -> bool:
-    """Whether the constants of a traced function hold traced values that are none of a tree's leaves."""
-    leaves = {id(leaf) for leaf in jax.tree.leaves(tree)}
-    return any(not known(constant) and id(constant) not in leaves for constant in constants)
 
 
 def kinks(rate: Any) -> list[Array]:
