@@ -3,6 +3,7 @@
 import argparse
 import shlex
 from pathlib import Path
+from typing import Any
 
 HELP = "how far the store of a sweep is"
 
@@ -11,7 +12,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("store", type=Path, help="the folder that keeps a sweep's rows")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     from ..studies.sweeps import Store
     from ..studies.sweeps.identity import compiler_flags
     from ..studies.sweeps.labels import STUDY_FILE, of_pattern
@@ -28,3 +29,4 @@ def run(options: argparse.Namespace) -> None:
     elif told["described_in"] != STUDY_FILE or store.identity["software"]["XLA_FLAGS"] != compiler_flags():
         then = f"in Python sweep.run(store={str(options.store)!r}, resume=True)"
     print(f"{summary}; next: {then}")
+    return vars(summary) | {"complete": summary.complete}

@@ -14,6 +14,7 @@ import xarray as xr
 
 from .._door import checked
 from .._labelled import software
+from .._progress import Loop
 from ..mean_field.model import DickeModel
 
 NETCDF: Final = "h5netcdf"
@@ -28,9 +29,9 @@ def origin_of(found: xr.Dataset) -> dict[str, Any]:
 
 def counted(parts: Sequence[Part], progress: Progress | None, size: int = 1) -> Iterator[Part]:
     """The parts of a study one by one, each of `size`, told before each of them and after the last."""
+    report = Loop(len(parts) * size, "runs", progress)
     for done in range(len(parts) + 1):
-        if progress is not None:
-            progress(done * size, len(parts) * size)
+        report(done * size)
         yield from parts[done : done + 1]
 
 
