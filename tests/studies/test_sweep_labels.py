@@ -1,5 +1,9 @@
 """What the results of a sweep say besides their numbers, and which models and patterns go together."""
 
+import itertools
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from problems import paper
@@ -7,8 +11,11 @@ from problems import paper
 import dicke_jax as dj
 from dicke_jax.phases.cue_outcome import OUTCOMES
 from dicke_jax.studies.sweeps import quantity_of
-from dicke_jax.studies.sweeps.axes import as_axes
+from dicke_jax.studies.sweeps.axes import OF_CUES, RATES, as_axes
 from dicke_jax.studies.sweeps.labels import Labels, dataset
+from dicke_jax.studies.sweeps.model_table import TABLE as KEYS_OF_MODELS
+from dicke_jax.studies.sweeps.rows import OPTIONS
+from dicke_jax.studies.sweeps.study_file import KEYS, RANGES
 
 from .sweep_faults import TABLE, refused
 
@@ -90,3 +97,10 @@ def test_retrieved_is_either_sign_and_nothing_where_a_row_is_not_there():
     whole = dataset(about, slots, codes > -2, {"outcome": np.abs(codes)})
     assert whole.retrieved.dtype == bool and float(whole.retrieved.mean("seed")) == 3 / codes.size
     np.testing.assert_array_equal(quantity_of(part, "outcome"), part.retrieved.mean())
+
+
+def test_the_page_of_study_files_has_every_key():
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "study-file.md").read_text()
+    keys = {*KEYS, *KEYS_OF_MODELS, *RANGES, *RATES, *OF_CUES, *OPTIONS, *itertools.chain(*OPTIONS.values())}
+    shown = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`\n]+`|\"\w+\"", page))))
+    assert keys <= shown, keys - shown

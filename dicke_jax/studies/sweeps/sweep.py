@@ -46,10 +46,12 @@ class Sweep:
       as a number of patterns. Models of different sizes are compiled for one after the other.
     - `axes`: values by name. Rates: "omega_spin", "omega_mode", "kappa", "g0", one mode's as "kappa[1]" (from 0), a
       jump's rate as "jump[0]". Of the cue: "pattern", "angle" of a tilt, "flip" probability, "seed": the cue's key is
-      `jax.random.key(seed)`, so that the same seeds are the same cues everywhere.
-    - `compute`: what every row computes from its model and its cue. "steadystate"; "retrieval", where the cue ends; at
-      the time that `options` give "final_overlap" and "exactness", lim N E_N(t) of Eq. 9; of the pattern alone
-      "critical_coupling" and "stability" (of the retrieval state). Or a function (model, state) that `jax.vmap` takes.
+      `jax.random.key(seed)`, so that the same seeds are the same cues everywhere. Without "pattern" it is pattern 0.
+    - `compute`: what every row computes from its model and its cue. "steadystate"; "retrieval", the cue's `outcome` and
+      whether its pattern was `retrieved`, with either sign (runs that oscillate or have not converged count by their
+      averages, where these name a pattern); at the time that `options` give "final_overlap" and "exactness", lim N
+      E_N(t) of Eq. 9; of the pattern alone "critical_coupling" and "stability" (of the retrieval state). Or a function
+      (model, state) that `jax.vmap` takes.
 
     **Other arguments**
 
@@ -202,15 +204,13 @@ class Sweep:
         found: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
         check_cue(self._models[0][0], self._values(np.zeros(BATCH, int)), self.cue)
         for model, how in zip(self._models[0], self._how, strict=True):
-            for name, (shape, dtype) in self._variables_of(model, how).items():
+            own = variables_of(model, self._values(np.zeros(BATCH, int)), self.compute, self.cue, how)
+            for name, (shape, dtype) in own.items():
                 largest = found.get(name, (shape, dtype))[0]
                 if len(largest) != len(shape):
                     refuse("compute", "a function whose results have as many axes for every model", name)
                 found[name] = tuple(map(max, largest, shape)), dtype
         return found
-
-    def _variables_of(self, model: DickeModel, how: Mapping[str, Any]) -> dict[str, Any]:
-        return variables_of(model, self._values(np.zeros(BATCH, int)), self.compute, self.cue, how)
 
     @cached_property
     def _bytes_of_row(self) -> tuple[int, int]:
