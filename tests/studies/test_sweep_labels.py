@@ -1,6 +1,7 @@
 """What the results of a sweep say besides their numbers, and which models and patterns go together."""
 
 import itertools
+import json
 import re
 from pathlib import Path
 
@@ -43,7 +44,10 @@ def test_what_an_axis_or_a_size_varies_is_no_attribute():
         return MODEL.replace(spins=paper(1.2, num_patterns).spins, omega_mode=2.0, kappa=[1.5, 1.0, 0.5][:num_patterns])
 
     axes = {"g0": [0.5, 1.0], "kappa[0]": [0.7, 0.8], "num_patterns": [2, 3]}
-    told = dj.Sweep(make, axes, told_overlap).labels().attrs
+    labels = dj.Sweep(make, axes, told_overlap).labels()
+    kept, told = json.loads(json.dumps(labels.to_table(), allow_nan=False)), labels.attrs
+    same = [dataset(own, np.zeros(0, int), np.ones(0, bool), {}) for own in (labels, Labels.from_table(kept))]
+    assert same[0].identical(same[1])
     assert not told.keys() & {"g0", "num_patterns", "num_subsets"} and told["omega_spin"] == 0.5
     np.testing.assert_array_equal(told["omega_mode"], [2.0, 2.0, 2.0])
     np.testing.assert_array_equal(told["kappa"], [np.nan, 1.0, 0.5])

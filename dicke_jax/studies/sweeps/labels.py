@@ -41,7 +41,9 @@ class Labels:
     attrs: dict[str, Any]
 
     def to_table(self) -> dict[str, Any]:
-        attrs = {name: x.tolist() if isinstance(x, np.ndarray) else x for name, x in self.attrs.items()}
+        lists = {name: x.tolist() for name, x in self.attrs.items() if isinstance(x, np.ndarray)}
+        no_nan = {name: [None if x != x else x for x in own] for name, own in lists.items()}  # which JSON has not
+        attrs = self.attrs | no_nan
         axes = {name: x.tolist() for name, x in self.axes.values.items()}
         zipped, shapes = [list(names) for names in self.axes.zipped], {n: list(s) for n, s in self.shapes.items()}
         return dict(axes=axes, zipped=zipped, shapes=shapes, num_modes=self.num_modes, attrs=attrs)
@@ -144,7 +146,7 @@ def dataset(labels: Labels, slots: np.ndarray, complete: np.ndarray, flat: Mappi
             coords[name] = (dim, axes.values[name], told)
     if any("mode" in variable[0] for variable in variables.values()):
         coords["mode"] = ("mode", np.arange(labels.num_modes), {"long_name": "mode, and its stored pattern, from 0"})
-    attrs = {name: np.asarray(x) if isinstance(x, list) else x for name, x in labels.attrs.items()}
+    attrs = {name: np.asarray(x, float) if isinstance(x, list) else x for name, x in labels.attrs.items()}
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 
 
