@@ -32,6 +32,7 @@ from ._loop import ReplayAdjoint
 from .finite_numbers import where_good, with_nonfinite, without_nan
 from .integrate import integrate
 from .rate_resolution import functions_of_time, steps_that_see, unseen
+from .tangent_steps import steps_for_derivatives
 from .taylor_series import has_series
 from .taylor_solver import BilinearTaylor
 
@@ -193,7 +194,8 @@ def mfsolve(
       `ReplayAdjoint()`, serves derivatives of any order in any mode, up to 4096 steps;
       `diffrax.RecursiveCheckpointAdjoint()`, the default for all else, serves `jax.grad`, once, for any number of them.
       `diffrax.ForwardMode()` serves `jax.jvp` and `jax.jacfwd`, also repeated, cheaper for a few parameters;
-      `diffrax.BacksolveAdjoint()` `jax.grad` in constant memory, with its own error.
+      `diffrax.BacksolveAdjoint()` `jax.grad` in constant memory, with its own error. Where derivatives are asked for,
+      steps are no longer than a deviation of the state allows, also where the state itself rests.
     - `throw`: raise where a run fails. With False the failure is only in `status`, and the good rows of a batch live.
 
     **Returns** an `MFSolution`.
@@ -227,8 +229,11 @@ def mfsolve(
     if solver is None and (stepped_over or isinstance(adjoint, dfx.BacksolveAdjoint)):
         solver = dfx.Dopri8()  # the series knows no kink within a step, and no other equations than these
     solver = default_solver(model, rtol, times.size > 2) if solver is None else solver
+    # a default is asked for derivatives only where numbers are traced; `ReplayAdjoint` finds out by itself
+    derivatives = adjoint is not None or not all(map(known, jax.tree.leaves((model, state, times))))
     adjoint = default_adjoint(model, solver) if adjoint is None else adjoint
-    how = dict(stepsize_controller=stepsize_controller, max_steps=max_steps, adjoint=adjoint)
+    derivatives &= not isinstance(adjoint, ReplayAdjoint | dfx.BacksolveAdjoint)  # which has an error of its own
+    how = dict(stepsize_controller=stepsize_controller, max_steps=max_steps, adjoint=adjoint, derivatives=derivatives)
     try:
         sol = _integrate(model, state, times, first_step=dt0, solver=solver, **how)
     except (TypeError, ValueError) as error:
@@ -255,10 +260,12 @@ def _integrate(
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
     # both ends as they are: only what lies between needs the interpolation
     saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
-    controller = how.pop("stepsize_controller")
+    controller, derivatives = how.pop("stepsize_controller"), how.pop("derivatives")
     adaptive = isinstance(controller, dfx.AbstractAdaptiveStepSizeController)
     if adaptive:
         controller = steps_that_see(controller, model, span[0], span[-1])
+    if derivatives:
+        controller = steps_for_derivatives(controller, how["solver"])
     sol = integrate(model, y0, span[0], span[-1], saveat, stepsize_controller=controller, **how)
     # where a run has failed, the last state that is saved is of another time
     unreached = (np.arange(times.size) == times.size - 1) & (sol.result != dfx.RESULTS.successful)
