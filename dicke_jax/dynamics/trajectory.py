@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import diffrax as dfx
 import equinox as eqx
@@ -32,6 +32,7 @@ from ._loop import ReplayAdjoint
 from .finite_numbers import where_good, with_nonfinite, without_nan
 from .integrate import integrate
 from .rate_resolution import functions_of_time, steps_that_see, unseen
+from .reverse_once import in_reverse_once
 from .tangent_steps import steps_for_derivatives
 from .taylor_series import has_series
 from .taylor_solver import BilinearTaylor
@@ -41,8 +42,8 @@ LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
 STIFF = 1000.0  # times the rates of the spins, from which on modes are left to an implicit solver
 NO_DERIVATIVE = "to a custom_vjp function", "Linearization failed", "Reverse-mode differentiation does not work"  # JAX
 ADJOINTS = (
-    "one with the derivatives that are asked for: ReplayAdjoint() has all with an explicit solver, "
-    "diffrax.ForwardMode() those of jax.jvp and jax.jacfwd, diffrax.RecursiveCheckpointAdjoint() those of jax.grad"
+    "one with the derivatives that are asked for: ReplayAdjoint() has all with a Runge-Kutta method or the series, "
+    "diffrax.ForwardMode() those of jax.jvp and jax.jacfwd, diffrax.RecursiveCheckpointAdjoint() that of jax.grad, once"
 )
 ORDERS = (1e-5, 8), (1e-8, 13)  # of the series, and the tolerance down to which each is the fastest
 
@@ -128,10 +129,10 @@ def stiffness(model: AbstractMeanFieldModel) -> float:
 
 
 def default_adjoint(model: AbstractMeanFieldModel, solver: dfx.AbstractSolver) -> dfx.AbstractAdjoint:
-    """Steps replayed where a solver has no memory and the record is small; else checkpoints."""
+    """Steps replayed where each is computed from the state alone and the record is small; else checkpoints."""
     adjoint = ReplayAdjoint()
     record = adjoint.max_steps * (3 * model.num_subsets + 2 * model.num_modes + 1)
-    if isinstance(solver, BilinearTaylor | dfx.AbstractERK) and record <= LARGE_RECORD:
+    if isinstance(solver, BilinearTaylor | dfx.AbstractRungeKutta) and record <= LARGE_RECORD:
         return adjoint
     return dfx.RecursiveCheckpointAdjoint()
 
@@ -190,9 +191,9 @@ def mfsolve(
     - `stepsize_controller`, `dt0`: as in diffrax, in place of a `PIDController` with these tolerances. Any that adapts
       is made to step onto the kinks of the rates.
     - `max_steps`: more steps end the run with a status; None for no bound, which excludes reverse mode.
-    - `adjoint`: how derivatives are taken. The default for the series and explicit Runge-Kutta methods,
-      `ReplayAdjoint()`, serves derivatives of any order in any mode, up to 4096 steps;
-      `diffrax.RecursiveCheckpointAdjoint()`, the default for all else, serves `jax.grad`, once, for any number of them.
+    - `adjoint`: how derivatives are taken. The default for the series and Runge-Kutta methods, `ReplayAdjoint()`,
+      serves derivatives of any order in any mode, up to 4096 steps; `diffrax.RecursiveCheckpointAdjoint()`, the default
+      for all else, serves `jax.grad`, once, for any number of them.
       `diffrax.ForwardMode()` serves `jax.jvp` and `jax.jacfwd`, also repeated, cheaper for a few parameters;
       `diffrax.BacksolveAdjoint()` `jax.grad` in constant memory, with its own error. Where derivatives are asked for,
       steps are no longer than a deviation of the state allows, also where the state itself rests.
@@ -234,11 +235,17 @@ def mfsolve(
     adjoint = default_adjoint(model, solver) if adjoint is None else adjoint
     derivatives &= not isinstance(adjoint, ReplayAdjoint | dfx.BacksolveAdjoint)  # which has an error of its own
     how = dict(stepsize_controller=stepsize_controller, max_steps=max_steps, adjoint=adjoint, derivatives=derivatives)
+
+    def no_such_derivative() -> NoReturn:
+        refuse("adjoint", ADJOINTS, type(adjoint).__name__)
+
+    if isinstance(adjoint, dfx.RecursiveCheckpointAdjoint):
+        model, state, times = in_reverse_once((model, state, times), no_such_derivative)
     try:
         sol = _integrate(model, state, times, first_step=dt0, solver=solver, **how)
     except (TypeError, ValueError) as error:
         if any(words in str(error) for words in NO_DERIVATIVE):
-            refuse("adjoint", ADJOINTS, type(adjoint).__name__)
+            no_such_derivative()
         raise
     if not throw:
         return sol

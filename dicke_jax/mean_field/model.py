@@ -169,8 +169,11 @@ class DickeModel(AbstractMeanFieldModel):
 
     def stiffness(self) -> float:
         """max_mu |i Omega_mu + kappa_mu / 2| / max(2 |Omega|, 2 sum_mu |c_mu|)."""
-        rates = list(self.rates.values())
-        if self.is_time_dependent or not all(map(known, rates)) or np.ndim(rates[0]):
+        if self.is_time_dependent:
+            return 1.0
+        # where derivatives are taken outside of `jax.jit` the numbers are known, too
+        rates = [rate if known(rate) else jax.lax.stop_gradient(rate) for rate in self.rates.values()]
+        if not all(map(known, rates)) or np.ndim(rates[0]):
             return 1.0
         omega, omega_mode, kappa, g0 = (np.asarray(rate, float) for rate in rates)
         modes = np.hypot(omega_mode, kappa / 2)
