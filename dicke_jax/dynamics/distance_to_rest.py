@@ -62,9 +62,7 @@ def time_to_rest(model: DickeModel | CollectiveModel, start: tuple[Any, Any], ti
     return float(time) + (1 + MARGIN * np.log(max(left, 1.0))) / float(-np.max(rates[rates < -smallest]))
 
 
-def _spectrum_near(
-    model: DickeModel | CollectiveModel, start: tuple[Any, Any]
-) -> tuple[float, float, np.ndarray | None, float]:
+def _spectrum_near(model: DickeModel | CollectiveModel, start: tuple[Any, Any]) -> tuple[float, float, Any, float]:
     """At the state at rest near `start`: how much still moves, the largest of all rates, eigenvalues, what counts as 0.
 
     The state is found by Newton's method. No eigenvalues where numbers are not finite, and none of empty subsets.

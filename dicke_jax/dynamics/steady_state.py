@@ -44,8 +44,7 @@ class SteadyState(AbstractResult):
       relaxes or grows, undecided between these two where no spectrum tells them apart, failed.
     - `residual`: max |dy/dt| over all components of the last state, in units of the smallest kappa; of a
       `CollectiveModel` in units of how fast it moves at the start.
-    - `time`: when the run ended.
-    - `num_steps`: the number of integration steps.
+    - `time`, `num_steps`: when the run ended, and after how many steps.
     - `time_needed`: when a run that has not converged would have, as the slowest decay of the linearised equations at
       the state at rest says; NaN where some motion lasts, and in a batch.
     """
@@ -97,9 +96,8 @@ def steadystate(
 
     Relaxation can be slow: from a stored pattern the slowest rate falls like g0^-8 far above threshold. And it need
     not end: spin waves that no mode sees never decay, with mixed signs of Omega_mu no state may be stable. Such runs
-    are told apart by trends over the last half of the run, of eight block means, and by the spectrum at the state at
-    rest. Within `jax.jit` and `jax.vmap` there is none: what moves without a trend is undecided. A stationary state
-    need not be stable.
+    are told apart by trends over their last half, of eight block means, and by the spectrum at the state at rest. In
+    `jax.jit` and `jax.vmap` there is none: what moves without a trend is undecided. A stationary state may be unstable.
 
     **Main arguments**
 
@@ -141,16 +139,18 @@ def steadystate(
 
 def _with_spectrum(model: Any, end: SteadyState, at_rest: RealState | None, tol: float | None) -> SteadyState:
     """The end of a run with what the spectrum says: whether motion goes on, and when it would be at rest."""
-    now, residual, *given = jax.lax.stop_gradient((end.time, end.residual, model, at_rest))
-    if at_rest is None or not all(map(known, jax.tree.leaves((now, given)))):
+    if at_rest is None:
+        return end
+    now, residual, model, at_rest = jax.lax.stop_gradient((end.time, end.residual, model, at_rest))
+    if not all(map(known, jax.tree.leaves((now, model, at_rest)))):
         return end
     if end.status == Status.undecided:
-        end = dataclasses.replace(end, status=kind_of_motion(*given, now))
+        end = dataclasses.replace(end, status=kind_of_motion(model, at_rest, now))
     if end.status != Status.not_converged:
         return end
-    unit = slowest_rate(given[0]) / jnp.min(given[0].kappa) if isinstance(model, DickeModel) else 1.0
+    unit = slowest_rate(model) / jnp.min(model.kappa) if isinstance(model, DickeModel) else 1.0
     least = float(unit) * (default_residual(model) if tol is None else tol)
-    needed = time_to_rest(*given, now, float(residual) / least)
+    needed = time_to_rest(model, at_rest, now, float(residual) / least)
     return dataclasses.replace(end, time_needed=jnp.asarray(needed, model.dtype))
 
 
