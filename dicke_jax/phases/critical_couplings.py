@@ -104,6 +104,7 @@ def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: Float[Array,
     branch = follow_branch(fixed)
     last, at = _first_turn(branch, fixed)
     none = branch.number == 0
+    undecided = ~one_sign(model) & (model.dissipation is None and kind == "stability") & ~none
     if kind == "stability":
         index = jnp.arange(branch.points.s.size)
 
@@ -113,16 +114,13 @@ def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: Float[Array,
         margins = jax.lax.fori_loop(0, branch.number, note, jnp.zeros_like(branch.points.s))
         last = jnp.max(jnp.where((margins > 0) & (index <= last), index, -1))
         none |= last < 0
-        undecided = ~one_sign(model) & (model.dissipation is None) & (branch.number > 0)
         none = jnp.where(undecided, all(model.spins.orthogonal), none)
         last = jnp.maximum(last, 0)
         at = _bisect(branch, last, lambda point: margin(fixed, point.u, point.s) > 0, fixed)
 
     within = (last < branch.number - 1) & ~none
     event = Event(margin if kind == "stability" else PatternStates.slope)
-    lost = (last >= branch.number - 1) & ~branch.complete
-    if kind == "stability":
-        lost |= undecided & ~none
+    lost = ((last >= branch.number - 1) & ~branch.complete) | undecided
     # where another branch crosses, the equations are singular in the direction of that one, in which nothing changes
     args, valid = (states, within, at.s), jnp.all(jnp.isfinite(at.u))
     value = jax.lax.rsqrt(implicit(event, jnp.append(at.u, at.s), args, valid, smallest_solution)[-2])

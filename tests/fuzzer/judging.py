@@ -1,7 +1,9 @@
 """Whether an answer is right: compared with the slow route, within what rtol and the precision allow.
 
 A verdict is a pair of a word, "right", "refused", "wrong" or "unchecked", and of what was found. "unchecked" is an
-answer that the slow route cannot reach: a chaotic run, or one that takes it too long.
+answer that the slow route cannot reach: a run in which a deviation grows a millionfold from one saved time to the next,
+so that nothing of 1e-10 is left; one that takes it too long; a threshold itself, where everything is slow and nothing
+has a derivative; and spins that nothing flips, which stay where they are.
 """
 
 import numpy as np

@@ -6,7 +6,7 @@ from . import slow_route
 
 TRAJECTORY = {"float64": 1e-6, "mixed": 1e-5, "float32": 2e-3}  # where a deviation of the start does not grow
 LOW_ORDER = 10.0  # times that of a method of fifth order, which takes thousands of steps with an error of 1e-10 each
-CHAOTIC = {"float64": 1e5, "mixed": 1e3, "float32": 30.0}  # growth of a deviation from which on a run is not compared
+CHAOTIC = {"float64": 1e6, "mixed": 1e4, "float32": 100.0}  # growth of a deviation from which on a run is not compared
 
 
 def compare(draw, states, growth, m, alpha):
