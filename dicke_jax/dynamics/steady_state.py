@@ -16,7 +16,7 @@ from .._implicit import with_derivatives_of
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
-from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates
+from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, check_spin_lengths
 from ..mean_field.state import occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from ._loop import as_small_as_known
@@ -74,8 +74,9 @@ class SteadyState(AbstractResult):
         yield "residual", f"{float(self.residual):.1e} at t = {float(self.time):.6g}"
         if np.isfinite(self.time_needed):
             yield "needs", f"max_time = {float(self.time_needed):.3g}, by the slowest decay at the state at rest"
-        for name in ("overlaps", "fluctuations", "occupations"):
-            yield name, getattr(self, name)
+        yield "overlaps", self.overlaps
+        yield "in motion", self.fluctuations  # "fluctuations" would be read as those of finite N
+        yield "photons", self.occupations
 
 
 @checked
@@ -107,13 +108,11 @@ def steadystate(
 
     **Other arguments**
 
-    - `tol`: the residual that counts as stationary, in units of the smaller of min kappa and 2 |Omega|; 1e-9 in float64
-      and 1e-4 in float32 by default.
+    - `tol`: the residual that counts as stationary, in units of min(kappa, 2 |Omega|); 1e-9, 1e-4 in float32 by default.
     - `max_time`: the longest run, in the inverse unit of the rates; 5000 / min(kappa, 2 |Omega|) by default, up to 20
       times that where the slowest decay asks for it: behind modes of a rate k spins relax at rates like 1 / k.
-    - `solver`, `rtol`, `atol`: as in `mfsolve`. By default tolerances are a thousand times below `tol`: once an
-      oscillation has decayed, an explicit solver lengthens its steps up to its limit of stability and holds it there,
-      at some hundred times its tolerance.
+    - `solver`, `rtol`, `atol`: as in `mfsolve`; tolerances a thousand times below `tol` by default, since an explicit
+      solver at its limit of stability, where it ends, holds some hundred times its own.
     - `max_steps`: a bound on the steps; reaching it is a failure.
 
     **Returns** a `SteadyState`. State, overlaps and occupations of a converged run are differentiable in every rate,
@@ -130,6 +129,7 @@ def steadystate(
         >>> print(f"{abs(end.overlaps[0]):.6f}, by Eq. 12 {dj.retrieval_overlap(model, 0):.6f}")
         0.909059, by Eq. 12 0.909059
     """
+    check_spin_lengths(state.m)
     end = _with_spectrum(model, *run_and_rest(model, state, tol, max_time, solver, rtol, atol, max_steps), tol)
     if max_time is not None or not known(end.time_needed) or not end.time_needed < MUCH_LONGER * end.time:
         return end

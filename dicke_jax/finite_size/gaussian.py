@@ -25,7 +25,14 @@ from .._typing import ArrayLike, RealState
 from ..dynamics.finite_numbers import without_nan
 from ..dynamics.integrate import integrate
 from ..dynamics.trajectory import check_tolerance
-from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
+from ..mean_field import (
+    CollectiveModel,
+    DickeModel,
+    MeanFieldState,
+    check_constant_rates,
+    check_spin_lengths,
+    mean_field_equations,
+)
 from ..phases.linearisation import jacobian, largest_rate, tangent_basis
 from . import moments
 from .diffusion import diffusion
@@ -286,5 +293,5 @@ def _start(model: DickeModel | CollectiveModel, state: MeanFieldState) -> RealSt
     check_constant_rates(model, "for a stationary state")
     if model.dissipation is None:
         must_be = "1 for a stationary covariance without single-spin dissipation"
-        moments.check_spin_lengths(y[0], lambda length: np.abs(length - 1) <= moments.PURE, must_be)
+        check_spin_lengths(y[0], lambda length: np.abs(length - 1) <= moments.PURE, must_be)
     return y
