@@ -108,7 +108,7 @@ def steadystate(
 
     **Other arguments**
 
-    - `tol`: the residual that counts as stationary, in units of min(kappa, 2 |Omega|); 1e-9, 1e-4 in float32 by default.
+    - `tol`: the residual that counts as stationary, in units of min(kappa, 2 |Omega|); 1e-9, in float32 1e-4, if None.
     - `max_time`: the longest run, in the inverse unit of the rates; 5000 / min(kappa, 2 |Omega|) by default, up to 20
       times that where the slowest decay asks for it: behind modes of a rate k spins relax at rates like 1 / k.
     - `solver`, `rtol`, `atol`: as in `mfsolve`; tolerances a thousand times below `tol` by default, since an explicit
