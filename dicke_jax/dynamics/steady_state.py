@@ -97,8 +97,8 @@ def steadystate(
 
     Relaxation can be slow: from a stored pattern the slowest rate falls like g0^-8 far above threshold. And it need
     not end: spin waves that no mode sees never decay, with mixed signs of Omega_mu no state may be stable. Such runs
-    are told apart by trends over their last half, of eight block means, and by the spectrum at the state at rest. In
-    `jax.jit` and `jax.vmap` there is none: what moves without a trend is undecided. A stationary state may be unstable.
+    are told apart by trends over their last half, and by the spectrum at the state at rest. In `jax.jit` and `jax.vmap`
+    there is none: what moves without a trend is undecided. A stationary state may be unstable.
 
     **Main arguments**
 
@@ -130,19 +130,18 @@ def steadystate(
         0.909059, by Eq. 12 0.909059
     """
     check_spin_lengths(state.m)
-    end = _with_spectrum(model, *run_and_rest(model, state, tol, max_time, solver, rtol, atol, max_steps), tol)
-    if max_time is not None or not known(end.time_needed) or not end.time_needed < MUCH_LONGER * end.time:
+    how: dict[str, Any] = dict(solver=solver, rtol=rtol, atol=atol, max_steps=max_steps)
+    end = _with_spectrum(model, *run_and_rest(model, state, tol, max_time, **how), tol)
+    time = jax.lax.stop_gradient(end.time)
+    if max_time is not None or not known(time) or not end.time_needed < MUCH_LONGER * time:
         return end
-    longer = run_and_rest(model, state, tol, float(end.time_needed), solver, rtol, atol, max_steps)
-    return _with_spectrum(model, *longer, tol)
+    return steadystate(model, state, tol=tol, max_time=float(end.time_needed), **how)
 
 
 def _with_spectrum(model: Any, end: SteadyState, at_rest: RealState | None, tol: float | None) -> SteadyState:
     """The end of a run with what the spectrum says: whether motion goes on, and when it would be at rest."""
-    if at_rest is None:
-        return end
     now, residual, model, at_rest = jax.lax.stop_gradient((end.time, end.residual, model, at_rest))
-    if not all(map(known, jax.tree.leaves((now, model, at_rest)))):
+    if at_rest is None or not all(map(known, jax.tree.leaves((now, model, at_rest)))):
         return end
     if end.status == Status.undecided:
         end = dataclasses.replace(end, status=kind_of_motion(model, at_rest, now))

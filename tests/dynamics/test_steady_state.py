@@ -224,6 +224,13 @@ def test_a_run_that_is_too_short_says_how_long_it_must_be():
     assert f"max_time = {float(end.time_needed):.3g}" in str(end)
 
 
+def test_rows_of_a_batch_are_not_told_how_long_they_must_be():
+    """No spectrum is known there, and no row runs longer for another (found by the fuzzer)."""
+    model, state = bad_cavity(10.0)
+    ends = jax.vmap(lambda x: dj.steadystate(model, dj.MeanFieldState(x * state.m, state.alpha)))(jnp.array([1.0, 0.9]))
+    assert ends.converged.all() and np.isnan(ends.time_needed).all()
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_for_as_long_as_the_slowest_decay_asks():
     """5000 time units, the default, leave the spins at 2e-8 of what moves; relaxing at kappa / 1e3 of them."""
