@@ -69,7 +69,8 @@ def gaussian_moments(
     - `rtol`, `atol`: local error tolerances, 1e-9 in float64 and 1e-6 in float32 by default.
     - `solver`, `adjoint`: of diffrax, Dopri8 and `RecursiveCheckpointAdjoint` by default; `max_steps`.
 
-    **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down.
+    **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down. **Raises** ValueError
+    for arguments that do not fit.
 
     **Example**
 
@@ -192,7 +193,7 @@ def stationary_covariance(model: DickeModel | CollectiveModel, state: MeanFieldS
     - `model`: a `DickeModel` with kappa > 0, or a `CollectiveModel`; of constant rates.
     - `state`: stationary, such as `retrieval_state`; |m_k| = 1 without single-spin dissipation.
 
-    **Returns** a `StationaryCovariance`; differentiable in the rates.
+    **Returns** a `StationaryCovariance`, differentiable. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -233,6 +234,16 @@ def output_spectrum(model: DickeModel, state: MeanFieldState, omega: ArrayLike) 
 
     - `model`, `state`: as in `stationary_covariance`, a stable state without single-spin dissipation.
     - `omega`: (W,), frequencies e^(-i omega t) in the frame of the model, where a mode alone is at Omega_mu.
+
+    **Returns** an `OutputSpectrum`, NaN with a status that says so where the state moves or is not stable. **Raises**
+    ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0, num_patterns=1)
+        >>> light = dj.output_spectrum(model, dj.retrieval_state(model), [0.0, 1.5])
+        >>> print(light.photons.shape, bool(light.successful))
+        (2, 1) True
     """
     y = _start(model, state)
     if model.dissipation is not None:

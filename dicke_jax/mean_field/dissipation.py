@@ -42,6 +42,11 @@ class LocalDissipation(eqx.Module):
       latter three with L = sigma. A rate is not negative: one number, or one for each subset, of shape (K,); or it
       depends on time, as the rates of `DickeModel` may.
 
+    Kept as `linear`, T_j of shape (J, 3, 3), `constant`, c_j of shape (J, 3), and the `rates`. `is_gauge_invariant`:
+    whether the rotation by pi about x leaves all of it as it is.
+
+    **Raises** ValueError for jumps and rates that are none.
+
     **Example**
 
         >>> decay = dj.LocalDissipation([("decay_x", 0.1)])

@@ -21,10 +21,11 @@ ROUGH = {"abs", "sign", "floor", "ceil", "round", "max", "min", "reduce_max", "r
 class IntensiveVariables(eqx.Module):
     """What an energy and a collective jump are functions of: s, by name.
 
-    - `s.x`, `s.y`, `s.z`: (K,), the mean Bloch vectors of the ensembles; `s.m`: (3, K), all of them.
-    - `s.alpha`: (M,), complex, alpha_mu = <a_mu> / sqrt(N); `s.photons`: (M,), |alpha_mu|^2.
-    - `s.weights`: (K,), w_k, the share of all spins that each ensemble holds.
-    - `s.t`: the time.
+    - `x`, `y`, `z`: (K,), the mean Bloch vectors of the ensembles, `s.x` and so on; `m`: (3, K), all of them.
+    - `alpha`: (M,), complex, alpha_mu = <a_mu> / sqrt(N); `photons`: (M,), |alpha_mu|^2.
+    - `quadratures`: (2, M), Re and Im alpha.
+    - `weights`: (K,), w_k, the share of all spins that each ensemble holds.
+    - `t`: the time.
     """
 
     m: Float[Numbers, "3 K"]

@@ -29,6 +29,7 @@ def save(result: Any, path: str | os.PathLike[str]) -> Path:
     The file is that of `result.to_xarray()`, which `xarray.open_dataset(path, engine="h5netcdf")` reads as well.
 
     - `result`: a result, a model, a state, a mapping; or an `xarray.Dataset`, which is kept as it is.
+    - `path`: of the file, over an older one if there is one.
 
     **Returns** the path.
 
@@ -57,6 +58,10 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     No code comes from the file: it names classes of this package and of those that it stands on, and nothing else.
 
+    - `path`: of a file that `save` has written.
+
+    **Raises** ValueError for another file, FileNotFoundError for none.
+
     **Example**
 
         >>> import tempfile
@@ -66,11 +71,12 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     _check_path(path)
     try:
+        with open(path, "rb"):  # the system's own words, where HDF5 has a paragraph
+            pass
         found = xr.load_dataset(path, engine=NETCDF, decode_times=False)
-    except FileNotFoundError:
-        raise
     except (OSError, ValueError) as error:
-        refuse("path", "a file that save has written", f"{path} ({error})")
+        reason = getattr(error, "strerror", None) or error
+        refuse("path", "a file that save has written", f"{path} ({reason})")
     tree = found.attrs.pop(TREE, None)
     return found if tree is None else _made(json.loads(tree), found)
 
