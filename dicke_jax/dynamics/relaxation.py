@@ -126,6 +126,7 @@ def relax(
         residual=residual / unit,
         time=sol.ts[0][0],
         num_steps=sol.stats["num_steps"],
+        time_needed=jnp.full_like(unit, jnp.nan),
     )
 
 

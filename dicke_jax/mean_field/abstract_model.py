@@ -52,6 +52,10 @@ class AbstractMeanFieldModel(eqx.Module):
         """About how fast the fastest of all motions is, for the first step of a run."""
 
     @abc.abstractmethod
+    def spin_rate(self, t: Array, y: RealState) -> Float[Array, ""]:
+        """About how fast the spins move where fast modes follow them."""
+
+    @abc.abstractmethod
     def largest_rate(self) -> Float[Array, ""]:
         """The unit of what counts as zero; constant rates."""
 

@@ -178,6 +178,10 @@ class CollectiveModel(AbstractMeanFieldModel):
         fastest = jnp.max(jnp.abs(at)) + 1e3 * jnp.max(jnp.abs(near - at))
         return jnp.where(jnp.isfinite(fastest) & (fastest > 0), fastest, jnp.ones_like(fastest))
 
+    def spin_rate(self, t: Array, y: RealState) -> Float[Array, ""]:
+        """The fastest rate: nothing is known of which part moves slowly."""
+        return self.fastest_rate(t, y)
+
     def largest_rate(self) -> Float[Array, ""]:
         """How fast a state that nothing is special about moves."""
         return self.fastest_rate(jnp.zeros((), self.dtype), self._somewhere())

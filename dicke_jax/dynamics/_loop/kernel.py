@@ -18,6 +18,7 @@ from ..._door import checked
 from ...couplings.operators import SMALL_MATRIX, DenseCouplings, HypercubeCouplings
 from ...mean_field import DickeModel, LocalDissipation, PiecewiseLinear
 from ..begin_and_end import FirstStep, IsStationary
+from ..tangent_steps import TangentSteps
 from ..taylor_solver import BilinearTaylor
 from .marks import set_xla_metadata
 from .replay_adjoint import ReplayAdjoint
@@ -129,8 +130,8 @@ def _sums_fit(model: DickeModel, solver: Any) -> bool:
 
 
 def _steps_fit(controller: Any) -> bool:
-    """A `PIDController` with its default norm, or constant steps; clipped to times, or with a first step given."""
-    if type(controller) is FirstStep:
+    """A `PIDController` with its default norm, or constant steps; clipped to times, fit for derivatives, or begun."""
+    if type(controller) in (FirstStep, TangentSteps):
         return _steps_fit(controller.controller)
     if type(controller) is dfx.ClipStepSizeController:
         plain = controller.jump_ts is None and controller.store_rejected_steps is None
