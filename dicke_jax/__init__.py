@@ -20,6 +20,7 @@ from .mean_field import DickeModel, LocalDissipation, MeanFieldState, PiecewiseL
 from .mean_field import corrupted_pattern, random_state, stored_pattern, tilted_pattern
 from .mean_field import mean_field_equations, occupations, overlaps, reduce_symmetry, spin_lengths
 from .mean_field import CollectiveJump, CollectiveModel, Energy, IntensiveVariables, collective, photon_loss
+from .mean_field import bloch_vectors, density_matrices, gell_mann
 from . import examples, gallery
 # How a computation ended, and what ran it
 from ._status import Status
@@ -60,8 +61,8 @@ __all__ = [
     "DickeModel", "LocalDissipation", "MeanFieldState", "PiecewiseLinear", "RateFunction", "SymmetryReduction",
     "corrupted_pattern", "random_state", "stored_pattern", "tilted_pattern", "mean_field_equations", "occupations",
     "overlaps", "reduce_symmetry", "spin_lengths",
-    "CollectiveJump", "CollectiveModel", "Energy", "IntensiveVariables", "collective", "photon_loss", "examples",
-    "gallery",
+    "CollectiveJump", "CollectiveModel", "Energy", "IntensiveVariables", "collective", "photon_loss",
+    "bloch_vectors", "density_matrices", "gell_mann", "examples", "gallery",
     "Status", "show_versions", "use_cpu_kernel", "__version__",
     "BilinearTaylor", "MFSolution", "ReplayAdjoint", "SteadyState", "mfsolve", "steadystate",
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",

@@ -205,7 +205,7 @@ WITHOUT = {
     "of chaotic motion, whose derivative grows without bound": "lyapunov_exponent",
     "rows of mfsolve and steadystate, the derivatives of which are to be asked of these": "solve_ensemble",
     "plain arithmetic on what others give": "scaled_error initial_error theorem_constants commutators "
-    "product_covariance",
+    "product_covariance density_matrices bloch_vectors gell_mann",
     "forward mode alone, of many long runs; tests/inference has it": "basin_proxy",
     "first derivatives alone, below": "gaussian_moments",
 }

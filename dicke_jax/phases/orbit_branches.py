@@ -12,6 +12,7 @@ from .._checks import as_array, check_count, refuse
 from .._door import checked
 from .._summary import summary
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates
+from ..mean_field.abstract_model import check_spins
 from .branch_equations import parameter_of
 from .branches import FLAT, SHORTEST, STRAIGHT
 from .linearisation import residual
@@ -138,6 +139,7 @@ def orbit_continuation(
         limit 2.336 2.902
     """
     check_constant_rates(model, "for periodic orbits")
+    check_spins(model, "for periodic orbits", or_damped=True)
     pair = np.asarray(limits, dtype=float)
     if pair.shape != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
         refuse("limits", "two finite numbers, the lower one first", limits)
@@ -162,7 +164,7 @@ def orbit_continuation(
         ds = amplitude
     else:
         y = start.state.to_real(model)
-        n = 3 * model.num_subsets + 2 * model.num_modes
+        n = model.num_components
         along = np.append(np.zeros(n + 1 + start.num_conserved), 1.0).astype(model.dtype)  # the parameter held
         course, ds = Course(y, start.period, p, along, np.zeros(n, model.dtype)), 0.0
     first = jax.device_get(next_orbit(problem, jax.device_get(course), np.asarray(ds, model.dtype)))
