@@ -21,11 +21,12 @@ from .._checks import as_float, as_times, check_count, check_finite, check_shape
 from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
-from .._typing import ArrayLike, RealState
+from .._typing import ArrayLike, ModeReals, RealState
 from ..dynamics.finite_numbers import without_nan
 from ..dynamics.integrate import integrate
 from ..dynamics.trajectory import check_tolerance
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
+from ..mean_field.collective_jumps import is_photon_loss
 from ..phases.linearisation import jacobian, largest_rate, tangent_basis
 from . import moments
 from .diffusion import diffusion
@@ -214,39 +215,48 @@ def _stationary(model: DickeModel | CollectiveModel, state: MeanFieldState, y: R
 
 
 @checked
-def output_spectrum(model: DickeModel, state: MeanFieldState, omega: ArrayLike) -> OutputSpectrum:
+def output_spectrum(model: DickeModel | CollectiveModel, state: MeanFieldState, omega: ArrayLike) -> OutputSpectrum:
     """The light that leaves a stationary state: a_out = a_in + sqrt(kappa) a, with vacuum in a_in.
 
         v_out = (1 + sqrt(kappa) P^T (i omega + A)^(-1) P sqrt(kappa)) v_in
 
-    for fluctuations v' = A v - P sqrt(kappa) v_in, where P holds the quadratures. Dark spin waves, which no mode sees,
-    do not show, unless `omega` is exactly theirs.
+    for fluctuations v' = A v - P sqrt(kappa) v_in, where P holds the quadratures. All other jumps, of single spins or
+    of all together, add noise of their own, sqrt(kappa) P^T (i omega + A)^(-1) of it. Dark spin waves, which no mode
+    sees, do not show, unless `omega` is exactly theirs.
 
     **Arguments**
 
-    - `model`, `state`: as in `stationary_covariance`, a stable state without single-spin dissipation.
+    - `model`, `state`: as in `stationary_covariance`, a stable state; of a `CollectiveModel` with one `photon_loss`,
+      which is where its light leaves.
     - `omega`: (W,), frequencies e^(-i omega t) in the frame of the model, where a mode alone is at Omega_mu.
     """
-    y = _start(model, state)
-    if model.dissipation is not None:
-        refuse("model", "without single-spin dissipation for this spectrum, which has losses of modes only", "with it")
+    y, kappa = _start(model, state), _losses(model)
     frequencies = as_float(omega).astype(model.dtype)
     check_finite("omega", frequencies)
     if frequencies.ndim != 1:
         refuse("omega", "one-dimensional", f"shape {frequencies.shape}")
-    return _spectrum(model, state, y, frequencies)
+    return _spectrum(model, state, y, kappa, frequencies)
 
 
 @eqx.filter_jit
-def _spectrum(model: DickeModel, state: MeanFieldState, y: RealState, omega: Float[Array, " W"]) -> OutputSpectrum:
-    A, M = jacobian(model, state), model.num_modes
-    P = tangent_basis(model, state)[-2 * M :].T * jnp.sqrt(jnp.tile(model.kappa, 2))[None, :]
-    P = jax.lax.complex(P, jnp.zeros_like(P))
+def _spectrum(
+    model: DickeModel | CollectiveModel,
+    state: MeanFieldState,
+    y: RealState,
+    kappa: ModeReals,
+    omega: Float[Array, " W"],
+) -> OutputSpectrum:
+    A, M, basis = jacobian(model, state), model.num_modes, tangent_basis(model, state)
+    P = basis[-2 * M :].T * jnp.sqrt(jnp.tile(kappa, 2))[None, :]
+    others = basis.T @ diffusion(model, y) @ basis - P @ P.T / 4
+    P, others = (jax.lax.complex(x, jnp.zeros_like(x)) for x in (P, others))
 
     def at(w: Array) -> tuple[Array, Array]:
         response = jnp.linalg.solve(jax.lax.complex(A, w * jnp.eye(A.shape[0], dtype=A.dtype)), P)
         transfer = jnp.eye(2 * M, dtype=P.dtype) + P.T @ response
-        spectrum = (transfer @ transfer.conj().T / 4).reshape(2, M, 2, M)
+        of_others = jnp.linalg.solve(jax.lax.complex(A.T, w * jnp.eye(A.shape[0], dtype=A.dtype)), P)  # R^T P
+        spectrum = transfer @ transfer.conj().T / 4 + of_others.T @ others @ of_others.conj()
+        spectrum = spectrum.reshape(2, M, 2, M)
         re, im, cross = (jnp.diagonal(spectrum[a, :, b, :]) for a, b in ((0, 0), (1, 1), (0, 1)))
         return re.real + im.real + 2 * cross.imag - 0.5, spectrum
 
@@ -254,6 +264,16 @@ def _spectrum(model: DickeModel, state: MeanFieldState, y: RealState, omega: Flo
     light = jnp.asarray((status == Status.successful) | (status == Status.non_unique))
     photons, quadratures = jax.tree.map(lambda a: jnp.where(light, a, jnp.nan), jax.vmap(at)(omega))
     return OutputSpectrum(omega, photons, quadratures, status)
+
+
+def _losses(model: DickeModel | CollectiveModel) -> ModeReals:
+    """Kappa of the modes."""
+    if isinstance(model, DickeModel):
+        return model.kappa
+    rates = [jump.rate for jump in model.jumps if is_photon_loss(jump)]
+    if len(rates) != 1:
+        refuse("model", "one with one photon_loss, for its light to leave by", f"one with {len(rates)}")
+    return jnp.broadcast_to(rates[0], (model.num_modes,))
 
 
 def _how_fluctuations_end(
