@@ -144,11 +144,12 @@ class CollectiveModel(AbstractMeanFieldModel):
         """m'_k and alpha'_mu; one evaluation of the energy and the jumps, and one of their derivatives."""
         model = self.at(t)
         weights = self.shares
-        (h, amplitudes), derivative = jax.vjp(lambda y: model.functions(t, y), y)
+        spins = tuple(y[0][a] for a in range(3)) if model.levels == 2 else y[0]
+        (h, amplitudes), derivative = jax.vjp(lambda *y: model.functions(t, y), spins, (y[1][0], y[1][1]))
         # of r Im(l^* dl) = r (Re l d Im l - Im l d Re l), so that nothing complex is differentiated
         back = [(jump.rate * im, -jump.rate * re) for jump, (re, im) in zip(model.jumps, amplitudes, strict=True)]
-        ((of_spins, of_modes),) = derivative((jnp.ones_like(h), back))
-        m_dot = turned_by(2 * of_spins / weights[None], y[0])
+        of_spins, of_modes = derivative((jnp.ones_like(h), back))
+        m_dot = jnp.stack(turned_by(of_spins, spins)) * (2 / weights)[None]
         if model.dissipation is not None:
             m_dot += model.dissipation.rate_of_change(y[0])
         return m_dot, jnp.stack([of_modes[1], -of_modes[0]]) / 2
@@ -158,8 +159,8 @@ class CollectiveModel(AbstractMeanFieldModel):
         """The weights, of which none vanishes."""
         return jnp.maximum(self.weights.astype(self.dtype), LEAST_WEIGHT)
 
-    def functions(self, t: ArrayLike, y: RealState) -> tuple[Float[Array, ""], list[tuple[Array, Array]]]:
-        """The energy h, and of each jump Re l_j and Im l_j; of a model with constant rates."""
+    def functions(self, t: ArrayLike, y: tuple[Any, Any]) -> tuple[Float[Array, ""], list[tuple[Array, Array]]]:
+        """The energy h, and of each jump Re l_j and Im l_j; of a model with constant rates, y as it is or by rows."""
         s = IntensiveVariables(
             *y, self.shares, jnp.asarray(t, self.dtype) if self.frozen_at is None else self.frozen_at
         )

@@ -32,10 +32,14 @@ class IntensiveVariables(eqx.Module):
     - `s.t`: the time.
     """
 
-    m: Float[Numbers, "B K"]
-    quadratures: Float[Numbers, "2 M"]
+    spins: Any  # m, or the tuple of its rows: gradients by rows are not put into one array again and again
+    light: Any  # Re and Im alpha alike
     weights: Float[Numbers, " K"]
     t: Float[Numbers, ""]
+
+    @property
+    def m(self) -> Float[Numbers, "B K"]:
+        return jnp.stack(self.spins) if isinstance(self.spins, tuple) else self.spins
 
     @property
     def x(self) -> Float[Numbers, " K"]:
@@ -50,30 +54,31 @@ class IntensiveVariables(eqx.Module):
         return self._of_spins("z")
 
     def _of_spins(self, name: str) -> Any:
-        if self.m.shape[0] != 3:
+        if len(self.spins) != 3:
             raise UnknownVariable(name)
-        return self.m[SPINS_ALONE.index(name)]
+        return self.spins[SPINS_ALONE.index(name)]
 
     def expect(self, operator: Any) -> Any:
         """Tr(rho_k L), in each ensemble."""
-        levels = levels_of(self.m.shape[0]) or 0
+        m = self.m
+        levels = levels_of(m.shape[0]) or 0
         matrix = operator if isinstance(operator, jax.Array) else np.asarray(operator)
         if matrix.shape != (levels, levels) or matrix.dtype.kind not in "biufc":
             raise UnknownVariable(f"expect(L) of L of shape {matrix.shape}, sites having {levels} levels")
-        re, im = mean_values(matrix, self.m)
+        re, im = mean_values(matrix, m)
         if isinstance(matrix, np.ndarray) and np.array_equal(matrix, matrix.conj().T):
             return re
         return re + 1j * im if isinstance(re, np.ndarray) else jax.lax.complex(re, im)
 
     @property
     def alpha(self) -> Complex[Numbers, " M"]:
-        if isinstance(self.quadratures, np.ndarray):
-            return self.quadratures[0] + 1j * self.quadratures[1]
-        return jax.lax.complex(self.quadratures[0], self.quadratures[1])
+        re, im = self.light
+        return re + 1j * im if isinstance(re, np.ndarray) else jax.lax.complex(re, im)
 
     @property
     def photons(self) -> Float[Numbers, " M"]:
-        return self.quadratures[0] ** 2 + self.quadratures[1] ** 2
+        re, im = self.light
+        return re**2 + im**2
 
     def __getattr__(self, name: str) -> NoReturn:
         raise (AttributeError(name) if name.startswith("_") else UnknownVariable(name))

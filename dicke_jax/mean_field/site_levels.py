@@ -68,11 +68,11 @@ def structure_constants(levels: int) -> Float[np.ndarray, "B B B"]:
     return np.imag(products - products.swapaxes(0, 1)) / 4
 
 
-def turned_by(field: SpinVectors, m: SpinVectors) -> SpinVectors:
-    """sum_ab f_abc b_a m_b, of spins b x m: half of how b . lambda turns them."""
-    if m.shape[0] == 3:
+def turned_by(field: Any, m: Any) -> Any:
+    """sum_ab f_abc b_a m_b, of spins b x m row by row: half of how b . lambda turns them."""
+    if len(m) == 3:
         (bx, by, bz), (mx, my, mz) = field, m
-        return jnp.stack([by * mz - bz * my, bz * mx - bx * mz, bx * my - by * mx])
+        return by * mz - bz * my, bz * mx - bx * mz, bx * my - by * mx
     levels = levels_of(m.shape[0]) or 0
     f = jnp.asarray(structure_constants(levels), m.dtype)
     return jnp.einsum("abc,ak,bk->ck", f, field, m, precision="highest")
