@@ -200,7 +200,7 @@ WITHOUT = {
     "count, classify or sample": "attractor retrieval_probability mcsolve wigner_moments sample_posterior "
     "find_boundary",
     "search step by step on the host, for a model whose numbers are known": "continuation orbit_continuation "
-    "locate_critical_coupling "
+    "bifurcations locate_critical_coupling "
     "invert_critical_coupling design fit mesolve check_theorem",
     "of chaotic motion, whose derivative grows without bound": "lyapunov_exponent",
     "rows of mfsolve and steadystate, the derivatives of which are to be asked of these": "solve_ensemble",

@@ -20,6 +20,7 @@ from dicke_jax._summary import AbstractResult
 
 NUMBER = r"-?\d+\.?\d*(?:e[+-]?\d+)?"
 MADE_BY_OTHERS = {  # what functions with examples return
+    "Bifurcations",
     "AttractorKind",
     "Branch",
     "CollectiveJump",
@@ -53,6 +54,7 @@ WITHOUT = {  # none to be added: an example belongs to a name from the start
 SLOW = {  # seconds of compiling
     "ReplayAdjoint",
     "attractor",
+    "bifurcations",
     "continuation",
     "locate_critical_coupling",
     "lyapunov_exponent",

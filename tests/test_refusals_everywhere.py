@@ -81,6 +81,7 @@ KIND = {  # by name, which means the same everywhere
     **dict.fromkeys(("exact_sizes", "sampled_sizes", "levels", "decays", "data", "free", "target"), "array"),
     **dict.fromkeys(("limits", "devices", "x", "y"), "array"),
     **{kind: kind for kind in ("result", "path", "sweep")},
+    "branch": "result",
     "level": "number",
     "variable": "choice",
 }
@@ -98,6 +99,7 @@ GOOD = dict(  # what a call cannot do without
 GOOD["moments"] = dj.Moments(
     jnp.arange(2.0), jnp.ones((2, 3, 2)), jnp.ones((2, 2), complex), jnp.ones((2, 10, 10)), None
 )
+GOOD["branch"] = dj.Branch("g0", np.array([0.5, 1.5]), np.zeros((2, 2)), np.zeros(2), np.zeros(2, int), (), "limit")
 GOOD["found"] = object.__new__(dj.FitResult)  # of a fit, all that is looked at before the arguments are
 object.__setattr__(GOOD["found"], "loss", 0.0)
 BESIDES = {  # what a call needs although it has a default

@@ -140,15 +140,7 @@ def orbit_continuation(
     """
     check_constant_rates(model, "for periodic orbits")
     check_spins(model, "for periodic orbits", or_damped=True)
-    pair = np.asarray(limits, dtype=float)
-    if pair.shape != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
-        refuse("limits", "two finite numbers, the lower one first", limits)
-    if direction not in (1, -1):
-        refuse("direction", "+1 or -1", direction)
-    for name, size in (("step", step), ("amplitude", amplitude)):
-        if not 0 < size <= 1:
-            refuse(name, "above 0 and at most 1", size)
-    check_count("max_points", max_points, 2)
+    pair = check_steps(limits, direction, step, max_points, amplitude)
     name, present = parameter_of(model, parameter)
     value = present if value is None else value
     if value is None or not pair[0] <= value <= pair[1]:
@@ -173,6 +165,20 @@ def orbit_continuation(
     if isinstance(start, PeriodicOrbit):
         first = first._replace(course=first.course._replace(tangent=direction * first.course.tangent))
     return _follow(problem, [first], pair / scale, step, max_points, name)
+
+
+def check_steps(limits: Any, direction: int, step: float, max_points: int, amplitude: float) -> np.ndarray:
+    """The limits, all that says how to go on having been looked at."""
+    pair = np.asarray(limits, dtype=float)
+    if pair.shape != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
+        refuse("limits", "two finite numbers, the lower one first", limits)
+    if direction not in (1, -1):
+        refuse("direction", "+1 or -1", direction)
+    for name, size in (("step", step), ("amplitude", amplitude)):
+        if not 0 < size <= 1:
+            refuse(name, "above 0 and at most 1", size)
+    check_count("max_points", max_points, 2)
+    return pair
 
 
 def _follow(
