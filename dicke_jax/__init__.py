@@ -34,7 +34,7 @@ from .dynamics import Attractor, AttractorKind, attractor
 from .phases import CollectiveStates, StateKind, StationaryStates, stationary_state, stationary_states
 from .phases import Branch, SpecialPoint, Stability, continuation, critical_coupling, stability
 from .phases import OrbitBranch, PeriodicOrbit, SpecialOrbit, orbit_continuation, periodic_orbit
-from .phases import Bifurcations, bifurcations
+from .phases import BasinShares, Bifurcations, basin_shares, bifurcations
 from .phases import CueOutcome, CueOutcomes, retrieval_overlap, retrieval_probability, retrieval_state
 
 if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
@@ -71,7 +71,7 @@ __all__ = [
     "CollectiveStates", "StateKind", "StationaryStates", "stationary_state", "stationary_states",
     "Branch", "SpecialPoint", "Stability", "continuation", "critical_coupling", "stability",
     "OrbitBranch", "PeriodicOrbit", "SpecialOrbit", "orbit_continuation", "periodic_orbit",
-    "Bifurcations", "bifurcations",
+    "BasinShares", "Bifurcations", "basin_shares", "bifurcations",
     "CueOutcome", "CueOutcomes", "retrieval_overlap", "retrieval_probability", "retrieval_state",
     "inference", "FreeRates", "Inversion", "LocatedCoupling", "Measurements", "StationaryCurve", "TimeTrace",
     "free_rates", "invert_critical_coupling", "locate_critical_coupling", "DesignResult", "FitResult",

@@ -197,7 +197,7 @@ WITHOUT = {
     "write operators down for QuTiP": "to_operators",
     "hand back models or settings": "reduce_symmetry show_versions use_cpu_kernel free_rates",
     "keep results": "save load",
-    "count, classify or sample": "attractor retrieval_probability mcsolve wigner_moments sample_posterior "
+    "count, classify or sample": "attractor basin_shares retrieval_probability mcsolve wigner_moments sample_posterior "
     "find_boundary",
     "search step by step on the host, for a model whose numbers are known": "continuation orbit_continuation "
     "bifurcations locate_critical_coupling "

@@ -20,6 +20,7 @@ from dicke_jax._summary import AbstractResult
 
 NUMBER = r"-?\d+\.?\d*(?:e[+-]?\d+)?"
 MADE_BY_OTHERS = {  # what functions with examples return
+    "BasinShares",
     "Bifurcations",
     "AttractorKind",
     "Branch",
@@ -54,6 +55,7 @@ WITHOUT = {  # none to be added: an example belongs to a name from the start
 SLOW = {  # seconds of compiling
     "ReplayAdjoint",
     "attractor",
+    "basin_shares",
     "bifurcations",
     "continuation",
     "locate_critical_coupling",

@@ -72,7 +72,7 @@ KIND = {  # by name, which means the same everywhere
     **dict.fromkeys(("spin_length", "guess", "covariance", "omega", "m", "alpha", "pictures", "images"), "array"),
     **dict.fromkeys(("overlap", "start", "rho"), "array"),
     "pattern": "pattern",
-    **dict.fromkeys(("progress", "objective", "l"), "function"),
+    **dict.fromkeys(("progress", "objective", "l", "draw"), "function"),
     **dict.fromkeys(("throw", "gauge", "reduce", "on"), "flag"),
     **dict.fromkeys(("kind", "method", "route", "d0", "save", "loss", "cue", "parameter"), "choice"),
     **dict.fromkeys(("solver", "adjoint", "stepsize_controller", "optimizer"), "solver"),
