@@ -98,7 +98,7 @@ def basin_shares(
     check_reaches_steady(model)
     check_ends(model, tol, max_time)
     starts = draw_cues(_Starts(model, random_state if draw is None else draw), key, jnp.zeros((), int), num_samples)
-    options = {} if max_time is None else {"max_time": max_time}
+    options: dict[str, Any] = {} if max_time is None else {"max_time": max_time}
     options["tol"] = (1e-6 if model.dtype == np.float64 else 1e-4) if tol is None else tol
     runs = solve_ensemble(model, starts, save=_kept, chunk=chunk, progress=progress, **options)
     m, alpha, overlaps = runs.reduced
