@@ -4,6 +4,7 @@ import dataclasses
 import platform
 import typing
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,16 @@ ATTRS: dict[str, dict[str, str]] = {
 
 
 class Labelled(eqx.Module):
-    """A result that names its numbers."""
+    """A result that names its numbers, and can be looked at."""
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """The picture of this kind of result in given matplotlib Axes, or in new ones; returns the Axes.
+
+        `ax` is as many as the picture has panels. `options` are those of its function in `plotting`, which
+        `plotting.picture_of(result)` names.
+        """
+        plotting = import_module(".plotting", __package__)  # by name: pictures know results, and not the other way
+        return plotting.picture_of(self)(self, ax, **options)
 
     def to_xarray(self) -> "xr.Dataset":
         """All numbers of the result as an `xarray.Dataset`: named dimensions, units, statuses with their meanings.
@@ -124,6 +134,15 @@ def with_flags(status: Any) -> tuple[np.ndarray, dict[str, Any]]:
     codes, names = np.asarray(status._value).astype(np.int8), list(status._enumeration._name_to_item)
     occurring = np.unique(codes)
     return codes, {"flag_values": occurring, "flag_meanings": " ".join(names[code] for code in occurring)}
+
+
+def batch_axes(result: Any) -> int:
+    """How many axes of `jax.vmap` the arrays of a result have, from its annotations."""
+    found = [0]
+    for _, hint, value in parts_of(result) or ():
+        if (said := getattr(hint, "dim_str", None)) is not None and value is not None:
+            found.append(np.ndim(value) - len([word for word in said.split() if not word.startswith(("*", "..."))]))
+    return max(found)
 
 
 def _dims(

@@ -22,6 +22,7 @@ def on_files(files: Files, config: Any) -> Files:
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         text, found = MarkdownExporter().from_filename(str(path), resources={"unique_key": path.stem})
         title, _, rest = text.strip().partition("\n")
+        rest = re.sub(r"\]\((\d\d_\w+)\.ipynb\)", r"](\1.md)", rest)  # from page to page
         text = f"{title}\n\n[This page as a notebook]({path.name})\n{rest}"
         made = {f"{path.stem}.md": text, path.name: path.read_bytes(), **found.get("outputs", {})}
         for name, content in made.items():

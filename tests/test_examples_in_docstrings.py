@@ -62,6 +62,7 @@ SLOW = {  # seconds of compiling
     "lyapunov_exponent",
     "orbit_continuation",
     "periodic_orbit",
+    "plot_cue_plane",
     "retrieval_probability",
     "solve_ensemble",
     "stationary_states",
@@ -69,9 +70,10 @@ SLOW = {  # seconds of compiling
 }
 PUBLIC = {name: getattr(dj, name) for name in dj.__all__}
 NAMES = {name: it for name, it in PUBLIC.items() if inspect.isclass(it) or inspect.isfunction(it)}
+PICTURES = {name: it for name, it in vars(dj.plotting).items() if inspect.isfunction(it)}
 EXAMPLES = {
     name: parsed
-    for name, it in NAMES.items()
+    for name, it in (NAMES | PICTURES).items()
     if (parsed := doctest.DocTestParser().get_examples(inspect.getdoc(it) or ""))
 }
 

@@ -16,7 +16,7 @@ from .._door import check_options, checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState
+from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState, check_spin_lengths
 from .by_components import FEW
 from .distance_to_rest import kind_of_motion
 from .steady_state import check_ends, relaxing_solver, run_and_rest, steadystate
@@ -128,6 +128,7 @@ def solve_ensemble(
     check_ends(model, *(options.get(name) for name in ("tol", "max_time", "max_steps")))
     if not all(known(leaf) for leaf in jax.tree.leaves(eqx.filter((model, states), eqx.is_array))):
         refuse("model and states", "known; jax.vmap(mfsolve) can be traced", "traced")
+    check_spin_lengths(states.m)
     times = None if tsave is None else as_times(tsave)
     devices = jax.local_devices() if devices is None else devices
     if not isinstance(devices, list | tuple) or not all(isinstance(device, jax.Device) for device in devices):

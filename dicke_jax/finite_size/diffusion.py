@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._typing import RealState
+from .._checks import refuse
+from .._typing import ModeReals, RealState
 from ..mean_field import CollectiveModel, DickeModel
+from ..mean_field.collective_jumps import is_photon_loss
 from .moments import block_matrix, commutators, ravel, unravel
 
 
@@ -47,3 +49,13 @@ def _of_collective_jumps(model: CollectiveModel, y: RealState) -> Float[Array, "
     rates = jnp.concatenate([jnp.broadcast_to(jump.rate, part.shape).ravel() for jump, pair in pairs for part in pair])
     brackets = jnp.matmul(jax.jacfwd(amplitudes)(ravel(y)), commutators(model, y[0]), precision="highest")
     return jnp.matmul(brackets.T, rates[:, None] * brackets, precision="highest")
+
+
+def losses(model: DickeModel | CollectiveModel) -> ModeReals:
+    """Kappa of the modes."""
+    if isinstance(model, DickeModel):
+        return model.kappa
+    rates = [jump.rate for jump in model.jumps if is_photon_loss(jump)]
+    if len(rates) != 1:
+        refuse("model", "one with one photon_loss, for its light to leave by", f"one with {len(rates)}")
+    return jnp.broadcast_to(rates[0], (model.num_modes,))

@@ -25,11 +25,17 @@ from .._typing import ArrayLike, ModeReals, RealState
 from ..dynamics.finite_numbers import without_nan
 from ..dynamics.integrate import integrate
 from ..dynamics.trajectory import check_tolerance
-from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
-from ..mean_field.collective_jumps import is_photon_loss
+from ..mean_field import (
+    CollectiveModel,
+    DickeModel,
+    MeanFieldState,
+    check_constant_rates,
+    check_spin_lengths,
+    mean_field_equations,
+)
 from ..phases.linearisation import jacobian, largest_rate, tangent_basis
 from . import moments
-from .diffusion import diffusion
+from .diffusion import diffusion, losses
 from .moments import Moments, ravel, unravel
 
 AT_REST = 1e-6  # max |dy/dt|, in units of the smallest kappa or of the largest rate, of a state that is stationary
@@ -230,7 +236,7 @@ def output_spectrum(model: DickeModel | CollectiveModel, state: MeanFieldState, 
       which is where its light leaves.
     - `omega`: (W,), frequencies e^(-i omega t) in the frame of the model, where a mode alone is at Omega_mu.
     """
-    y, kappa = _start(model, state), _losses(model)
+    y, kappa = _start(model, state), losses(model)
     frequencies = as_float(omega).astype(model.dtype)
     check_finite("omega", frequencies)
     if frequencies.ndim != 1:
@@ -266,16 +272,6 @@ def _spectrum(
     return OutputSpectrum(omega, photons, quadratures, status)
 
 
-def _losses(model: DickeModel | CollectiveModel) -> ModeReals:
-    """Kappa of the modes."""
-    if isinstance(model, DickeModel):
-        return model.kappa
-    rates = [jump.rate for jump in model.jumps if is_photon_loss(jump)]
-    if len(rates) != 1:
-        refuse("model", "one with one photon_loss, for its light to leave by", f"one with {len(rates)}")
-    return jnp.broadcast_to(rates[0], (model.num_modes,))
-
-
 def _how_fluctuations_end(
     model: DickeModel | CollectiveModel, y: RealState, A: Float[Array, "d d"]
 ) -> tuple[Status, Array, Array]:
@@ -306,5 +302,5 @@ def _start(model: DickeModel | CollectiveModel, state: MeanFieldState) -> RealSt
     check_constant_rates(model, "for a stationary state")
     if model.dissipation is None:
         must_be = "1 for a stationary covariance without single-spin dissipation"
-        moments.check_spin_lengths(y[0], lambda length: np.abs(length - 1) <= moments.PURE, must_be)
+        check_spin_lengths(y[0], lambda length: np.abs(length - 1) <= moments.PURE, must_be)
     return y

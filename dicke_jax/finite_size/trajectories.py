@@ -24,8 +24,8 @@ from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
 from ..dynamics.integrate import integrate
 from ..dynamics.rate_resolution import functions_of_time, steps_that_see
-from ..mean_field import DickeModel, MeanFieldState
-from .moments import PURE, Moments, check_spin_lengths, moments_of, ravel, real_start, subset_sizes, unravel
+from ..mean_field import DickeModel, MeanFieldState, check_spin_lengths
+from .moments import PURE, Moments, moments_of, ravel, real_start, subset_sizes, unravel
 from .photon_cutoff import MOST_GIGABYTES, cutoff_status, run_with_levels
 from .spin_space import LargeSpinSpace, hamiltonian, large_spin_space, loss, product_ket, site_operators
 

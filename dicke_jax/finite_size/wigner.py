@@ -30,8 +30,8 @@ from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState, RealStates, SpinVectors, SubsetReals
 from ..dynamics import mfsolve
-from ..mean_field import DickeModel, MeanFieldState, mean_field_equations, overlaps
-from .moments import Moments, check_spin_lengths, frames, moments_of, ravel, real_start, subset_sizes, unravel
+from ..mean_field import DickeModel, MeanFieldState, check_spin_lengths, mean_field_equations, overlaps
+from .moments import Moments, frames, moments_of, ravel, real_start, subset_sizes, unravel
 from .theorem import weighted_trace
 from .wigner_steps import Steps, finer, sees, steps_between
 

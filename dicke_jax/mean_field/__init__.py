@@ -18,6 +18,7 @@ from .site_levels import bloch_vectors as bloch_vectors
 from .site_levels import density_matrices as density_matrices
 from .site_levels import gell_mann as gell_mann
 from .state import MeanFieldState as MeanFieldState
+from .state import check_spin_lengths as check_spin_lengths
 from .state import corrupted_pattern as corrupted_pattern
 from .state import occupations as occupations
 from .state import overlaps as overlaps

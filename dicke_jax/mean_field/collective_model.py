@@ -255,14 +255,14 @@ def _check_functions(model: CollectiveModel) -> bool:
     def energy(s: IntensiveVariables) -> Any:
         return values_at(model.energy, np.zeros((), dtype), dtype)(s)
 
-    shape, kind, sees_time = check_function("energy", energy, sizes, dtype, model.levels)
+    shape, kind, sees_time = check_function("energy", energy, sizes, dtype, model.energy, model.levels)
     if shape != ():
         refuse("energy", "one real number", f"shape {shape}")
     if jnp.issubdtype(kind, jnp.complexfloating):
         refuse("energy", "real (jnp.real of a sum of complex terms)", "complex")
     for i, jump in enumerate(model.jumps):
         name = f"jumps[{i}]"
-        shape, _, sees = check_function(name, jump.amplitude, sizes, dtype, model.levels)
+        shape, _, sees = check_function(name, jump.amplitude, sizes, dtype, jump, model.levels)
         if len(shape) > 1:
             refuse(name, "one complex number, or of shape (J,)", f"shape {shape}")
         if shape == (0,):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from .._checks import refuse
+from .._checks import closes_over_traced, refuse
 from .site_levels import levels_of, mean_values, size_of
 
 NAMES = "s.x, s.y, s.z, s.m, s.expect(L), s.alpha, s.photons, s.weights and s.t"
@@ -125,11 +125,17 @@ class Energy(eqx.Module):
 
 
 def check_function(
-    name: str, function: Callable[[Any], Any], sizes: tuple[int, int], dtype: Any, levels: int = 2
+    name: str,
+    function: Callable[[Any], Any],
+    sizes: tuple[int, int],
+    dtype: Any,
+    parameters: Any,
+    levels: int = 2,
 ) -> tuple[tuple[int, ...], Any, bool]:
     """Shape and kind of what a function of K ensembles and M modes gives, and whether it looks at the time.
 
-    It is traced, not run. Refused where it asks for variables or entries that are not there, or is not smooth.
+    It is traced, not run. Refused where it asks for variables or entries that are not there, is not smooth, or closes
+    over traced numbers that are not among its parameters: they would lose their derivatives.
     """
     K, M = sizes
     weights, shapes = np.full(K, 1 / K, dtype), ((size_of(levels), K), (2, M), ())
@@ -151,6 +157,9 @@ def check_function(
         refuse(name, f"a function of {K} ensembles of spins and {M} modes", error)
     if not isinstance(gives, jax.ShapeDtypeStruct):
         refuse(name, "a function that returns numbers", f"one that returns {type(gives).__name__}")
+    if closes_over_traced(traced.consts, parameters):
+        must_be = "an Equinox module whose fields hold what it is traced or differentiated in"
+        refuse(name, must_be, "a function that closes over a traced number")
     _, rough = _depends(traced.jaxpr, [True, True, False])
     if rough is not None:
         hint = "without a jump or a kink (of alpha, s.photons is |alpha|^2)"

@@ -1,11 +1,14 @@
 """States of the mean-field equations, what one looks at in them, and those that a memory is tested with."""
 
+import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray
 
 from .._checks import (
@@ -16,6 +19,7 @@ from .._checks import (
     check_finite,
     check_real,
     check_shape,
+    known,
     refuse,
 )
 from .._door import checked
@@ -24,6 +28,8 @@ from .abstract_model import AbstractMeanFieldModel
 from .collective_model import CollectiveModel
 from .model import DickeModel
 from .site_levels import bloch_vectors, levels_of, size_of
+
+LONGER = 1e-2  # than 1: what runs at coarse tolerances leave of a conserved length
 
 
 def _as_complex(alpha: ArrayLike) -> jax.Array:
@@ -73,6 +79,23 @@ class MeanFieldState(eqx.Module):
         """The inverse of `to_real`."""
         m, (re, im) = y
         return cls(m, jax.lax.complex(re, im))
+
+
+def check_spin_lengths(
+    m: Float[Array | np.ndarray, "*batch B K"],
+    holds: Callable[[np.ndarray], Any] | None = None,
+    must_be: str = "at most 1",
+) -> None:
+    """Refuse known spins with an |m_k| for which `holds(|m_k|)` is false; by default one longer than 1 (NaN is not).
+
+    Sites with d levels have at most sqrt(2 - 2 / d).
+    """
+    levels = levels_of(m.shape[-2]) if m.ndim > 1 else None
+    if known(m) and levels is not None:
+        longest = math.sqrt(2 - 2 / levels)
+        must_be = must_be if levels == 2 else f"at most {longest:.6g}"
+        holds = (lambda length: ~(length >= longest + LONGER)) if holds is None else holds
+        check_all("|m_k|", np.linalg.norm(np.asarray(m), axis=-2), holds, must_be)
 
 
 @checked

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from .._checks import as_array, check_count, refuse
 from .._door import checked
+from .._labelled import Labelled
 from .._summary import summary
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates
 from ..mean_field.abstract_model import check_spins
@@ -47,7 +48,7 @@ class SpecialOrbit(NamedTuple):
     after: int
 
 
-class OrbitBranch(eqx.Module):
+class OrbitBranch(Labelled):
     """Periodic orbits along a parameter, in the order in which they were followed.
 
     - `name`: the parameter's; `parameter`: (Q,), its values, not monotonic where the branch folds.

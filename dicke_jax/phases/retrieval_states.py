@@ -150,14 +150,22 @@ def closed_form_obstacle(
         must_be = "one with constant rates for this closed form (model.at(t) has those of time t)"
         return "model", must_be, "one with rates that change"
     if model.dissipation is not None:
-        return "model", "without single-spin dissipation for this closed form (steadystate integrates)", "one with it"
+        return (
+            "model",
+            "without single-spin dissipation for this closed form (stationary_states and steadystate need none)",
+            "one with it",
+        )
     if np.ndim(lengths):
         return "spin_length", "one number for this closed form", f"shape {np.shape(lengths)}"
     orthogonal = model.spins.orthogonal
     if all(orthogonal) or (known(pattern) and not all_pairs and orthogonal[int(np.asarray(pattern))]):
         return None
     must_be = "patterns of +-1 that are orthogonal, sum_k w_k G[nu, k] G[mu, k] = 0, for this closed form"
-    return "model.spins", f"{must_be} (LargeSpins.hypercube has such)", "others, or couplings that are traced"
+    return (
+        "model.spins",
+        f"{must_be} (LargeSpins.hypercube has such; stationary_state and steadystate need none)",
+        "others, or couplings that are traced",
+    )
 
 
 class BranchPoint(eqx.Module):

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from .._door import checked
-from .style import COLOURS, LINES, meanings, new_axes, pattern_style
+from .style import COLOURS, LINES, Panels, meanings, new_axes, pattern_style
 
 if TYPE_CHECKING:
     from ..inference import FitResult
@@ -55,7 +55,7 @@ def plot_fit(result: "FitResult", axes: Any = None) -> Any:
 
 
 @checked
-def plot_exactness(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) -> tuple[Axes, Axes]:
+def plot_exactness(results: xr.Dataset, axes: Panels | None = None) -> tuple[Axes, Axes]:
     """The two panels of `studies.mean_field_exactness`: N E_N(t) against time, and E_N at the last time against N.
 
     In the corner of the second: the theorem's bound, as a power of ten, beside what it bounds.

@@ -12,7 +12,7 @@ from .._door import checked
 from .._typing import ArrayLike
 from ..couplings import SpinMapping
 from ..dynamics import MFSolution
-from .style import COLOURS, meanings, new_axes, pattern_style
+from .style import COLOURS, Panels, meanings, new_axes, pattern_style
 
 ENDED = {  # marker and label; "converged" as older results have it
     "successful": ("o", "simulation"),
@@ -23,7 +23,7 @@ ENDED = {  # marker and label; "converged" as older results have it
 
 
 @checked
-def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) -> tuple[Axes, Axes]:
+def plot_transition(results: xr.Dataset, axes: Panels | None = None) -> tuple[Axes, Axes]:
     """The two panels of the paper's Fig. 3 from `studies.retrieval_transition`: theory as lines, runs as markers.
 
     Panel (b) counts photons per subset, 2^(M-1) times the photons per spin that the results hold. Open circles are
@@ -51,7 +51,7 @@ def plot_transition(results: xr.Dataset, axes: tuple[Axes, Axes] | None = None) 
     bottom.set_title("(b)", loc="left")
     for marker, label in markers.values():
         top.plot([], [], marker, color="grey", ms=4.5, mfc="none", label=label)
-    top.legend(frameon=False, title="lines: Eq. 12", alignment="left")
+    top.legend(frameon=False, fontsize="small", title="lines: Eq. 12", title_fontsize="small", alignment="left")
     return top, bottom
 
 
@@ -69,7 +69,7 @@ def plot_overlaps(solution: MFSolution, axis: Axes | None = None) -> Axes:
 
 
 @checked
-def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: tuple[Axes, ...] | None = None) -> tuple[Axes, ...]:
+def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: Panels | None = None) -> tuple[Axes, ...]:
     """The mapping of the paper's Fig. 2: G as it is, gauged, and reordered with the subsets marked.
 
     Where nothing was gauged (Fig. S1 and S2) the middle panel is left out.

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from .._checks import refuse
 from .._door import checked
-from .style import COLOURS, meanings, new_axes, pattern_style, rate_label
+from .style import COLOURS, meanings, new_axes, parameter_label, pattern_style
 
 SPECIAL = {"fold": "s", "branch_point": "o", "hopf": "^"}
 
@@ -68,7 +68,7 @@ def plot_branches(results: xr.Dataset, axis: Axes | None = None) -> Axes:
     for kind in np.unique(kinds):
         at, name = kinds == kind, kind.replace("_", " ")
         axis.plot(results.special_value.values[at], size[at], SPECIAL[kind], color="k", ms=3.5, mfc="w", label=name)
-    axis.set(xlabel=_label(results.attrs["parameter"]), ylabel=r"$(\sum_\mu \xi_\mu^2)^{1/2}$")
+    axis.set(xlabel=parameter_label(results.attrs["parameter"]), ylabel=r"$(\sum_\mu \xi_\mu^2)^{1/2}$")
     axis.legend(frameon=False, title="solid: stable", alignment="left")
     return axis
 
@@ -95,11 +95,6 @@ def plot_phases(results: xr.Dataset, axis: Axes | None = None) -> Axes:
         rows, columns = np.nonzero(where)
         if rows.size:
             axis.plot(x[columns], y[rows], marker, color="w", mec="k", mew=0.5, ms=4, label=label)
-    axis.set(xlabel=_label(results.x.attrs["long_name"]), ylabel=_label(results.y.attrs["long_name"]))
+    axis.set(xlabel=parameter_label(results.x.attrs["long_name"]), ylabel=parameter_label(results.y.attrs["long_name"]))
     axis.legend(loc="lower right", fontsize="small", title="lines: begins to exist", title_fontsize="small")
     return axis
-
-
-def _label(name: str) -> str:
-    """A parameter as in the paper, and its unit."""
-    return rate_label(name) or f"{name} (unit of the rates)"
