@@ -40,9 +40,8 @@ def gell_mann(levels: int) -> Complex[np.ndarray, "B d d"]:
 
     **Example**
 
-        >>> print(dj.gell_mann(2)[1])
-        [[ 0.+0.j -0.-1.j]
-         [ 0.+1.j  0.+0.j]]
+        >>> print(dj.gell_mann(3)[7].real.diagonal().round(4))
+        [ 0.5774  0.5774 -1.1547]
     """
     return generators(check_count("levels", levels, 2)).copy()
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, PRNGKeyArray
 
 from .._door import checked
 from .._status import counts
-from .._summary import AbstractResult, Rows
+from .._summary import summary
 from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
 from ..dynamics.steady_state import check_ends
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, random_state
@@ -20,7 +20,7 @@ from .cue_outcome import wilson_interval
 APART = 1e-3  # the least distance of two ends: runs end within their tolerance over the slowest rate
 
 
-class BasinShares(AbstractResult):
+class BasinShares(eqx.Module):
     """Where S runs ended, and how many of them in each place.
 
     - `m` (E, 3, K), `alpha` (E, M): the different states at which runs came to rest, the most frequent first;
@@ -50,15 +50,18 @@ class BasinShares(AbstractResult):
         """The i-th end."""
         return MeanFieldState(self.m[i], self.alpha[i])
 
-    def _heading(self) -> str:
-        return f"BasinShares: {self.hits.size} ends of {self.end.size} runs"
+    @property
+    def successful(self) -> np.ndarray:
+        """(S,), whether each run came to rest."""
+        return self.end >= 0
 
-    def _rows(self) -> Rows:
+    def __repr__(self) -> str:
+        rows = []
         for i, share in enumerate(self.shares[:8]):
             low, high = self.interval(i)
-            yield f"{share:.3f}", f"{low:.3f} to {high:.3f}, overlaps {self.overlaps[i].round(4).tolist()}"
-        others = {name: number for name, number in counts(self.status).items() if name != "successful"}
-        yield from others.items()
+            rows.append((f"{share:.3f}", f"{low:.3f} to {high:.3f}, overlaps {self.overlaps[i].round(4).tolist()}"))
+        others = [(name, str(number)) for name, number in counts(self.status).items() if name != "successful"]
+        return summary(f"BasinShares: {self.hits.size} ends of {self.end.size} runs", [*rows, *others])
 
 
 @checked

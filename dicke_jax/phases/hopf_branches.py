@@ -23,7 +23,7 @@ class Bifurcations(eqx.Module):
 
     - `states`: the `Branch` of states at rest.
     - `orbits`: the `OrbitBranch`es that begin at its Hopf points, whose `lowest` and `highest` overlaps stand beside
-      the overlaps of the states.
+      the overlaps of the states. `axis = states.plot()` and `orbits[0].plot(axis)` draw them into one picture.
     - `hopf`: the `SpecialPoint` at which each begins.
     - `without`: Hopf points from which no orbit was found, as those of two states that take each other's place.
     """
