@@ -22,7 +22,8 @@ from .mean_field import mean_field_equations, occupations, overlaps, reduce_symm
 from .mean_field import CollectiveJump, CollectiveModel, Energy, IntensiveVariables, collective, photon_loss
 from .mean_field import bloch_vectors, density_matrices, gell_mann
 from . import examples, gallery
-# How a computation ended, and what ran it
+# How far a computation is, how it ended, and what ran it
+from ._progress import show_progress
 from ._status import Status
 from ._versions import show_versions
 from .dynamics._loop import use_cpu_kernel
@@ -64,7 +65,7 @@ __all__ = [
     "overlaps", "reduce_symmetry", "spin_lengths",
     "CollectiveJump", "CollectiveModel", "Energy", "IntensiveVariables", "collective", "photon_loss",
     "bloch_vectors", "density_matrices", "gell_mann", "examples", "gallery",
-    "Status", "show_versions", "use_cpu_kernel", "__version__",
+    "Status", "show_progress", "show_versions", "use_cpu_kernel", "__version__",
     "BilinearTaylor", "MFSolution", "ReplayAdjoint", "SteadyState", "mfsolve", "steadystate",
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",
     "Attractor", "AttractorKind", "attractor",

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from .._checks import as_times, check_choice, check_count, known, refuse, told
 from .._door import check_options, checked
+from .._progress import Loop
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
@@ -184,16 +185,15 @@ def solve_ensemble(
         return _told_apart(part, lambda i: own_model(start + i))
 
     kept: Any = None
-    if progress is not None:
-        progress(0, share)
+    report = Loop(share, "runs", progress)
+    report(0)
     for done in range(0, share, each):
         part = take(first + done)
         if kept is None:  # room for all rows, filled chunk by chunk
             kept = jax.tree.map(lambda x: np.empty((share, *x.shape[1:]), x.dtype), part)
         for whole, piece in zip(jax.tree.leaves(kept), jax.tree.leaves(part), strict=True):
             whole[done : done + each] = piece[: share - done]
-        if progress is not None:
-            progress(min(done + each, share), share)
+        report(min(done + each, share))
     fields = jax.tree.map(lambda x: x.reshape((*shape, *x.shape[1:])), _from_all_hosts(kept, total))
     return EnsembleSolution(t=None if times is None else np.asarray(times), **fields)
 

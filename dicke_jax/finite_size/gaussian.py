@@ -35,8 +35,8 @@ from ..mean_field import (
 )
 from ..phases.linearisation import jacobian, largest_rate, tangent_basis
 from . import moments
-from .diffusion import diffusion, losses
-from .moments import Moments, ravel, unravel
+from .diffusion import WITH_COVARIANCE, diffusion, losses
+from .moments import Moments, ravel
 
 AT_REST = 1e-6  # max |dy/dt|, in units of the smallest kappa or of the largest rate, of a state that is stationary
 NEUTRAL = 1e-8  # a rate of growth or decay below this share of the largest eigenvalue is none
@@ -69,7 +69,8 @@ def gaussian_moments(
     - `rtol`, `atol`: local error tolerances, 1e-9 in float64 and 1e-6 in float32 by default.
     - `solver`, `adjoint`: of diffrax, Dopri8 and `RecursiveCheckpointAdjoint` by default; `max_steps`.
 
-    **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down.
+    **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down. **Raises** ValueError
+    for arguments that do not fit.
 
     **Example**
 
@@ -113,17 +114,6 @@ def _integrate(
     sol = integrate(model, y, span[0], span[-1], saveat, stepsize_controller=controller, term=WITH_COVARIANCE, **how)
     y, sigma = jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys)
     return moments.moments_of(times, y, sigma, None)
-
-
-def _with_covariance(t: Any, state: Any, model: DickeModel | CollectiveModel) -> Any:
-    y, sigma = state
-    model = model.at(t)
-    v, along = jax.linearize(lambda u: ravel(mean_field_equations(t, unravel(u, model), model)), ravel(y))
-    drift = jax.vmap(along, in_axes=1, out_axes=1)(sigma)  # A Sigma, column by column
-    return unravel(v, model), drift + drift.T + diffusion(model, y)
-
-
-WITH_COVARIANCE = dfx.ODETerm(_with_covariance)
 
 
 class StationaryCovariance(AbstractResult):
@@ -192,7 +182,7 @@ def stationary_covariance(model: DickeModel | CollectiveModel, state: MeanFieldS
     - `model`: a `DickeModel` with kappa > 0, or a `CollectiveModel`; of constant rates.
     - `state`: stationary, such as `retrieval_state`; |m_k| = 1 without single-spin dissipation.
 
-    **Returns** a `StationaryCovariance`; differentiable in the rates.
+    **Returns** a `StationaryCovariance`, differentiable. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -235,6 +225,16 @@ def output_spectrum(model: DickeModel | CollectiveModel, state: MeanFieldState, 
     - `model`, `state`: as in `stationary_covariance`, a stable state; of a `CollectiveModel` with one `photon_loss`,
       which is where its light leaves.
     - `omega`: (W,), frequencies e^(-i omega t) in the frame of the model, where a mode alone is at Omega_mu.
+
+    **Returns** an `OutputSpectrum`, NaN with a status that says so where the state moves or is not stable. **Raises**
+    ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0, num_patterns=1)
+        >>> light = dj.output_spectrum(model, dj.retrieval_state(model), [0.0, 1.5])
+        >>> print(light.photons.shape, bool(light.successful))
+        (2, 1) True
     """
     y, kappa = _start(model, state), losses(model)
     frequencies = as_float(omega).astype(model.dtype)

@@ -100,6 +100,8 @@ def mesolve(
 
     **Raises** ValueError for arguments that do not fit, also for a space too large.
 
+    **Returns** a `MasterSolution`.
+
     **Example**
 
         >>> model = dj.examples.paper_model(g0=0.4, num_patterns=1)

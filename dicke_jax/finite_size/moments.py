@@ -154,6 +154,11 @@ def product_covariance(model: DickeModel | CollectiveModel, m: SpinVectors) -> F
 
     (delta_ab - m_a m_b) / w_k for the spins of subset k, 1/4 for every quadrature.
 
+    - `model`: a `DickeModel` or a `CollectiveModel`; `m`: (3, K), Bloch vectors.
+
+    **Returns** (D, D) with D = 3 K + 2 M, in the order of `Moments`. **Raises** ValueError for arguments that do not
+    fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model(num_patterns=1)
@@ -178,6 +183,11 @@ def commutators(model: DickeModel | CollectiveModel, m: SpinVectors) -> Float[Ar
     """W with N_sp <[v_i, v_j]> = i W_ij: 2 eps_abc m_c / w_k for spins, 1/2 for Re and Im of a mode.
 
     covariance + (i / 2) W >= 0 is the uncertainty relation.
+
+    - `model`: a `DickeModel` or a `CollectiveModel`; `m`: (3, K), Bloch vectors.
+
+    **Returns** (D, D) with D = 3 K + 2 M, in the order of `Moments`. **Raises** ValueError for arguments that do not
+    fit.
 
     **Example**
 

@@ -98,8 +98,17 @@ def mcsolve(
     - `tol`: relative and absolute local error of a state between jumps, and of the times of jumps; 1e-7 where JAX
       computes in float64, 1e-5 in float32.
 
+    **Returns** a `TrajectorySolution`.
+
     **Raises** ValueError for arguments that do not fit, also for a space too large; ImportError without dynamiqs; an
     Equinox runtime error where the integration breaks down.
+
+    **Example**
+
+        >>> model, key = dj.examples.paper_model(g0=0.4, num_patterns=1), jax.random.key(0)
+        >>> run = dj.mcsolve(key, model, dj.stored_pattern(model), [0.0, 1.0], 2, num_trajectories=20, levels=8)
+        >>> print(run.num_jumps.shape, bool(run.successful))
+        (20, 1) True
     """
     m, frame = real_start(model, state)
     if model.dissipation is not None:

@@ -107,6 +107,8 @@ def wigner_moments(
     - `dt`: the longest step. By default a twentieth of a radian of the fastest rate at any time, less for more samples,
       short enough for what functions of time do; and taken again with shorter ones where their error shows.
 
+    **Returns** a `WignerSolution`. **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model(g0=0.4, num_patterns=1)

@@ -45,6 +45,11 @@ class LocalDissipation(eqx.Module):
       depends on time, as the rates of `DickeModel` may. For sites of d levels all jumps are dxd matrices:
       T_ca = Tr(lambda_a D(lambda_c)) / 2 and c_c = Tr D(lambda_c) / d, D(X) = L^+ X L - (L^+ L X + X L^+ L) / 2.
 
+    Kept as `linear`, T_j of shape (J, 3, 3), `constant`, c_j of shape (J, 3), and the `rates`. `is_gauge_invariant`:
+    whether the rotation by pi about x leaves all of it as it is.
+
+    **Raises** ValueError for jumps and rates that are none.
+
     **Example**
 
         >>> decay = dj.LocalDissipation([("decay_x", 0.1)])

@@ -23,13 +23,14 @@ ROUGH = {"abs", "sign", "floor", "ceil", "round", "max", "min", "reduce_max", "r
 class IntensiveVariables(eqx.Module):
     """What an energy and a collective jump are functions of: s, by name.
 
-    - `s.x`, `s.y`, `s.z`: (K,), the mean Bloch vectors of the ensembles; `s.m`: (3, K), all of them. Of sites with d
-      levels `s.m` is (d^2 - 1, K), and there are no x, y and z.
+    - `x`, `y`, `z`: (K,), the mean Bloch vectors of the ensembles, `s.x` and so on; `m`: (3, K), all of them. Of sites
+      with d levels `s.m` is (d^2 - 1, K), and there are no x, y and z. `spins` is `m`, or the tuple of its rows.
     - `s.expect(L)`: (K,), the mean of a site operator, a dxd matrix; real where its numbers are known to be Hermitian,
       complex for others and for parameters.
-    - `s.alpha`: (M,), complex, alpha_mu = <a_mu> / sqrt(N); `s.photons`: (M,), |alpha_mu|^2.
-    - `s.weights`: (K,), w_k, the share of all spins that each ensemble holds.
-    - `s.t`: the time.
+    - `alpha`: (M,), complex, alpha_mu = <a_mu> / sqrt(N); `photons`: (M,), |alpha_mu|^2.
+    - `light`: Re and Im alpha.
+    - `weights`: (K,), w_k, the share of all spins that each ensemble holds.
+    - `t`: the time.
     """
 
     spins: Any  # m, or the tuple of its rows: gradients by rows are not put into one array again and again

@@ -38,6 +38,8 @@ def gell_mann(levels: int) -> Complex[np.ndarray, "B d d"]:
 
     - `levels`: d, at least 2.
 
+    **Returns** a NumPy array, (d^2 - 1, d, d). **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> print(dj.gell_mann(3)[7].real.diagonal().round(4))
@@ -94,6 +96,10 @@ def mean_values(matrix: Any, m: Any) -> tuple[Any, Any]:
 def density_matrices(m: Float[Array, "*batch B K"]) -> Complex[Array, "*batch K d d"]:
     """rho_k = 1 / d + sum_a m_a,k lambda_a / 2, the density matrix of a site of each ensemble.
 
+    - `m`: (..., d^2 - 1, K), mean vectors.
+
+    **Returns** (..., K, d, d). **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> print(dj.density_matrices(jnp.array([[0.0], [0.0], [1.0]]))[0].real)
@@ -128,7 +134,7 @@ def bloch_vectors(rho: Any) -> Float[Array, "*batch B K"]:
 
     - `rho`: (..., K, d, d), or (d, d) for one ensemble: Hermitian, of trace 1, without negative eigenvalues.
 
-    **Raises** ValueError for matrices that are no density matrices.
+    **Returns** (..., d^2 - 1, K). **Raises** ValueError for matrices that are no density matrices.
 
     **Example**
 

@@ -102,6 +102,10 @@ def check_spin_lengths(
 def overlaps(model: DickeModel | CollectiveModel, m: Float[Array, "*batch B K"]) -> Float[Array, "*batch P"]:
     """xi_mu = sum_k w_k G[mu, k] z_k, from -1 to 1: how far the spins are aligned with pattern mu (paper, Eq. 12).
 
+    - `model`: a `DickeModel` or a `CollectiveModel`; `m`: (..., 3, K), Bloch vectors.
+
+    **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model()
@@ -114,6 +118,10 @@ def overlaps(model: DickeModel | CollectiveModel, m: Float[Array, "*batch B K"])
 @checked
 def occupations(alpha: Complex[Array, "*batch M"]) -> Float[Array, "*batch M"]:
     """|alpha_mu|^2 = <a_mu^dag a_mu> / N_sp, photons per spin. The paper's Fig. 3(b) shows 2^(M-1) times this.
+
+    - `alpha`: (..., M), complex amplitudes <a_mu> / sqrt(N_sp).
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -128,6 +136,10 @@ def spin_lengths(m: Float[Array, "*batch B K"]) -> Float[Array, "*batch K"]:
     """|m_k|, conserved by the equations; 1 where all spins of a subset are alike and pure.
 
     Of sites with d levels sqrt(2 - 2 / d) where they are.
+
+    - `m`: (..., 3, K), Bloch vectors.
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -159,6 +171,10 @@ def pattern_row(model: DickeModel, index: Int[Array, ""]) -> SubsetReals:
 def stored_pattern(model: DickeModel, pattern: ArrayLike = 0) -> MeanFieldState:
     """z_k = G[nu, k], x_k = y_k = 0, no photons: xi_nu = 1, the initial state of the paper's Fig. 3.
 
+    - `model`: a `DickeModel`; `pattern`: nu, from 0, which may be traced.
+
+    **Returns** a `MeanFieldState`. **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model()
@@ -177,6 +193,10 @@ def corrupted_pattern(
     Every spin is flipped independently with probability `flip`: p_k is binomial with the subset's own size, and exactly
     `flip` in the thermodynamic limit, where `key` has nothing to decide. Without single-spin dissipation |m_k| < 1 is
     conserved: |xi_nu| never exceeds 1 - 2 flip. For a deviation that the model then corrects see `tilted_pattern`.
+
+    - `key`: decides which are flipped; `model`: a `DickeModel`; `pattern`: nu, from 0; `flip`: from 0 to 1.
+
+    **Returns** a `MeanFieldState` without photons. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -203,6 +223,10 @@ def tilted_pattern(
     All spins of a subset are turned away from the pattern by theta = `angle` (radians), coherently, in a random
     direction phi_k for each subset. xi_nu = cos(angle).
 
+    - `key`: decides the phi_k; `model`: a `DickeModel`; `pattern`: nu, from 0; `angle`: in radians.
+
+    **Returns** a `MeanFieldState`. **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model()
@@ -223,6 +247,10 @@ def random_state(key: PRNGKeyArray, model: DickeModel | CollectiveModel, amplitu
     """Spin directions uniform on the sphere; Re and Im alpha_mu normal with standard deviation `amplitude`.
 
     Sites of d levels are in pure states, uniform among these.
+
+    - `key`: decides them; `model`: a `DickeModel` or a `CollectiveModel`; `amplitude`: not negative.
+
+    **Returns** a `MeanFieldState`, |m_k| = 1. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 

@@ -78,6 +78,8 @@ def basin_shares(
 ) -> BasinShares:
     """The shares of random starts that come to rest at each state, from runs of `steadystate`.
 
+        share_e = |{i : y_i(t) -> y_e}| / S,   f(y_e) = 0
+
     No pattern has to be named, and nothing searched for beforehand. Ends within 1e-3 of each other in all components
     are one. Where a symmetry is continuous every run has an end of its own.
 

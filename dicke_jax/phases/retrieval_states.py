@@ -59,6 +59,8 @@ def retrieval_overlap(model: DickeModel, pattern: ArrayLike = 0, *, spin_length:
 
     Existing is not being stable: an easier pattern can take over where a small admixture of it grows.
 
+    **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model()
@@ -79,7 +81,10 @@ def retrieval_state(
 
     Paper, S27 to S28. Below threshold z_k = 0, x_k = -s, no photons (x_k = +s where Omega and Omega_nu differ in sign).
 
-    **Arguments** as in `retrieval_overlap`; `sign`: +1 or -1, which of the two images.
+    **Arguments**: `model`, `pattern` and `spin_length` as in `retrieval_overlap`; `sign`: +1 or -1, which of the two
+    images.
+
+    **Returns** a `MeanFieldState`. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
