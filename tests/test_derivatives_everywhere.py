@@ -220,15 +220,15 @@ WITHOUT = {
     "write operators down for QuTiP": "to_operators",
     "hand back models or settings": "reduce_symmetry show_progress show_versions use_cpu_kernel free_rates",
     "keep results": "save load",
-    "count, classify or sample": "attractor retrieval_probability mcsolve wigner_moments sample_posterior "
+    "count, classify or sample": "attractor basin_shares retrieval_probability mcsolve wigner_moments sample_posterior "
     "find_boundary",
     "search step by step on the host, for a model whose numbers are known": "continuation orbit_continuation "
-    "locate_critical_coupling "
+    "bifurcations locate_critical_coupling "
     "invert_critical_coupling design fit mesolve check_theorem",
     "of chaotic motion, whose derivative grows without bound": "lyapunov_exponent",
     "rows of mfsolve and steadystate, the derivatives of which are to be asked of these": "solve_ensemble",
     "plain arithmetic on what others give": "scaled_error initial_error theorem_constants commutators "
-    "product_covariance",
+    "product_covariance density_matrices bloch_vectors gell_mann",
     "forward mode alone, of many long runs; tests/inference has it": "basin_proxy",
     "first derivatives alone, below": "gaussian_moments",
 }

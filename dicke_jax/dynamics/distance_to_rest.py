@@ -12,6 +12,7 @@ from jaxtyping import Array
 from .._status import Status
 from .._typing import ModeReals
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, mean_field_equations, occupations, overlaps
+from ..mean_field.site_levels import size_of
 from ..mean_field.stationary_equations import state_of_overlaps
 
 NEWTON_STEPS = 8
@@ -68,10 +69,10 @@ def _spectrum_near(model: DickeModel | CollectiveModel, start: tuple[Any, Any]) 
     The state is found by Newton's method. No eigenvalues where numbers are not finite, and none of empty subsets.
     """
     y, finest = np.concatenate([np.ravel(part) for part in start]), float(jnp.finfo(model.dtype).eps)
-    K, held = model.num_subsets, model.dissipation is None  # the lengths of the spins
+    B, K, held = size_of(model.levels), model.num_subsets, model.dissipation is None  # the lengths of the spins
 
     def spins_of(y: np.ndarray) -> np.ndarray:
-        return y[: 3 * K].reshape(3, K)
+        return y[: B * K].reshape(B, K)
 
     lengths, jacobian, moves = np.linalg.norm(spins_of(y), axis=0), np.eye(y.size), np.inf
     for _ in range(NEWTON_STEPS):
@@ -86,8 +87,8 @@ def _spectrum_near(model: DickeModel | CollectiveModel, start: tuple[Any, Any]) 
         y = y - np.linalg.lstsq(matrix, np.append(rates, np.zeros(K, y.dtype)), NEUTRAL * finest)[0]
         if held:
             now = np.linalg.norm(spins_of(y), axis=0)
-            y[: 3 * K] *= np.tile(lengths / np.where(now > 0, now, 1), 3)
-    counts = np.concatenate([np.tile(np.asarray(model.weights) > 0, 3), np.ones(2 * model.num_modes, bool)])
+            y[: B * K] *= np.tile(lengths / np.where(now > 0, now, 1), B)
+    counts = np.concatenate([np.tile(np.asarray(model.weights) > 0, B), np.ones(2 * model.num_modes, bool)])
     eigenvalues = np.linalg.eigvals(jacobian[np.ix_(counts, counts)])
     smallest = NEUTRAL * finest * np.max(np.abs(eigenvalues))
     return float(moves), float(np.max(np.abs(jacobian))), eigenvalues, float(smallest)
@@ -96,10 +97,10 @@ def _spectrum_near(model: DickeModel | CollectiveModel, start: tuple[Any, Any]) 
 @eqx.filter_jit
 def _linearised(model: DickeModel | CollectiveModel, y: Any) -> tuple[Array, Array]:
     """Rates of change, and their Jacobian."""
-    K = model.num_subsets
+    B, K = size_of(model.levels), model.num_subsets
 
     def rates(y: Array) -> Array:
-        state = y[: 3 * K].reshape(3, K), y[3 * K :].reshape(2, -1)
+        state = y[: B * K].reshape(B, K), y[B * K :].reshape(2, -1)
         return ravel_pytree(mean_field_equations(0.0, state, model))[0]
 
     return rates(y), jax.jacfwd(rates)(y)

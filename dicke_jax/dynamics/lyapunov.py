@@ -23,6 +23,7 @@ from ..mean_field import (
     check_spin_lengths,
     mean_field_equations,
 )
+from ..mean_field.abstract_model import check_spins
 from .finite_numbers import without_nan
 from .integrate import integrate
 from .steady_state import check_reaches_steady
@@ -136,6 +137,7 @@ def check_windows(
         check_reaches_steady(model)
     else:
         check_constant_rates(model, "for a Lyapunov exponent")
+    check_spins(model, "for a Lyapunov exponent", or_damped=True)
     check_spin_lengths(state.m)
     check_count("num_windows", num_windows, NUM_BLOCKS)
     if num_windows % NUM_BLOCKS:
@@ -227,7 +229,7 @@ def _memory(model: DickeModel | CollectiveModel) -> Array:
     if model.dissipation is None:
         return jnp.zeros((), model.dtype)
     linear, _ = model.dissipation.terms(model.dtype)
-    rates = -jnp.trace(linear) / 3
+    rates = -jnp.trace(linear) / len(linear)
     return jnp.max(jnp.where(rates > 0, 1 / jnp.where(rates > 0, rates, 1), 0))
 
 

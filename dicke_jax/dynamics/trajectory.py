@@ -54,7 +54,7 @@ class MFSolution(AbstractResult):
     """A trajectory at the saved times; under `jax.vmap` every array has leading batch axes.
 
     - `t`: (T,), the times `tsave`.
-    - `m`, `alpha`: (T, 3, K) and complex (T, M), as in `MeanFieldState`.
+    - `m`, `alpha`: (T, 3, K), with d levels (T, d^2 - 1, K), and complex (T, M), as in `MeanFieldState`.
     - `overlaps`, `occupations`: (T, M), xi_mu and photons per spin, |alpha_mu|^2. Of a `CollectiveModel` overlaps are
       those with its `patterns`, (T, P).
     - `status`: a `Status`; `Status[status]` is its text. Times that a failed run did not reach hold inf.
@@ -62,7 +62,7 @@ class MFSolution(AbstractResult):
     """
 
     t: Float[Array, "*batch T"]
-    m: Float[Array, "*batch T 3 K"]
+    m: Float[Array, "*batch T B K"]
     alpha: Complex[Array, "*batch T M"]
     overlaps: Float[Array, "*batch T P"]
     occupations: Float[Array, "*batch T M"]
@@ -133,7 +133,7 @@ def stiffness(model: AbstractMeanFieldModel) -> float:
 def default_adjoint(model: AbstractMeanFieldModel, solver: dfx.AbstractSolver) -> dfx.AbstractAdjoint:
     """Steps replayed where each is computed from the state alone and the record is small; else checkpoints."""
     adjoint = ReplayAdjoint()
-    record = adjoint.max_steps * (3 * model.num_subsets + 2 * model.num_modes + 1)
+    record = adjoint.max_steps * (model.num_components + 1)
     if isinstance(solver, BilinearTaylor | dfx.AbstractRungeKutta) and record <= LARGE_RECORD:
         return adjoint
     return dfx.RecursiveCheckpointAdjoint()

@@ -96,6 +96,11 @@ class DickeModel(AbstractMeanFieldModel):
         return self.spins.num_modes
 
     @property
+    def levels(self) -> int:
+        """2, of spins."""
+        return 2
+
+    @property
     def weights(self) -> Float[Array, "*batch K"]:
         """w_k, the share of all spins that each subset holds."""
         return self.spins.weights
