@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DIMS = {  # of the letters in annotations
     "T": "time", "M": "mode", "P": "pattern", "K": "subset", "N": "spin", "S": "sample", "C": "chain", "F": "rate",
-    "W": "frequency", "R": "restart", "D": "component", "3": "xyz", "2": "part",
+    "W": "frequency", "R": "restart", "D": "component", "3": "xyz", "B": "xyz", "2": "part",
 }  # fmt: skip
 SHAPES = {  # of fields whose annotation says nothing
     "overlaps": "P", "occupations": "M", "alpha": "M", "m": "3 K", "omega_mode": "M", "kappa": "M",
