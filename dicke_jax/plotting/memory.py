@@ -23,13 +23,13 @@ ENDED = {  # marker and label; "converged" as older results have it
 
 
 @checked
-def plot_transition(results: xr.Dataset, axes: Panels | None = None) -> tuple[Axes, Axes]:
+def plot_transition(results: xr.Dataset, ax: Panels | None = None) -> tuple[Axes, Axes]:
     """The two panels of the paper's Fig. 3 from `studies.retrieval_transition`: theory as lines, runs as markers.
 
     Panel (b) counts photons per subset, 2^(M-1) times the photons per spin that the results hold. Open circles are
     converged runs; squares are averages of runs that keep oscillating, crosses are runs to distrust.
     """
-    top, bottom = new_axes(axes, 2)
+    top, bottom = new_axes(ax, 2)
     subsets = 2 ** (int(results.attrs["num_patterns"]) - 1)
     unit = r"$\kappa$" if np.all(np.asarray(results.attrs["kappa"]) == 1) else "the rates"
     ended = meanings(results.status)
@@ -56,20 +56,20 @@ def plot_transition(results: xr.Dataset, axes: Panels | None = None) -> tuple[Ax
 
 
 @checked
-def plot_overlaps(solution: MFSolution, axis: Axes | None = None) -> Axes:
+def plot_overlaps(solution: MFSolution, ax: Axes | None = None) -> Axes:
     """xi_mu against time for one run of `mfsolve`."""
     if solution.overlaps.ndim != 2:
         refuse("solution", "one run, with overlaps of shape (T, M)", f"shape {solution.overlaps.shape}")
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     for nu, overlap in enumerate(np.asarray(solution.overlaps).T):
-        axis.plot(np.asarray(solution.t), overlap, **pattern_style(nu), label=f"pattern {nu + 1}")
-    axis.set(xlabel=r"time $t$ (inverse unit of the rates)", ylabel=r"overlap $\xi_\mu$", ylim=(-1.05, 1.05))
-    axis.legend(frameon=False)
-    return axis
+        ax.plot(np.asarray(solution.t), overlap, **pattern_style(nu), label=f"pattern {nu + 1}")
+    ax.set(xlabel=r"time $t$ (inverse unit of the rates)", ylabel=r"overlap $\xi_\mu$", ylim=(-1.05, 1.05))
+    ax.legend(frameon=False)
+    return ax
 
 
 @checked
-def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: Panels | None = None) -> tuple[Axes, ...]:
+def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, ax: Panels | None = None) -> tuple[Axes, ...]:
     """The mapping of the paper's Fig. 2: G as it is, gauged, and reordered with the subsets marked.
 
     Where nothing was gauged (Fig. S1 and S2) the middle panel is left out.
@@ -79,7 +79,7 @@ def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: Panels | None 
     if mapping.spins.gauged:
         panels["gauged"] = G * gauge
     panels["reordered"] = (G * gauge)[:, np.asarray(mapping.order)]
-    made = new_axes(axes, len(panels), rows=True)
+    made = new_axes(ax, len(panels), rows=True)
     for axis, (title, rows) in zip(made, panels.items(), strict=True):
         axis.imshow(rows, cmap="cividis", aspect="auto", interpolation="none", vmin=G.min(), vmax=G.max())
         axis.set_title(title, loc="left")
@@ -92,31 +92,31 @@ def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: Panels | None 
 
 
 @checked
-def plot_mending(results: xr.Dataset, axes: Any = None) -> Any:
+def plot_mending(results: xr.Dataset, ax: Any = None) -> Any:
     """What the spins show in `studies.picture_mending`: a row of pictures for each decay rate, in the order of time."""
     decays, times = results.sizes["decay"], results.sizes["time"]
-    if axes is None:
+    if ax is None:
         size = (1.7 * times, 2.1 * decays)
-        axes = plt.subplots(decays, times, figsize=size, layout="constrained", squeeze=False)[1]
+        ax = plt.subplots(decays, times, figsize=size, layout="constrained", squeeze=False)[1]
     for i in range(decays):
         for j in range(times):
-            frame, axis = results.isel(decay=i, time=j), axes[i][j]
+            frame, axis = results.isel(decay=i, time=j), ax[i][j]
             axis.imshow(frame.sigma_z, cmap="cividis", vmin=-1, vmax=1, interpolation="none")
             axis.set(xticks=[], yticks=[])
             axis.set_title(f"t = {float(frame.time):g}: {100 * float(frame.share_right):.0f} %", fontsize=9)
-        axes[i][0].set_ylabel(f"decay {float(results.decay[i]):g}")
-    return axes
+        ax[i][0].set_ylabel(f"decay {float(results.decay[i]):g}")
+    return ax
 
 
 @checked
-def plot_hysteresis(results: xr.Dataset, axis: Axes | None = None) -> Axes:
+def plot_hysteresis(results: xr.Dataset, ax: Axes | None = None) -> Axes:
     """The loop of `studies.ramp_hysteresis`, with Eq. 12 and the critical coupling."""
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     for direction, colour, line in (("up", COLOURS[1], "-"), ("down", COLOURS[2], "--")):
-        axis.plot(results.g0, results.overlap.sel(direction=direction), line, color=colour, label=f"ramped {direction}")
-    axis.plot(results.g0, results.theory, ":", color=COLOURS[0], label="stationary, Eq. 12")
-    axis.axvline(float(results.g_crit), color="grey", lw=0.8)
+        ax.plot(results.g0, results.overlap.sel(direction=direction), line, color=colour, label=f"ramped {direction}")
+    ax.plot(results.g0, results.theory, ":", color=COLOURS[0], label="stationary, Eq. 12")
+    ax.axvline(float(results.g_crit), color="grey", lw=0.8)
     overlap = rf"overlap $|\xi_{{{int(results.attrs['ramped_pattern']) + 1}}}|$"
-    axis.set(xlabel=r"coupling $g_0$ (unit of the rates)", ylabel=overlap)
-    axis.legend(frameon=False)
-    return axis
+    ax.set(xlabel=r"coupling $g_0$ (unit of the rates)", ylabel=overlap)
+    ax.legend(frameon=False)
+    return ax

@@ -26,7 +26,7 @@ def new_axes(axes: Any, number: int, rows: bool = False, room: float = 0.0) -> t
     if axes is not None:
         given = tuple(axes) if isinstance(axes, Sequence | np.ndarray) else (axes,)
         if len(given) != number or not all(isinstance(axis, Axes) for axis in given):
-            refuse("axes", f"{number} matplotlib Axes", ", ".join(type(axis).__name__ for axis in given))
+            refuse("ax", f"{number} matplotlib Axes", ", ".join(type(axis).__name__ for axis in given))
         return given
     shape, size = ((number, 1), (9.0, 1.3 * number)) if rows else ((1, number), (4.6 * number + room, 3.6))
     return tuple(plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)[1].ravel())

@@ -15,7 +15,7 @@ from .style import COLOURS, new_axes, pattern_style, rate_label
 
 @checked
 def plot_sweep(
-    results: xr.Dataset, variable: Any = None, axis: Axes | None = None, *, pattern: int | None = None
+    results: xr.Dataset, variable: Any = None, ax: Axes | None = None, *, pattern: int | None = None
 ) -> Axes:
     """What a `Sweep` found: over one axis a line for each pattern, over two a map with its colour bar.
 
@@ -33,55 +33,53 @@ def plot_sweep(
         must_be = "over one or two axes besides pattern and seed (choose one of several by sel)"
         refuse("results", must_be, f"over {', '.join(along) or 'none'}")
     along.sort(key=lambda dim: dim != "g0")  # across, where it is one
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     of = next((dim for dim in ("pattern", "mode") if dim in values.dims and dim not in along), None)
     chosen = results["pattern"].item() if "pattern" in results.coords and not results["pattern"].ndim else None
     own = int(results.attrs.get("pattern", 0) if chosen is None else chosen)
     numbers = results[of].values.astype(int).tolist() if of else [own]
     if len(along) == 1:
-        _lines(axis, results, values, along[0], numbers, of)
+        _lines(ax, results, values, along[0], numbers, of)
     else:
         nu = numbers[0] if pattern is None else check_count("pattern", pattern, 0)
         if of and nu not in numbers:
             refuse("pattern", f"one of {', '.join(map(str, numbers))}", nu)
-        _map(axis, results, values.isel({of: numbers.index(nu)}) if of else values, along, nu)
+        _map(ax, results, values.isel({of: numbers.index(nu)}) if of else values, along, nu)
         if of and len(numbers) > 1:
-            axis.set_title(f"{of} {nu + 1}", loc="left")
-    return axis
+            ax.set_title(f"{of} {nu + 1}", loc="left")
+    return ax
 
 
-def _lines(
-    axis: Axes, results: xr.Dataset, values: xr.DataArray, along: str, numbers: list[int], of: str | None
-) -> None:
+def _lines(ax: Axes, results: xr.Dataset, values: xr.DataArray, along: str, numbers: list[int], of: str | None) -> None:
     x = values[along].values
     for i, nu in enumerate(numbers):
         row, style = values.isel({of: i}) if of else values, pattern_style(nu)
-        axis.plot(x, row.values, marker="o", ms=3, lw=1.3, **style, label=f"{of} {nu + 1}")
+        ax.plot(x, row.values, marker="o", ms=3, lw=1.3, **style, label=f"{of} {nu + 1}")
         threshold = _threshold(results, nu) if along == "g0" else None
         if threshold is not None and not threshold.ndim and x.min() <= float(threshold) <= x.max():
-            axis.axvline(float(threshold), color=style["color"], lw=0.9, ls=(0, (4, 3)), zorder=0)
-    axis.set(xlabel=_label(values[along]), ylabel=_label(values))
-    _spaced(axis, "x", x)
+            ax.axvline(float(threshold), color=style["color"], lw=0.9, ls=(0, (4, 3)), zorder=0)
+    ax.set(xlabel=_label(values[along]), ylabel=_label(values))
+    _spaced(ax, "x", x)
     if of:
-        axis.legend(frameon=False)
+        ax.legend(frameon=False)
 
 
-def _map(axis: Axes, results: xr.Dataset, values: xr.DataArray, along: list[str], nu: int) -> None:
+def _map(ax: Axes, results: xr.Dataset, values: xr.DataArray, along: list[str], nu: int) -> None:
     across, up = along
     x, y = values[across].values, values[up].values
-    mesh = axis.pcolormesh(x, y, values.transpose(up, across).values, cmap="cividis", shading="nearest")
+    mesh = ax.pcolormesh(x, y, values.transpose(up, across).values, cmap="cividis", shading="nearest")
     mesh.set_rasterized(True)
-    plt.colorbar(mesh, ax=axis, label=_label(values))
-    axis.set(xlabel=_label(values[across]), ylabel=_label(values[up]))
+    plt.colorbar(mesh, ax=ax, label=_label(values))
+    ax.set(xlabel=_label(values[across]), ylabel=_label(values[up]))
     threshold = _threshold(results, nu) if across == "g0" else None
     if threshold is not None and set(threshold.dims) <= {up}:
         curve = np.broadcast_to(threshold.values, y.shape)
-        axis.plot(curve, y, color="white", lw=3)
-        axis.plot(curve, y, color=COLOURS[2], lw=1.4, ls="--", label=rf"$g_{{{nu + 1}}}$, closed form")
-        axis.set_xlim(*_edges(x))
-        axis.legend(loc="upper left", fontsize="small")
-    _spaced(axis, "x", x)
-    _spaced(axis, "y", y)
+        ax.plot(curve, y, color="white", lw=3)
+        ax.plot(curve, y, color=COLOURS[2], lw=1.4, ls="--", label=rf"$g_{{{nu + 1}}}$, closed form")
+        ax.set_xlim(*_edges(x))
+        ax.legend(loc="upper left", fontsize="small")
+    _spaced(ax, "x", x)
+    _spaced(ax, "y", y)
 
 
 def _threshold(results: xr.Dataset, nu: int) -> xr.DataArray | None:
@@ -117,7 +115,7 @@ def _edges(x: np.ndarray) -> tuple[float, float]:
     return float(x[0] - steps[0] / 2), float(x[-1] + steps[-1] / 2)
 
 
-def _spaced(axis: Axes, which: str, x: np.ndarray) -> None:
+def _spaced(ax: Axes, which: str, x: np.ndarray) -> None:
     """A logarithmic axis for what is spaced so."""
     if x.size > 2 and (x > 0).all() and np.allclose(x[1:] / x[:-1], x[1] / x[0]) and not np.isclose(x[1], x[0]):
-        getattr(axis, f"set_{which}scale")("log")
+        getattr(ax, f"set_{which}scale")("log")

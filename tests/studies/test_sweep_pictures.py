@@ -44,7 +44,7 @@ def test_the_chance_is_the_share_of_cues_that_came_back_with_either_sign():
 def test_a_map_has_both_axes_a_colour_bar_and_the_threshold_of_its_pattern():
     results = chances(thresholds="closed form")
     figure, axis = plt.subplots()
-    assert plot_sweep(results, axis=axis) is axis and len(figure.axes) == 2
+    assert plot_sweep(results, ax=axis) is axis and len(figure.axes) == 2
     (mesh,) = axis.collections
     np.testing.assert_allclose(
         np.asarray(mesh.get_array()).reshape(3, 6), quantity_of(results, "outcome").values.T, rtol=1e-15
