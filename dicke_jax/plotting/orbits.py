@@ -9,7 +9,7 @@ from .._checks import as_pattern_index, as_whole, refuse
 from .._door import checked
 from ..dynamics import MFSolution
 from ..phases import Branch, OrbitBranch, PeriodicOrbit
-from .style import COLOURS, new_axes, parameter_label, pattern_style
+from .style import COLOURS, legend_beside, new_axes, parameter_label, pattern_style, solid_where_stable
 
 SPECIAL = {  # markers of what happens along a branch
     "fold": "s", "branch point": "o", "hopf": "^", "period doubling": "D", "torus": "P",
@@ -132,7 +132,7 @@ def plot_orbit_branch(branch: OrbitBranch, ax: Axes | None = None, *, pattern: i
         at = [float(np.mean(at))] if point.kind == "hopf" else at  # where an orbit has shrunk to a state
         _labelled_once(ax, [point.parameter] * len(at), at, point.kind, colour)
     ax.set(xlabel=parameter_label(branch.name), ylabel=rf"overlap $\xi_{{{nu + 1}}}$")
-    _legend_beside(ax)
+    legend_beside(ax, title="solid: stable")
     return ax
 
 
@@ -151,34 +151,20 @@ def plot_branch(branch: Branch, ax: Axes | None = None, *, pattern: int = 0) -> 
     for point, value in zip(branch.special, at_special, strict=True):
         _labelled_once(ax, [point.parameter], [value], point.kind, colour)
     ax.set(xlabel=parameter_label(branch.name), ylabel=rf"overlap $\xi_{{{nu + 1}}}$")
-    _legend_beside(ax)
+    legend_beside(ax, title="solid: stable")
     return ax
 
 
-def _legend_beside(ax: Axes) -> None:
-    where = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-    ax.legend(frameon=False, fontsize="small", title="solid: stable", alignment="left", **where)
-
-
 def _stable_and_not(ax: Axes, branch: Any, y: np.ndarray, colour: str, nu: int | None = None) -> list[float]:
-    """Solid and dashed lines, which meet at special points, and the values there: overlap nu, or between neighbours.
-
-    Where stability changes without such a point the dashed line reaches to the last stable one.
-    """
+    """Solid and dashed lines, and the values at special points: overlap nu, or between neighbours."""
     x, values = branch.parameter, list[float]()
-    stable = np.asarray(branch.is_stable, bool)
     for point in branch.special:
         before, after = point.after, min(point.after + 1, x.size - 1)
         step = x[after] - x[before]
         share = np.clip((point.parameter - x[before]) / step, 0, 1) if step else 0.0
         values.append(float(y[before] + share * (y[after] - y[before])) if nu is None else float(point.overlaps[nu]))
-    for point, value in sorted(zip(branch.special, values, strict=True), key=lambda pair: -pair[0].after):
-        x, y = np.insert(x, point.after + 1, point.parameter), np.insert(y, point.after + 1, value)
-        stable = np.insert(stable, point.after + 1, True)
-    unstable = ~stable
-    beside = np.append(unstable[1:], False) | np.append(False, unstable[:-1])
-    ax.plot(x, np.where(stable, y, np.nan), color=colour, lw=1.6)
-    ax.plot(x, np.where(unstable | beside, y, np.nan), color=colour, lw=1.0, ls=(0, (3, 2)))
+    special = [(point.after, point.parameter, value) for point, value in zip(branch.special, values, strict=True)]
+    solid_where_stable(ax, x, y, branch.is_stable, special, color=colour)
     return values
 
 

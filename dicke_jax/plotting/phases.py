@@ -1,5 +1,7 @@
 """Phases: branches, diagrams, basins."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
@@ -7,7 +9,8 @@ from matplotlib.axes import Axes
 
 from .._checks import refuse
 from .._door import checked
-from .style import COLOURS, meanings, new_axes, parameter_label, pattern_style
+from ..phases.stationary_search import PURE
+from .style import COLOURS, legend_beside, meanings, new_axes, parameter_label, pattern_style, solid_where_stable
 
 SPECIAL = {"fold": "s", "branch_point": "o", "hopf": "^"}
 
@@ -41,36 +44,57 @@ def plot_basins(results: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 
 @checked
-def plot_branches(results: xr.Dataset, ax: Axes | None = None) -> Axes:
+def plot_branches(results: xr.Dataset, ax: Axes | None = None, *, mixtures: bool = True) -> Axes:
     """The branches of `studies.bifurcation_diagram`: the length of all overlaps, solid where stable, else dashed.
 
-    A branch has the colour of the pattern with the largest overlap, grey where several share it.
+    A branch has the colour of its pattern; it is a mixture, and grey, where along half of it another overlap is larger
+    than a tenth of the largest.
+
+    - `mixtures`: False leaves them out.
     """
-    (ax,) = new_axes(ax, 1)
-    seen = set()
+    (ax,) = new_axes(ax, 1, room=2.0)
+    kinds, states, marks = meanings(results.special_kind), dict[str, Any](), dict[str, Any]()
     for i in range(results.sizes["branch"]):
         row = results.isel(branch=i).dropna("point", subset=["value"])
-        size, sorted_ = np.sqrt((row.overlap**2).sum("pattern")).values, np.sort(np.abs(row.overlap.values), axis=1)
-        largest = int(np.argmax(sorted_[:, -1]))
-        several = sorted_.shape[1] > 1 and sorted_[largest, -2] > 0.3 * sorted_[largest, -1]
-        leading = int(np.argmax(np.abs(row.overlap.values[largest])))
-        label = "normal" if size.max() < 1e-6 else "mixture" if several else f"pattern {leading + 1}"
-        colour = {"normal": "0.3", "mixture": "0.65"}.get(label, COLOURS[leading % len(COLOURS)])
-        for stable, line in ((1, "-"), (0, (0, (3, 2)))):
-            inside = row.stable.values == stable
-            part = inside | np.append(inside[1:], False) * (not stable) | np.append(False, inside[:-1]) * (not stable)
-            values = np.where(part, size, np.nan)
-            ax.plot(row.value, values, color=colour, ls=line, lw=1.6 if stable else 1.0)
-        if label not in seen:
-            ax.plot([], [], color=colour, label=label)
-            seen.add(label)
-    kinds, size = meanings(results.special_kind), np.sqrt((results.special_overlap.values**2).sum(axis=1))
-    for kind in np.unique(kinds):
-        at, name = kinds == kind, kind.replace("_", " ")
-        ax.plot(results.special_value.values[at], size[at], SPECIAL[kind], color="k", ms=3.5, mfc="w", label=name)
+        label, colour = _named(np.abs(row.overlap.values))
+        if label == "mixture" and not mixtures:
+            continue
+        here = np.flatnonzero(results.special_branch.values == i)
+        points = np.column_stack([row.value, row.overlap])
+        places = np.column_stack([results.special_value[here], results.special_overlap[here]])
+        special = [(_segment(points, place), place[0], np.sqrt(np.sum(place[1:] ** 2))) for place in places]
+        length = np.sqrt((row.overlap**2).sum("pattern")).values
+        solid_where_stable(ax, row.value.values, length, row.stable.values, special, color=colour)
+        states[label] = {"color": colour}
+        style = {"mfc": "w", "ls": "none"}
+        edge, size = (colour, 2.5) if label == "mixture" else ("k", 4.0)  # the many of mixtures would hide the others
+        for kind, (_, *at) in zip(kinds[here], special, strict=True):
+            ax.plot(*at, marker=SPECIAL[kind], color=edge, ms=size, zorder=4, **style)
+            marks[kind.replace("_", " ")] = {"marker": SPECIAL[kind], "color": "k", "ms": 4.0, **style}
+    for label, style in (states | marks).items():
+        ax.plot([], [], label=label, **style)
     ax.set(xlabel=parameter_label(results.attrs["parameter"]), ylabel=r"$(\sum_\mu \xi_\mu^2)^{1/2}$")
-    ax.legend(frameon=False, title="solid: stable", alignment="left")
+    legend_beside(ax, title="solid: stable")
     return ax
+
+
+def _named(size: np.ndarray) -> tuple[str, str]:
+    """What a branch is, and its colour, from overlaps (points, patterns) without sign."""
+    if size.max() < 1e-6:
+        return "normal", "0.3"
+    ordered = np.sort(size[size.max(axis=1) > 1e-6], axis=1)
+    if ordered.shape[1] > 1 and np.median(ordered[:, -2] / ordered[:, -1]) > PURE:
+        return "mixture", "0.65"
+    leading = int(np.argmax(size.max(axis=0)))
+    return f"pattern {leading + 1}", COLOURS[leading % len(COLOURS)]
+
+
+def _segment(points: np.ndarray, place: np.ndarray) -> int:
+    """Between which point of a branch and the next one a place lies: that of the nearest chord."""
+    step = np.diff(points, axis=0)
+    share = np.sum((place - points[:-1]) * step, axis=1) / np.maximum(np.sum(step**2, axis=1), 1e-300)
+    nearest = points[:-1] + np.clip(share, 0, 1)[:, None] * step
+    return int(np.argmin(np.sum((nearest - place) ** 2, axis=1)))
 
 
 @checked

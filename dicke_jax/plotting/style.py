@@ -32,6 +32,39 @@ def new_axes(axes: Any, number: int, rows: bool = False, room: float = 0.0) -> t
     return tuple(plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)[1].ravel())
 
 
+def legend_beside(ax: Axes, **options: Any) -> None:
+    """A legend right of the Axes, where no line can be."""
+    ax.legend(**{"frameon": False, "fontsize": "small", "alignment": "left", "loc": "upper left"} | options,
+              bbox_to_anchor=(1.0, 1.0))  # fmt: skip
+
+
+def solid_where_stable(
+    ax: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    stable: np.ndarray,
+    special: Sequence[tuple[int, float, float]],
+    **style: Any,
+) -> None:
+    """Solid and dashed lines, which meet at special points: the index of the point before, x and y.
+
+    Between two points stability is lost at the first special point, or won at the last one. Where it changes without
+    any, the dashed line reaches to the last stable point.
+    """
+    stable = np.asarray(stable, bool)
+    if special:
+        special = sorted(special, key=lambda point: (point[0], abs(point[1] - x[point[0]])))
+        after, *there = (np.array(values) for values in zip(*special, strict=True))
+        first, last = np.diff(after, prepend=-1) > 0, np.diff(after, append=x.size) > 0
+        joined = first & stable[after] | last & stable[np.minimum(after + 1, x.size - 1)]
+        x, y, stable = (
+            np.insert(old, after + 1, new) for old, new in zip((x, y, stable), (*there, joined), strict=True)
+        )
+    beside = np.append(~stable[1:], False) | np.append(False, ~stable[:-1])
+    ax.plot(x, np.where(stable, y, np.nan), lw=1.6, **style)
+    ax.plot(x, np.where(~stable | beside, y, np.nan), lw=1.0, ls=(0, (3, 2)), **style)
+
+
 def rate_label(name: str) -> str | None:
     """A rate as in the paper, modes counted from 1, and its unit; None for what is no rate."""
     symbols = {"g0": "g_0", "omega_spin": r"\Omega", "omega_mode": r"\Omega", "kappa": r"\kappa"}

@@ -120,6 +120,21 @@ def test_pictures_of_diagrams(diagram):
     plt.close("all")
 
 
+def test_lines_change_their_style_where_stability_changes(diagram):
+    """The normal state at its threshold, the second pattern at its own: closed forms. Mixtures can be left out."""
+    axis, model = dj.plotting.plot_branches(diagram, mixtures=False), paper(1.0, 2)
+    lines = [line for line in axis.lines if len(line.get_xdata()) > 2]
+    assert len(lines) == 6 and "mixture" not in [text.get_text() for text in axis.get_legend().texts]
+    drawn = [line.get_xdata()[np.isfinite(line.get_ydata())] for line in lines]
+    for branch, kind, nu in ((0, "normal", 0), (2, "stability", 1)):
+        expected = float(dj.critical_coupling(model, nu, kind=kind))
+        solid, dashed = drawn[2 * branch : 2 * branch + 2]
+        found = (solid[-1], dashed[0]) if kind == "normal" else (dashed[-1], solid[0])
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert drawn[3].size == 0  # the first pattern is stable from where it begins
+    plt.close("all")
+
+
 def test_phases_over_two_parameters(tmp_path):
     g0, omega = np.array([0.6, 0.72, 0.9]), np.array([1.0, 3.0])
     told = []
