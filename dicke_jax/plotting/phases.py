@@ -66,10 +66,10 @@ def plot_branches(results: xr.Dataset, ax: Axes | None = None, *, mixtures: bool
         length = np.sqrt((row.overlap**2).sum("pattern")).values
         solid_where_stable(ax, row.value.values, length, row.stable.values, special, color=colour)
         states[label] = {"color": colour}
-        style = {"mfc": "w", "ls": "none"}
+        style: dict[str, Any] = {"mfc": "w", "ls": "none"}
         edge, size = (colour, 2.5) if label == "mixture" else ("k", 4.0)  # the many of mixtures would hide the others
-        for kind, (_, *at) in zip(kinds[here], special, strict=True):
-            ax.plot(*at, marker=SPECIAL[kind], color=edge, ms=size, zorder=4, **style)
+        for kind, (_, x, y) in zip(kinds[here], special, strict=True):
+            ax.plot(x, y, marker=SPECIAL[kind], color=edge, ms=size, zorder=4, **style)
             marks[kind.replace("_", " ")] = {"marker": SPECIAL[kind], "color": "k", "ms": 4.0, **style}
     for label, style in (states | marks).items():
         ax.plot([], [], label=label, **style)

@@ -65,13 +65,19 @@ def solid_where_stable(
     ax.plot(x, np.where(~stable | beside, y, np.nan), lw=1.0, ls=(0, (3, 2)), **style)
 
 
-def rate_label(name: str) -> str | None:
-    """A rate as in the paper, modes counted from 1, and its unit; None for what is no rate."""
+def rate_symbol(name: str) -> str | None:
+    """A rate as in the paper, modes counted from 1; None for what is no rate."""
     symbols = {"g0": "g_0", "omega_spin": r"\Omega", "omega_mode": r"\Omega", "kappa": r"\kappa"}
     rate, _, mode = name.partition("[")
     if rate not in symbols:
         return None
-    return f"${symbols[rate]}" + (f"_{int(mode[:-1]) + 1}$" if mode else "$") + " (unit of the rates)"
+    return f"${symbols[rate]}" + (f"_{int(mode[:-1]) + 1}$" if mode else "$")
+
+
+def rate_label(name: str) -> str | None:
+    """A rate, and its unit; None for what is no rate."""
+    symbol = rate_symbol(name)
+    return None if symbol is None else f"{symbol} (unit of the rates)"
 
 
 def parameter_label(name: str) -> str:
