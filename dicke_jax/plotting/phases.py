@@ -26,8 +26,9 @@ def plot_basins(results: xr.Dataset, ax: Axes | None = None) -> Axes:
         must_be = f"one study over {' and '.join(sorted(wanted))} (choose one of several by isel)"
         refuse("results", must_be, f"one over {' and '.join(sorted(map(str, found))) or 'nothing'}")
     results = results.sortby(sorted(wanted)[0])  # studies that were joined come one after the other
-    (ax,) = new_axes(ax, 1)
-    if "load" in results.coords:
+    against_load = "load" in results.coords
+    (ax,) = new_axes(ax, 1, room=0.0 if against_load else 1.9)
+    if against_load:
         y, low, high = (results[name].values for name in ("probability", "lower", "upper"))
         style = {"color": COLOURS[1], "lw": 1.4, "ms": 4.5, "capsize": 2}
         ax.errorbar(results["load"].values, y, [y - low, high - y], fmt="o-", **style)
@@ -38,7 +39,10 @@ def plot_basins(results: xr.Dataset, ax: Axes | None = None) -> Axes:
             ax.plot(row.g0, row.probability, marker="o", ms=3.5, lw=1.4, **style, label=f"{float(row.strength):.3g}")
             ax.fill_between(row.g0, row.lower, row.upper, color=style["color"], alpha=0.15, lw=0)
         ax.set_xlabel(r"coupling $g_0$ (unit of the rates)")
-        ax.legend(frameon=False, title=results.strength.attrs["long_name"])
+        legend_beside(ax, title=f"{results.strength.attrs['long_name']}\n(band: 95 % interval)")
+    of = f"pattern {int(results.attrs['cued_pattern']) + 1}, " if "cued_pattern" in results.attrs else ""
+    cues = int(results["counts"].sum("end").max())
+    ax.set_title(f"{of}{cues} cues at each point", loc="left", fontsize="medium")
     ax.set(ylabel="probability of retrieval", ylim=(-0.03, 1.03))
     return ax
 

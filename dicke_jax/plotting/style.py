@@ -34,7 +34,7 @@ def new_axes(axes: Any, number: int, rows: bool = False, room: float = 0.0) -> t
 
 def legend_beside(ax: Axes, **options: Any) -> None:
     """A legend right of the Axes, where no line can be."""
-    ax.legend(**{"frameon": False, "fontsize": "small", "alignment": "left", "loc": "upper left"} | options,
+    ax.legend(**{"frameon": False, "fontsize": "small", "title_fontsize": "small", "alignment": "left", "loc": "upper left"} | options,
               bbox_to_anchor=(1.0, 1.0))  # fmt: skip
 
 
