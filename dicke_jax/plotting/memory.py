@@ -12,6 +12,7 @@ from .._door import checked
 from .._typing import ArrayLike
 from ..couplings import SpinMapping
 from ..dynamics import MFSolution
+from ..phases.cue_outcome import FINITE, INVOLVED
 from .style import COLOURS, Panels, meanings, new_axes, pattern_style
 
 ENDED = {  # marker and label; "converged" as older results have it
@@ -93,19 +94,49 @@ def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, ax: Panels | None = 
 
 @checked
 def plot_mending(results: xr.Dataset, ax: Any = None) -> Any:
-    """What the spins show in `studies.picture_mending`: a row of pictures for each decay rate, in the order of time."""
+    """What the spins show in `studies.picture_mending`: a row of pictures for each decay rate, in the order of time.
+
+    The first column is the stored picture. Above the others stands how many pixels are right, up to a common sign, and
+    where a run ended at another picture, which one.
+
+    - `ax`: rows of Axes, as many columns as there are times, or one more.
+    """
+    if not {"decay", "time", "row", "column"} <= set(results.dims) or "sigma_z" not in results:
+        refuse("results", "those of studies.picture_mending", f"dimensions {', '.join(map(str, results.dims))}")
     decays, times = results.sizes["decay"], results.sizes["time"]
+    columns = times + ("stored" in results)
     if ax is None:
-        size = (1.7 * times, 2.1 * decays)
-        ax = plt.subplots(decays, times, figsize=size, layout="constrained", squeeze=False)[1]
+        size = (1.5 * columns, 2.0 * decays)
+        ax = plt.subplots(decays, columns, figsize=size, layout="constrained", squeeze=False)[1]
+    elif np.shape(ax) not in ((decays, times), (decays, columns)):
+        refuse("ax", f"{decays} rows of {times} or {columns} Axes", f"shape {np.shape(ax)}")
+    extra, nu = np.shape(ax)[1] - times, int(results.attrs.get("picture", 0))
     for i in range(decays):
-        for j in range(times):
-            frame, axis = results.isel(decay=i, time=j), ax[i][j]
-            axis.imshow(frame.sigma_z, cmap="cividis", vmin=-1, vmax=1, interpolation="none")
-            axis.set(xticks=[], yticks=[])
-            axis.set_title(f"t = {float(frame.time):g}: {100 * float(frame.share_right):.0f} %", fontsize=9)
+        for j in range(-extra, times):
+            frame = results.isel(decay=i, time=max(j, 0))
+            told = f"$t$ = {float(frame.time):g}\n{100 * float(frame.share_right):.0f} % right pixels"
+            shown, panel = frame.sigma_z, ax[i][j + extra]
+            if j < 0:
+                told, shown = f"stored\npicture {nu + 1}", results.stored.isel(pattern=nu)
+            elif j == times - 1 and (other := _other_picture(frame, nu)):
+                told += f"\n{other}"
+            panel.imshow(shown, cmap="gray", vmin=-1, vmax=1, interpolation="none")
+            panel.set(xticks=[], yticks=[])
+            panel.set_title(told, fontsize=9)
         ax[i][0].set_ylabel(f"decay {float(results.decay[i]):g}")
     return ax
+
+
+def _other_picture(frame: xr.Dataset, nu: int) -> str:
+    """Where a run has ended, unless at picture nu."""
+    if "overlap" not in frame:
+        return ""
+    size = np.abs(frame.overlap.values)
+    leading = int(np.argmax(size))
+    if leading == nu or size[leading] < FINITE:
+        return ""
+    alone = np.sum(size >= INVOLVED * size[leading]) == 1
+    return f"{'ended at' if alone else 'nearest:'} picture {leading + 1}"
 
 
 @checked

@@ -34,8 +34,8 @@ def new_axes(axes: Any, number: int, rows: bool = False, room: float = 0.0) -> t
 
 def legend_beside(ax: Axes, **options: Any) -> None:
     """A legend right of the Axes, where no line can be."""
-    ax.legend(**{"frameon": False, "fontsize": "small", "title_fontsize": "small", "alignment": "left", "loc": "upper left"} | options,
-              bbox_to_anchor=(1.0, 1.0))  # fmt: skip
+    small = {"fontsize": "small", "title_fontsize": "small", "frameon": False, "alignment": "left"}
+    ax.legend(**small | options, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def solid_where_stable(
