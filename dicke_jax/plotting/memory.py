@@ -70,6 +70,21 @@ def plot_overlaps(solution: MFSolution, ax: Axes | None = None) -> Axes:
 
 
 @checked
+def plot_photons(solution: MFSolution, ax: Axes | None = None) -> Axes:
+    """|alpha_mu|^2, photons per spin, against time for one run of `mfsolve`."""
+    photons = np.asarray(solution.occupations)
+    if photons.ndim != 2 or not photons.shape[1]:
+        refuse("solution", "one run with modes, occupations of shape (T, M)", f"shape {photons.shape}")
+    (ax,) = new_axes(ax, 1)
+    for nu, number in enumerate(photons.T):
+        ax.plot(np.asarray(solution.t), number, **pattern_style(nu), label=f"mode {nu + 1}")
+    ax.set(xlabel=r"time $t$ (inverse unit of the rates)", ylabel=r"photons per spin $|\alpha_\mu|^2$")
+    ax.set_ylim(bottom=0)
+    ax.legend(frameon=False)
+    return ax
+
+
+@checked
 def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, ax: Panels | None = None) -> tuple[Axes, ...]:
     """The mapping of the paper's Fig. 2: G as it is, gauged, and reordered with the subsets marked.
 

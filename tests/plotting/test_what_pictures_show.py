@@ -1,5 +1,7 @@
 """Pictures show the numbers of results: positions, colours and frames against closed forms, QuTiP and Pillow."""
 
+import inspect
+import re
 from dataclasses import replace
 
 import jax
@@ -193,6 +195,23 @@ def test_films_of_other_kinds_are_refused_before_anything_is_drawn(tmp_path, mon
     with pytest.raises(ValueError, match=r"results must be those of studies\.picture_mending; got dimensions decay"):
         dj.plotting.animate_mending(mending().drop_vars("sigma_z"))
     assert not plt.get_fignums() and not list(tmp_path.iterdir())
+
+
+def test_photons_in_time_are_the_squares_of_amplitudes():
+    run = dj.mfsolve(MODEL, dj.stored_pattern(MODEL), [0.0, 1.0])
+    axis = dj.plotting.plot_photons(run)
+    drawn = np.stack([line.get_ydata() for line in axis.lines], axis=1)
+    np.testing.assert_allclose(drawn, np.real(run.alpha) ** 2 + np.imag(run.alpha) ** 2, rtol=1e-14)
+    assert axis.get_ylim()[0] == 0 and [text.get_text() for text in axis.get_legend().texts] == ["mode 1", "mode 2"]
+    two = jax.tree.map(lambda x: jnp.stack([x, x]), run)
+    with pytest.raises(ValueError, match=r"solution must be one run with modes.*; got shape \(2, 2, 2\)"):
+        dj.plotting.plot_photons(two)
+
+
+def test_what_help_prints_names_every_function():
+    functions = {name for name, it in vars(dj.plotting).items() if inspect.isfunction(it)}
+    listed = re.findall(r"^    (\w+)  ", dj.plotting.__doc__, re.MULTILINE)
+    assert functions - {"picture_of"} == set(listed) and len(listed) == len(set(listed))
 
 
 def test_what_cannot_be_drawn_is_refused_in_one_line():
