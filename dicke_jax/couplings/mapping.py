@@ -75,7 +75,8 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayL
 
     **Arguments**
 
-    - `patterns`: the raw G of shape (M, N_sp), of pictures `image_patterns(files).reshape(M, -1)`. With the gauge its entries are +-1; without, any finite numbers.
+    - `patterns`: the raw G of shape (M, N_sp), of pictures `image_patterns(files).reshape(M, -1)`. With the gauge its
+      entries are +-1; without, any finite numbers.
     - `gauge`: make the first pattern uniform (paper, Fig. 2). At most 2^(M-1) subsets then, otherwise 2^M (Fig. S1).
       Initial states must be gauged along with G, which `SpinMapping.to_large` does.
     - `bloch`: initial Bloch vectors of the single spins, (3, N_sp). Spins that start differently are then kept apart,
