@@ -21,7 +21,8 @@ from .mean_field import corrupted_pattern, random_state, stored_pattern, tilted_
 from .mean_field import mean_field_equations, occupations, overlaps, reduce_symmetry, spin_lengths
 from .mean_field import CollectiveJump, CollectiveModel, Energy, IntensiveVariables, collective, photon_loss
 from . import examples, gallery
-# How a computation ended, and what ran it
+# How far a computation is, how it ended, and what ran it
+from ._progress import show_progress
 from ._status import Status
 from ._versions import show_versions
 from .dynamics._loop import use_cpu_kernel
@@ -62,7 +63,7 @@ __all__ = [
     "overlaps", "reduce_symmetry", "spin_lengths",
     "CollectiveJump", "CollectiveModel", "Energy", "IntensiveVariables", "collective", "photon_loss", "examples",
     "gallery",
-    "Status", "show_versions", "use_cpu_kernel", "__version__",
+    "Status", "show_progress", "show_versions", "use_cpu_kernel", "__version__",
     "BilinearTaylor", "MFSolution", "ReplayAdjoint", "SteadyState", "mfsolve", "steadystate",
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",
     "Attractor", "AttractorKind", "attractor",

@@ -6,6 +6,7 @@ they are known: inside `jax.jit`, `jax.vmap` and `jax.grad` an array is a tracer
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import equinox as eqx
@@ -23,6 +24,12 @@ MOST_TOLD = 60  # letters of a value that a refusal shows
 def known(value: Any) -> bool:
     """Whether `value` has numbers to look at, which a traced array has not."""
     return not isinstance(value, Tracer)
+
+
+def closes_over_traced(constants: Sequence[Any], tree: Any) -> bool:
+    """Whether the constants of a traced function hold traced values that are none of a tree's leaves."""
+    leaves = {id(leaf) for leaf in jax.tree.leaves(tree)}
+    return any(not known(constant) and id(constant) not in leaves for constant in constants)
 
 
 def as_array(value: ArrayLike, dtype: Any = None) -> Array:

@@ -1,5 +1,7 @@
 """`checked`: a public function looks at the kind of its arguments before anything else, by their annotations.
 
+Here a public call begins, so here waiting for it begins to be shown (_progress.py).
+
 What an annotation says is what a refusal says: "solver must be a diffrax AbstractSolver or None; got float." Values,
 shapes and what hangs on other arguments are for the function itself to look at.
 """
@@ -17,6 +19,7 @@ import numpy as np
 from jaxtyping import AbstractArray, PRNGKeyArray
 
 from ._checks import as_whole, check_key, check_real, is_key, known, refuse, told
+from ._progress import begin, end
 from ._typing import ArrayLike
 
 P = ParamSpec("P")
@@ -31,6 +34,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     parameters = inspect.signature(function).parameters
     checks = {name: check for name, p in parameters.items() if (check := _check_of(p.annotation)) is not None}
     order, key_first = list(parameters), next(iter(parameters)) == "key"
+    called = f"dicke_jax: {function.__qualname__.removesuffix('.__init__')}"
 
     @wraps(function)
     def door(*args: Any, **named: Any) -> Any:
@@ -40,8 +44,14 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             args = args[1], args[0], *args[2:]
         if not named.keys() <= parameters.keys():
             named = _under_new_names(parameters, named)
-        given = _looked_at(checks, zip(order, args, strict=False))
-        return function(*given.values(), *args[len(given) :], **_looked_at(checks, named.items()))  # pyright: ignore
+        given = [*_looked_at(checks, zip(order, args, strict=False)).values(), *args[len(order) :]]
+        named = _looked_at(checks, named.items())
+        wait = begin(called, silent=named.get("progress") is not None)
+        try:
+            return function(*given, **named)  # pyright: ignore
+        finally:
+            if wait is not None:
+                end(wait)
 
     door.checks = checks  # pyright: ignore[reportAttributeAccessIssue]
     return door

@@ -33,6 +33,7 @@ class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     at_bound = "at a bound: the loss is lower beyond it"
     incomplete = "incomplete: there may be more; use more starts"
     uncertain = "uncertain: the loss at the ends of an interval is lower than the curvature at the best rates says"
+    record_full = "more steps than a derivative has room for: adjoint=ReplayAdjoint(max_steps=...) with a larger number"
     undecided = "undecided: still moving at the end without a trend; oscillating, or on its way too slowly to tell"
 
 

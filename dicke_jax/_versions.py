@@ -12,7 +12,17 @@ PACKAGES = ("dicke-jax", "jax", "jaxlib", "diffrax", "equinox", "optimistix", "l
 
 
 def show_versions() -> None:
-    """Print what a bug report should hold: versions, platform, devices, precision, and the CPU kernel's switch."""
+    """Print what a bug report should hold: versions, platform, devices, precision, and the CPU kernel's switch.
+
+    **Example**
+
+        >>> dj.show_versions()  # doctest: +ELLIPSIS
+        dicke_jax
+          dicke-jax   ...
+          jax         ...
+        ...
+          CPU kernel  ...
+    """
     rows = [
         *((name, version(name)) for name in PACKAGES),
         ("python", platform.python_version()),

@@ -3,10 +3,11 @@
 from typing import Any
 
 import jax
-from jaxtyping import PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Int8, PRNGKeyArray
 
 from ._typing import ArrayLike
-from .couplings import LargeSpins
+from .couplings import LargeSpins, image_patterns
 from .mean_field import DickeModel, MeanFieldState, random_state
 
 
@@ -19,6 +20,12 @@ def paper_model(g0: ArrayLike = 1.0, num_patterns: int = 4, **rates: Any) -> Dic
     omega_mode = [0.5 * (mu + 3) for mu in range(spins.num_modes)]
     rates = dict(omega_spin=0.5, omega_mode=omega_mode, kappa=1.0, g0=g0) | rates
     return DickeModel(spins, **rates)
+
+
+def pictures(size: int = 20) -> Int8[Array, "3 size size"]:
+    """A disc, two quadrants and stripes, as patterns that are nearly orthogonal: +-1 for `size` times `size` pixels."""
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
+    return image_patterns(np.stack([np.hypot(x, y) < 0.8, x * y > 0, np.floor(2 * (x + 1)) % 2 == 0]).astype(float))
 
 
 def uneven_model(num_patterns: int = 3, spins: LargeSpins | None = None) -> DickeModel:

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "dicke_jax"
 ROOMS = [  # in the order of the paper: a room imports only from rooms before it
-    ("_typing", "_checks", "_door", "_implicit", "_interrupts", "_labelled", "_status", "_summary"),
+    ("_typing", "_checks", "_door", "_implicit", "_interrupts", "_labelled", "_progress", "_status", "_summary"),
     ("couplings",),
     ("mean_field",),
     ("examples", "gallery"),

@@ -20,6 +20,22 @@ RATES = dict(omega_spin=0.5, omega_mode=1.0, kappa=1.0, g0=1.0)
 NAN = float("nan")
 
 
+TOO_LONG = dj.MeanFieldState(1.1 * STATE.m, STATE.alpha)
+TIMES = jnp.array([0.0, 1.0])
+
+
+class Own(dj.AbstractCouplings):
+    scale: jax.Array = dataclasses.field(metadata=dict(converter=jnp.asarray))
+    num_modes = 1
+    num_subsets = 2
+
+    def field(self, q):
+        return jnp.broadcast_to(q[0], (2,))
+
+    def project(self, s):
+        return jnp.atleast_1d(self.scale * jnp.sum(s))
+
+
 def model(**rates):
     return dj.DickeModel(SPINS, **(RATES | rates))
 
@@ -60,11 +76,34 @@ CASES = {
     "weights: shape": (lambda: dj.LargeSpins(SPINS.operator, [1.0]), r"weights must be of shape \(2,\).*\(1,\)"),
     "weights: sum": (lambda: dj.LargeSpins(SPINS.operator, [0.5, 0.6]), "weights must be of sum 1; got sum 1.1"),
     "weights: sign": (lambda: dj.LargeSpins(SPINS.operator, [1.5, -0.5]), "weights must be not negative.*-0.5"),
+    "project: no transpose": (
+        lambda: dj.LargeSpins(Own(2.0), [0.5, 0.5]),
+        "project must be the transpose of operator.f",
+    ),
+    "project: shape": (lambda: dj.LargeSpins(Own([1.0, 1.0]), [0.5, 0.5]), r"project must be a map .* to shape \(1,\)"),
+    "jumps: one pair": (lambda: dj.LocalDissipation(("decay_x", 0.1)), r"jumps must be pairs, \[\(jump, rate"),
+    "kappa: shape in time": (lambda: model(kappa=lambda t: jnp.ones(3)), r"kappa\(t\) must be one .*\(2,\).*\(3,\)"),
+    "rates: half precision": (lambda: model(g0=jnp.float16(1.0)), "rates must be float32 or float64; got float16"),
+    "stepsize_controller": (
+        lambda: dj.mfsolve(MODEL, STATE, TIMES, solver=dfx.Euler()),
+        r"stepsize_controller must be diffrax.ConstantStepSize\(\), with dt0, .*; got PID",
+    ),
+    "mfsolve: spins too long": (lambda: dj.mfsolve(MODEL, TOO_LONG, TIMES), r"\|m_k\| must be at most 1; got 1.1"),
+    "steadystate: spins too long": (lambda: dj.steadystate(MODEL, TOO_LONG), r"\|m_k\| must be at most 1; got 1.1"),
+    "solve_ensemble: spins too long": (
+        lambda: dj.solve_ensemble(MODEL, jax.tree.map(lambda x: x[None], TOO_LONG)),
+        r"\|m_k\| must be at most 1; got 1.1",
+    ),
+    "lyapunov_exponent: spins too long": (
+        lambda: dj.lyapunov_exponent(MODEL, TOO_LONG),
+        r"\|m_k\| must be at most 1; got 1.1",
+    ),
+    "subset_size: none": (lambda: dj.mesolve(MODEL, STATE, TIMES), "subset_size must be given, how many spins"),
     "matrix": (lambda: dj.DenseCouplings(jnp.ones(3)), r"matrix must be of shape \(M, K\)"),
     "bloch": (lambda: dj.map_to_large_spins([[1, -1]]).to_large(jnp.ones((3, 5))), "bloch must be of shape .3, 2.*5"),
     "m: mapping": (lambda: dj.map_to_large_spins([[1, -1]]).to_spins(jnp.ones((3, 5))), "m must be of shape .3, 1.*5"),
     "sigma_z": (lambda: dj.pattern_overlaps(jnp.ones((2, 4)), jnp.ones(3)), "sigma_z must be of shape .4,"),
-    "spins": (lambda: dj.DickeModel("hypercube", **RATES), "spins must be LargeSpins; got str"),
+    "spins": (lambda: dj.DickeModel("hypercube", **RATES), r"spins must be LargeSpins \(.*hypercube\(1\).*; got str"),
     "omega_mode: shape": (lambda: model(omega_mode=jnp.ones(3)), r"omega_mode must be .*\(2,\).*\(3,\)"),
     "omega_spin: shape": (lambda: model(omega_spin=jnp.ones(2)), "omega_spin must be one number"),
     "kappa: negative": (lambda: model(kappa=[1.0, -0.1]), r"kappa must be not negative.*-0.1 at index \(1,\)"),

@@ -8,6 +8,7 @@ nothing, is not stable any more.
 
 import argparse
 import math
+from typing import Any
 
 from .. import LocalDissipation, critical_coupling
 from .options import add_model, model_of, real
@@ -21,13 +22,20 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--decay", type=real, default=0.0, metavar="RATE", help="of spins towards -x (default 0)")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     model = model_of(options)
     if options.decay:
         model = model.replace(dissipation=LocalDissipation([("decay_x", options.decay)]))
-    rows = []
-    for nu in range(model.num_modes):
-        values = [float(critical_coupling(model, nu, kind=kind)) for kind in ("existence", "stability")]
-        rows.append((str(nu + 1), *("never" if value == math.inf else f"{value:.8f}" for value in values)))
+    patterns = range(model.num_modes)
+    found: dict[str, Any] = {
+        kind: [float(critical_coupling(model, nu, kind=kind)) for nu in patterns] for kind in ("existence", "stability")
+    }
+    rows = [(str(nu + 1), *(_told(values[nu]) for values in found.values())) for nu in patterns]
     print_table("Critical couplings g0", ("pattern", "exists above", "stable above"), rows)
-    print(f"The normal state is stable below {float(critical_coupling(model, kind='normal')):.8f}.")
+    found["normal"] = float(critical_coupling(model, kind="normal"))
+    print(f"The normal state is stable below {found['normal']:.8f}.")
+    return found
+
+
+def _told(coupling: float) -> str:
+    return "never" if coupling == math.inf else f"{coupling:.8f}"

@@ -7,6 +7,7 @@ It writes OUT/exactness.png and OUT/exactness.nc.
 """
 
 import argparse
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_output(command)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     from ..plotting import plot_exactness
     from ..studies import mean_field_exactness
 
@@ -40,10 +41,12 @@ def run(options: argparse.Namespace) -> None:
     times = jnp.linspace(0.0, options.end, 41)
     results = watched(options.quiet, mean_field_exactness, model, state, times, key=key, **sizes)
     options.output.save(results, plot_exactness)
-    end = results.isel(time=-1)
+    end, found = results.isel(time=-1), dict[str, Any](time=options.end)
     for route in ("exact", "sampled"):
         power, error = float(end[f"exponent_{route}"]), float(end[f"exponent_{route}_se"])
+        found[route] = {"exponent": power, "standard_error": error}
         print(f"E_N(t = {options.end:g}) falls like N^({power:.3f} +- {error:.3f}), {route}")
     untrusted = [int(n) for n in results.N_exact.values[results.status.values != 0]]
     if untrusted:
         print(f"not to be trusted, for lack of photon levels or a failed run: N = {untrusted}")
+    return found | {"untrusted": untrusted}

@@ -5,6 +5,7 @@ Rows that are not there yet are NaN or -1, and a variable `complete` tells them.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 HELP = "the store of a sweep as one netCDF file"
 
@@ -14,7 +15,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=Path, help="the file to write, such as study.nc")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     from ..studies import open_store, save_results
 
     try:
@@ -25,3 +26,4 @@ def run(options: argparse.Namespace) -> None:
     missing = int((found.complete == 0).sum()) if "complete" in found else 0
     dims = ", ".join(f"{name}: {size}" for name, size in found.sizes.items())
     print(f"{', '.join(map(str, found.data_vars))} over {dims}; {missing:,} rows missing")
+    return {"variables": [str(name) for name in found.data_vars], "sizes": found.sizes, "missing": missing}

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import os
 import re
 import sys
@@ -10,9 +11,12 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from .._interrupts import raise_always
-from . import critical, exactness, export, phases, plot, status, sweep, transition
+from .._progress import watched
+from . import basins, critical, exactness, export, fit, phases, plot, retrieve, status, sweep, transition
 from .jax_setup import set_up_jax
-from .output import Output
+from .output import Output, as_json
+
+COMMANDS = transition, critical, phases, basins, retrieve, fit, exactness, sweep, status, export, plot
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -20,11 +24,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="dicke-jax", description=text, epilog=epilog)
     parser.add_argument("--version", action="version", version=f"dicke-jax {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (transition, critical, phases, exactness, sweep, status, export, plot):
+    for command in COMMANDS:
         name, epilog = command.__name__.rpartition(".")[2], getattr(command, "EPILOG", None)
         own = commands.add_parser(name, help=command.HELP, description=command.__doc__, epilog=epilog)
         own.formatter_class = argparse.RawDescriptionHelpFormatter
         command.add_arguments(own)
+        own.add_argument("--json", action="store_true", help="numbers as JSON on standard output, and nothing else")
         own.set_defaults(run=command.run, name=name, precision_of=getattr(command, "precision", None))
     return parser
 
@@ -54,9 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "out" in options:
             output.prepare(options.out, options.name)
         set_up_jax(_precision(options), arguments is None)
-        options.run(options)
-        if output.written:
-            print(f"wrote {' and '.join(map(str, reversed(output.written)))}")
+        quiet = watched("", quiet=True) if getattr(options, "quiet", False) else contextlib.nullcontext()
+        with quiet, contextlib.redirect_stdout(io.StringIO() if options.json else sys.stdout):
+            found = options.run(options)
+            if output.written:
+                print(f"wrote {' and '.join(map(str, reversed(output.written)))}")
+        if options.json:
+            print(as_json(found | {"wrote": output.written}))
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads the table has seen enough; files were written before
         discard_output()

@@ -1,17 +1,18 @@
 """What a command leaves behind: files that are whole or not there, a table, a bar that tells how far it is."""
 
 import argparse
-import datetime
+import json
+import math
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    import xarray as xr
+import numpy as np
+
+from .. import _progress
 
 Result = TypeVar("Result")
 
@@ -43,21 +44,47 @@ class Output:
             if path.is_dir():
                 raise ValueError(f"--out must be a folder without a folder {path.name} in it; got {folder}.")
 
-    def save(self, results: "xr.Dataset", draw: Callable[["xr.Dataset"], Any]) -> None:
+    def save(self, results: Any, draw: Callable[[Any], Any]) -> None:
         """First the data, then the picture, each under its name when it is whole."""
         import matplotlib
 
         matplotlib.use("agg")
         import matplotlib.pyplot as plt
 
-        from ..studies.results import save_results, whole_file
+        from ..studies import save
+        from ..studies.results import whole_file
 
-        self.written.append(save_results(results, self.data))
+        self.written.append(save(results, self.data))
         draw(results)
         with whole_file(self.picture) as file:
             plt.savefig(file, format="png", dpi=160)
         plt.close("all")
         self.written.append(self.picture)
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file could not be read, in a line."""
+    told = str(error) if isinstance(error, ValueError) else getattr(error, "strerror", None) or str(error)
+    return (told.splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def as_json(found: Mapping[str, Any]) -> str:
+    """Numbers for a script: what is infinite or not a number is null, and lists have the order of patterns from 0."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(name): plain(each) for name, each in value.items()}
+        if isinstance(value, Path):
+            return str(value)
+        if isinstance(value, str | bool | int | None):
+            return value
+        if not isinstance(value, list | tuple):
+            value = np.asarray(value).tolist()
+        if isinstance(value, list | tuple):
+            return [plain(each) for each in value]
+        return value if not isinstance(value, float) or math.isfinite(value) else None
+
+    return json.dumps(plain(found), indent=2, allow_nan=False)
 
 
 def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -70,33 +97,8 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
 
 
 def watched(quiet: bool, study: Callable[..., Result], *arguments: Any, **options: Any) -> Result:
-    """What a study finds; on the way, a bar on stderr with the runs finished, all runs, the time left and the rate."""
+    """What a study finds; on the way, a line on stderr with the runs finished, all runs, the time left and the rate."""
     if quiet:
         return study(*arguments, **options)
-    from rich import progress
-    from rich.console import Console
-
-    columns = "{task.description}", progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeElapsedColumn()
-    bar = progress.Progress(*columns, "{task.fields[left]}", "{task.fields[rate]}", console=Console(stderr=True))
-    task, began = bar.add_task("compiling", total=None, rate="", left=""), []
-
-    def report(done: int, total: int) -> None:
-        now = time.monotonic()
-        if not began:  # what is refused before has no bar; a study that goes on has rows already
-            began.append((now, done))
-            bar.start()
-        if len(began) == 1 and done > began[0][1]:
-            began.append((now, done))
-        is_first = done == began[-1][1]  # of what is done since it began; what follows is not compiled any more
-        (start, first), what = began[0 if is_first else -1], "runs" if done > began[0][1] else "compiling"
-        rate = (done - first) / max(now - start, 1e-9)
-        seconds = str(datetime.timedelta(seconds=round((total - done) / rate))) if rate else "?"
-        left = f"left {'at most ' if is_first and first < done < total else ''}{seconds}"
-        told = f"{rate:,.0f} a second" if rate else ""
-        bar.update(task, completed=done, total=total, description=what, left=left, rate=told)
-
-    try:
-        return study(*arguments, **options, progress=report)
-    finally:
-        if began:
-            bar.stop()
+    with _progress.watched(getattr(study, "__qualname__", "").partition(".")[0].replace("_", " ").lower()):
+        return study(*arguments, **options)

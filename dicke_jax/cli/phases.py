@@ -5,6 +5,7 @@ computed. It writes OUT/phases.png and OUT/phases.nc.
 """
 
 import argparse
+from typing import Any
 
 import jax
 
@@ -24,7 +25,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_output(command)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     from ..plotting import plot_phases
     from ..studies import phase_diagram
 
@@ -36,3 +37,4 @@ def run(options: argparse.Namespace) -> None:
     options.output.save(results, plot_phases)
     missing = int((~results.complete).sum())
     print(f"{results.complete.size} points, {missing} of them with searches that may have missed states")
+    return {"points": results.complete.size, "incomplete": missing}

@@ -1,4 +1,4 @@
-"""What a sweep has found so far, as a picture: lines over one axis, a map over two.
+"""A picture of what a sweep has found so far: lines over one axis, a map over two.
 
 Patterns are lines or one of them a map, seeds are averaged over; of other
 axes --at chooses the nearest value. Dashed lines are critical couplings.
@@ -6,6 +6,7 @@ axes --at chooses the nearest value. Dashed lines are critical couplings.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from .options import whole
 
@@ -21,7 +22,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--at", nargs="+", default=[], metavar="AXIS=VALUE", help="where to cut axes that are not shown")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     import matplotlib
 
     matplotlib.use("agg")
@@ -48,3 +49,4 @@ def run(options: argparse.Namespace) -> None:
         plt.savefig(file, format=path.suffix[1:] or "png", dpi=160)
     plt.close("all")
     options.output.written.append(path)
+    return {}

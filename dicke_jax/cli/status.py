@@ -3,6 +3,7 @@
 import argparse
 import shlex
 from pathlib import Path
+from typing import Any
 
 HELP = "how far the store of a sweep is"
 
@@ -11,7 +12,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("store", type=Path, help="the folder that keeps a sweep's rows")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     from ..studies.sweeps import Store
 
     try:
@@ -25,3 +26,4 @@ def run(options: argparse.Namespace) -> None:
         f"dicke-jax export {folder} study.nc" if summary.complete else f"dicke-jax sweep STUDY --out {folder} --resume"
     )
     print(f"{summary}; next: {then}")
+    return vars(summary) | {"complete": summary.complete}

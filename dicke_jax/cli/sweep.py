@@ -50,13 +50,14 @@ def precision(options: argparse.Namespace) -> str:
     return parsed(study_of(options.study)).get("precision", "float64")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     from ..studies.sweeps import Sweep
 
     sweep = Sweep.from_toml(options.study)
     if options.dry_run:
-        print(f"{sweep!r}\n{sweep.plan(options.chunk)}")
-        return
+        plan = sweep.plan(options.chunk)
+        print(f"{sweep!r}\n{plan}")
+        return vars(plan)
     if options.store is None:
         raise ValueError("--out must be given, the folder that keeps the rows, or --dry-run; got neither.")
     by = [word for name in ("workers", "cluster") if (n := getattr(options, name)) for word in (f"--{name}", str(n))]
@@ -78,6 +79,7 @@ def run(options: argparse.Namespace) -> None:
     failed = sum(number for name, number in summary.ends.items() if name == "failed")
     options.output.advice = ""
     print(f"{summary}; {failed:,} rows failed; next: dicke-jax export {shlex.quote(str(options.store))} study.nc")
+    return vars(summary) | {"complete": summary.complete}
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -43,7 +43,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_output(command)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     from ..plotting import plot_transition
     from ..studies import retrieval_transition
 
@@ -53,19 +53,27 @@ def run(options: argparse.Namespace) -> None:
         options.output.save(results, plot_transition)
     finally:  # the work is not lost on a full disk
         headings = "pattern", "g_crit", "estimate", "enclosed by", "max error", "not converged"
-        rows = [_row(results.isel(pattern=nu)) for nu in range(results.sizes["pattern"])]
+        found = [_of_pattern(results.isel(pattern=nu)) for nu in range(results.sizes["pattern"])]
+        rows = [_row(nu, results.sizes["g0"], values) for nu, values in enumerate(found)]
         print_table("Thresholds, and |simulation - theory| of the overlap", headings, rows)
     if options.reduce:
         print(results.attrs["symmetry_reduction"])
+    return {"couplings": results.sizes["g0"], "patterns": found}
 
 
-def _row(row: Any) -> tuple[str, ...]:
-    estimate, lower, upper = (float(row[name]) for name in ("g_estimate", "g_lower", "g_upper"))
+def _of_pattern(row: Any) -> dict[str, Any]:
+    found = {name: float(row[name]) for name in ("g_crit", "g_estimate", "g_lower", "g_upper")}
+    error = float(abs(row.overlap - row.overlap_theory).max())
+    return found | {"max_error": error, "not_converged": int((row.status != 0).sum())}
+
+
+def _row(nu: int, num_couplings: int, found: dict[str, Any]) -> tuple[str, ...]:
+    is_seen, is_enclosed = (math.isfinite(found[name]) for name in ("g_estimate", "g_lower"))
     return (
-        str(int(row.pattern) + 1),
-        f"{float(row.g_crit):.6f}",
-        f"{estimate:.6f}" if math.isfinite(estimate) else "-",
-        f"{lower:.4f} .. {upper:.4f}" if math.isfinite(lower) else "outside",
-        f"{float(abs(row.overlap - row.overlap_theory).max()):.1e}",
-        f"{int((row.status != 0).sum())} of {row.sizes['g0']}",
+        str(nu + 1),
+        f"{found['g_crit']:.6f}",
+        f"{found['g_estimate']:.6f}" if is_seen else "-",
+        f"{found['g_lower']:.4f} .. {found['g_upper']:.4f}" if is_enclosed else "outside",
+        f"{found['max_error']:.1e}",
+        f"{found['not_converged']} of {num_couplings}",
     )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from .._checks import as_float, check_all, check_count, check_finite, check_shape, known, refuse
+from .._checks import as_float, check_all, check_count, check_finite, check_shape, closes_over_traced, known, refuse
 from .._door import checked
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from .operators import AbstractCouplings, DenseCouplings, HypercubeCouplings
@@ -48,6 +48,30 @@ def _orthogonal(operator: AbstractCouplings, weights: ArrayLike) -> tuple[bool, 
     np.fill_diagonal(overlaps, 0)
     signs = np.all(np.abs(np.abs(G) - 1) < ORTHOGONAL, axis=1)
     return tuple(bool(good) for good in signs & (overlaps.max(axis=1) < ORTHOGONAL))
+
+
+def _check_maps(operator: AbstractCouplings) -> None:
+    """Refuse a user's maps that are not of M modes and K subsets, or, where known, not each other's transpose."""
+    M, K = operator.num_modes, operator.num_subsets
+    for name, given, must_be in (("field", M, (K,)), ("project", K, (M,))):
+        modes = jax.ShapeDtypeStruct((given,), jnp.result_type(0.0))
+        program, found = jax.make_jaxpr(getattr(operator, name), return_shape=True)(modes)
+        if found.shape != must_be:
+            refuse(f"operator.{name}", f"a map from shape ({given},) to shape {must_be}", f"one to shape {found.shape}")
+        if closes_over_traced(program.consts, operator):
+            fields = "one whose fields hold what it is traced or differentiated in"
+            refuse(f"operator.{name}", fields, "one that closes over a traced number")
+    if not all(map(known, jax.tree.leaves(operator))):
+        return
+    q, s = np.cos(1.0 + np.arange(M)), np.sin(1.0 + np.arange(K))
+    with jax.ensure_compile_time_eval():
+        back, forth = np.asarray(operator.project(jnp.asarray(s))), np.asarray(operator.field(jnp.asarray(q)))
+    if not np.isclose(q @ back, s @ forth, rtol=1e-3, atol=1e-3 * np.linalg.norm(q) * np.linalg.norm(back)):
+        refuse(
+            "operator.project",
+            "the transpose of operator.field",
+            f"q.project(s) = {q @ back}, field(q).s = {s @ forth}",
+        )
 
 
 def dense(operator: AbstractCouplings) -> Num[Array, "M K"]:
@@ -94,6 +118,8 @@ class LargeSpins(eqx.Module):
     def __init__(
         self, operator: AbstractCouplings, weights: ArrayLike, num_spins: int | None = None, gauged: bool = False
     ) -> None:
+        if type(operator) not in (DenseCouplings, HypercubeCouplings):
+            _check_maps(operator)
         self.operator = operator
         self.weights = as_float(weights)
         self.num_spins = num_spins

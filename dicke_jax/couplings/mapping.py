@@ -84,6 +84,8 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayL
 
     **Raises** ValueError for an array that is not a matrix, or entries that the gauge does not allow.
 
+    **Returns** a `SpinMapping`.
+
     **Example**
 
         >>> mapped = dj.map_to_large_spins([[1, -1, 1, 1], [1, 1, -1, 1]])

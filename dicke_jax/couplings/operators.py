@@ -58,7 +58,11 @@ class AbstractCouplings(eqx.Module):
 
 
 class DenseCouplings(AbstractCouplings):
-    """Any G, kept as a matrix of shape (M, K); each map is one matrix product, written out where G is small.
+    """Any G, kept as a matrix; each map is one matrix product, written out where G is small.
+
+    - `matrix`: (M, K), real and finite.
+
+    **Raises** ValueError for what is no such matrix.
 
     **Example**
 
@@ -99,6 +103,11 @@ class HypercubeCouplings(AbstractCouplings):
     Sums run pairwise along the cube. At a state z_k = +-z every partial sum is then 0 or a power of two times z,
     without round-off. Where the rest of the arithmetic treats all subsets alike, which the tests watch, a run that
     starts exactly on one pattern keeps its other overlaps at exactly zero: it never leaves that invariant subspace.
+
+    - `num_patterns`: M.
+    - `gauge`: whether the first row is +1 throughout.
+
+    **Raises** ValueError for a number that is none.
 
     **Example**
 

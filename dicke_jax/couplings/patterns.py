@@ -22,6 +22,10 @@ def random_patterns(key: PRNGKeyArray, num_patterns: int, num_spins: int) -> Int
 
     Stored in one byte an entry, so that ten million spins with eight patterns take 80 MB.
 
+    - `key`: decides the signs; `num_patterns`: M; `num_spins`: N_sp.
+
+    **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> dj.random_patterns(jax.random.key(0), num_patterns=2, num_spins=5).shape
@@ -41,6 +45,8 @@ def pattern_overlaps(patterns: ArrayLike, sigma_z: ArrayLike) -> Float[Array, " 
 
     `patterns` is the raw G of shape (M, N_sp), `sigma_z` has shape (N_sp,). Paper, above Eq. 12.
 
+    **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> dj.pattern_overlaps([[1, 1], [1, -1]], [1.0, 0.5]).tolist()
@@ -59,6 +65,8 @@ def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8
 
     `images`: an array of shape (M, rows, columns), or paths of as many PNG files of one size, which are read in grey.
     As patterns of spins they are `image_patterns(images).reshape(M, -1)`.
+
+    **Raises** ValueError for pictures of several sizes, or of one brightness; OSError for files that cannot be read.
 
     **Example**
 
@@ -91,6 +99,10 @@ def image_patterns(images: ArrayLike | Sequence[str | os.PathLike[str]]) -> Int8
 @checked
 def flip_spins(key: PRNGKeyArray, configuration: ArrayLike, flip: ArrayLike) -> Array:
     """A configuration of single spins with every entry's sign changed with probability `flip`, independently.
+
+    - `key`: decides which; `configuration`: signs of any shape; `flip`: from 0 to 1, one number or of that shape.
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 

@@ -70,8 +70,9 @@ class Attractor(AbstractResult):
             return
         yield "kind", AttractorKind[self.kind]
         yield "exponent", f"{float(self.exponent):.4g} +- {float(self.error):.2g}"
-        for name in ("period", "overlaps", "fluctuations"):
-            yield name, getattr(self, name)
+        for name, value in dict(period=self.period, overlaps=self.overlaps).items():
+            yield name, value
+        yield "in motion", self.fluctuations
 
 
 @checked

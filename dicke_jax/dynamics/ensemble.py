@@ -13,10 +13,11 @@ from jaxtyping import Array, Float, Int
 
 from .._checks import as_times, check_choice, check_count, known, refuse, told
 from .._door import check_options, checked
+from .._progress import Loop
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState
+from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState, check_spin_lengths
 from .distance_to_rest import kind_of_motion
 from .steady_state import check_ends, relaxing_solver, run_and_rest, steadystate
 from .taylor_solver import written_out
@@ -124,6 +125,7 @@ def solve_ensemble(
     check_ends(model, *(options.get(name) for name in ("tol", "max_time", "max_steps")))
     if not all(known(leaf) for leaf in jax.tree.leaves(eqx.filter((model, states), eqx.is_array))):
         refuse("model and states", "known; jax.vmap(mfsolve) can be traced", "traced")
+    check_spin_lengths(states.m)
     times = None if tsave is None else as_times(tsave)
     devices = jax.local_devices() if devices is None else devices
     if not isinstance(devices, list | tuple) or not all(isinstance(device, jax.Device) for device in devices):
@@ -176,16 +178,15 @@ def solve_ensemble(
         return _told_apart(part, lambda i: own_model(start + i))
 
     kept: Any = None
-    if progress is not None:
-        progress(0, share)
+    report = Loop(share, "runs", progress)
+    report(0)
     for done in range(0, share, each):
         part = take(first + done)
         if kept is None:  # room for all rows, filled chunk by chunk
             kept = jax.tree.map(lambda x: np.empty((share, *x.shape[1:]), x.dtype), part)
         for whole, piece in zip(jax.tree.leaves(kept), jax.tree.leaves(part), strict=True):
             whole[done : done + each] = piece[: share - done]
-        if progress is not None:
-            progress(min(done + each, share), share)
+        report(min(done + each, share))
     fields = jax.tree.map(lambda x: x.reshape((*shape, *x.shape[1:])), _from_all_hosts(kept, total))
     return EnsembleSolution(t=None if times is None else np.asarray(times), **fields)
 

@@ -20,6 +20,7 @@ from ..mean_field import (
     DickeModel,
     MeanFieldState,
     check_constant_rates,
+    check_spin_lengths,
     mean_field_equations,
 )
 from .finite_numbers import without_nan
@@ -135,6 +136,7 @@ def check_windows(
         check_reaches_steady(model)
     else:
         check_constant_rates(model, "for a Lyapunov exponent")
+    check_spin_lengths(state.m)
     check_count("num_windows", num_windows, NUM_BLOCKS)
     if num_windows % NUM_BLOCKS:
         refuse("num_windows", f"a multiple of {NUM_BLOCKS}", num_windows)

@@ -16,7 +16,7 @@ from .._implicit import with_derivatives_of
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
-from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates
+from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, check_spin_lengths
 from ..mean_field.state import occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from ._loop import as_small_as_known
@@ -69,8 +69,9 @@ class SteadyState(AbstractResult):
         if self.residual.ndim:
             return
         yield "residual", f"{float(self.residual):.1e} at t = {float(self.time):.6g}"
-        for name in ("overlaps", "fluctuations", "occupations"):
-            yield name, getattr(self, name)
+        yield "overlaps", self.overlaps
+        yield "in motion", self.fluctuations  # "fluctuations" would be read as those of finite N
+        yield "photons", self.occupations
 
 
 @checked
@@ -125,6 +126,7 @@ def steadystate(
         >>> print(f"{abs(end.overlaps[0]):.6f}, by Eq. 12 {dj.retrieval_overlap(model, 0):.6f}")
         0.909059, by Eq. 12 0.909059
     """
+    check_spin_lengths(state.m)
     end, at_rest = run_and_rest(model, state, tol, max_time, solver, rtol, atol, max_steps)
     if at_rest is None:
         return end

@@ -23,6 +23,7 @@ from ..mean_field import (
     DickeModel,
     MeanFieldState,
     check_model,
+    check_spin_lengths,
     occupations,
     overlaps,
     spin_lengths,
@@ -38,6 +39,7 @@ from .taylor_solver import BilinearTaylor
 MOST_TURNS = 1e15  # that a time can tell apart in float64; a thousandth of it takes a year
 LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
 STIFF = 1000.0  # times the rates of the spins, from which on modes are left to an implicit solver
+NO_ERROR_ESTIMATE = "does not provide error estimates"  # diffrax
 NO_DERIVATIVE = "to a custom_vjp function", "Linearization failed", "Reverse-mode differentiation does not work"  # JAX
 ADJOINTS = (
     "one with the derivatives that are asked for: ReplayAdjoint() has all with an explicit solver, "
@@ -211,6 +213,7 @@ def mfsolve(
         check_count("max_steps", max_steps)
     if dt0 is not None:
         check_all("dt0", dt0, lambda step: step > 0, "positive")
+    check_spin_lengths(state.m)
     times = as_times(tsave, model.dtype)
     if max_steps is None and known(times) and float(times[-1] - times[0]) > longest_run(model):
         refuse("max_steps", f"a number for more than {MOST_TURNS:.0e} turns of the fastest rate", "None")
@@ -231,14 +234,19 @@ def mfsolve(
     how = dict(stepsize_controller=stepsize_controller, max_steps=max_steps, adjoint=adjoint)
     try:
         sol = _integrate(model, state, times, first_step=dt0, solver=solver, **how)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
+        if NO_ERROR_ESTIMATE in str(error):
+            must_be = "diffrax.ConstantStepSize(), with dt0, for a solver that does not estimate its error"
+            refuse("stepsize_controller", must_be, type(stepsize_controller).__name__)
         if any(words in str(error) for words in NO_DERIVATIVE):
             refuse("adjoint", ADJOINTS, type(adjoint).__name__)
         raise
     if not throw:
         return sol
     if not known(sol.status._value):
-        return dataclasses.replace(sol, m=sol.status.error_if(sol.m, ~sol.successful))
+        numbers = ("m", "alpha", "overlaps", "occupations")  # who asks for one of them alone is told as well
+        checked = sol.status.error_if([getattr(sol, name) for name in numbers], ~sol.successful)
+        return dataclasses.replace(sol, **dict(zip(numbers, checked, strict=True)))
     # looked at here, a program holds no callback to the host and can be kept
     if (text := worst_text(sol.status)) != "successful":
         raise eqx.EquinoxRuntimeError(f"mfsolve failed: {text}")
@@ -272,6 +280,10 @@ def _integrate(
     m, quadratures = jax.tree.map(or_lost, sol.ys)
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
     status, stats = with_nonfinite(sol.result, m, alpha), sol.stats
+    room, most = getattr(how["adjoint"], "max_steps", None), how["max_steps"]
+    if room is not None and (most is None or room < most):  # the run itself is bounded by `most`
+        full = (status == Status.max_steps_reached) & (stats["num_steps"] <= room)
+        status = where(full, Status.record_full, status)
     if not adaptive and functions_of_time(model):
         missed, at = unseen(model, controller, span[0], span[-1], how["first_step"])
         status, stats = where(status == Status.successful, missed, status), stats | {"unresolved_time": at}

@@ -57,6 +57,13 @@ def to_operators(model: CollectiveModel, num_spins: int, *, levels: int | Sequen
     - `levels`: photon levels of each mode, 0 to levels - 1.
 
     **Returns** `FiniteOperators`. **Raises** ValueError for arguments that do not fit; ImportError without QuTiP.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=1).as_collective()
+        >>> quantum = dj.to_operators(model, 4, levels=6)
+        >>> print(quantum.hamiltonian.dims, len(quantum.jumps), quantum.hamiltonian.isherm)
+        [[5, 6], [5, 6]] 1 True
     """
     check_constant_rates(model)
     if not all(known(leaf) for leaf in jax.tree.leaves(model)):

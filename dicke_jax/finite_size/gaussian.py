@@ -25,7 +25,14 @@ from .._typing import ArrayLike, RealState
 from ..dynamics.finite_numbers import without_nan
 from ..dynamics.integrate import integrate
 from ..dynamics.trajectory import check_tolerance
-from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, mean_field_equations
+from ..mean_field import (
+    CollectiveModel,
+    DickeModel,
+    MeanFieldState,
+    check_constant_rates,
+    check_spin_lengths,
+    mean_field_equations,
+)
 from ..phases.linearisation import jacobian, largest_rate, tangent_basis
 from . import moments
 from .diffusion import diffusion
@@ -62,7 +69,8 @@ def gaussian_moments(
     - `rtol`, `atol`: local error tolerances, 1e-9 in float64 and 1e-6 in float32 by default.
     - `solver`, `adjoint`: of diffrax, Dopri8 and `RecursiveCheckpointAdjoint` by default; `max_steps`.
 
-    **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down.
+    **Returns** `Moments` with `num_spins` None; NaN or inf from where the integration broke down. **Raises** ValueError
+    for arguments that do not fit.
 
     **Example**
 
@@ -185,7 +193,7 @@ def stationary_covariance(model: DickeModel | CollectiveModel, state: MeanFieldS
     - `model`: a `DickeModel` with kappa > 0, or a `CollectiveModel`; of constant rates.
     - `state`: stationary, such as `retrieval_state`; |m_k| = 1 without single-spin dissipation.
 
-    **Returns** a `StationaryCovariance`; differentiable in the rates.
+    **Returns** a `StationaryCovariance`, differentiable. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -226,6 +234,16 @@ def output_spectrum(model: DickeModel, state: MeanFieldState, omega: ArrayLike) 
 
     - `model`, `state`: as in `stationary_covariance`, a stable state without single-spin dissipation.
     - `omega`: (W,), frequencies e^(-i omega t) in the frame of the model, where a mode alone is at Omega_mu.
+
+    **Returns** an `OutputSpectrum`, NaN with a status that says so where the state moves or is not stable. **Raises**
+    ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0, num_patterns=1)
+        >>> light = dj.output_spectrum(model, dj.retrieval_state(model), [0.0, 1.5])
+        >>> print(light.photons.shape, bool(light.successful))
+        (2, 1) True
     """
     y = _start(model, state)
     if model.dissipation is not None:
@@ -286,5 +304,5 @@ def _start(model: DickeModel | CollectiveModel, state: MeanFieldState) -> RealSt
     check_constant_rates(model, "for a stationary state")
     if model.dissipation is None:
         must_be = "1 for a stationary covariance without single-spin dissipation"
-        moments.check_spin_lengths(y[0], lambda length: np.abs(length - 1) <= moments.PURE, must_be)
+        check_spin_lengths(y[0], lambda length: np.abs(length - 1) <= moments.PURE, must_be)
     return y

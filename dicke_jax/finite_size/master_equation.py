@@ -29,9 +29,9 @@ from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, Quadratures, SpinVectors
-from ..mean_field import DickeModel, MeanFieldState
+from ..mean_field import DickeModel, MeanFieldState, check_spin_lengths
 from . import spin_space
-from .moments import PURE, Moments, check_spin_lengths, moments_of, real_start, steps_onto, subset_sizes, unravel
+from .moments import PURE, Moments, moments_of, real_start, steps_onto, subset_sizes, unravel
 from .photon_cutoff import MOST_GIGABYTES, cutoff_status, run_with_levels
 from .spin_space import LargeSpinSpace, hamiltonian, loss, multiply, reduced
 
@@ -99,6 +99,8 @@ def mesolve(
     - `adjoint`: of diffrax, `RecursiveCheckpointAdjoint` by default, for `jax.grad`; `ForwardMode` serves `jax.jvp`.
 
     **Raises** ValueError for arguments that do not fit, also for a space too large.
+
+    **Returns** a `MasterSolution`.
 
     **Example**
 

@@ -1,6 +1,5 @@
 """First and second moments of the large spins and the modes: what the exact, sampled and Gaussian routes all return."""
 
-from collections.abc import Callable
 from typing import Any
 
 import diffrax as dfx
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Inexact
 
-from .._checks import check_all, check_count, known, refuse
+from .._checks import check_count, known, refuse
 from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
@@ -70,6 +69,14 @@ class Moments(AbstractResult):
         return least_quadrature(self.mode_covariance)
 
     @property
+    def photons(self) -> Float[Array, "*batch T M"]:
+        """<a_mu^dag a_mu>, all of them, N_sp |alpha_mu|^2 and what fluctuations add; in the limit only the latter."""
+        own = jnp.moveaxis(jnp.diagonal(self.mode_covariance, axis1=-3, axis2=-1), -1, -3)
+        incoherent = jnp.trace(own, axis1=-2, axis2=-1) - 0.5
+        coherent = jnp.real(self.alpha) ** 2 + jnp.imag(self.alpha) ** 2
+        return incoherent if self.num_spins is None else self.num_spins * coherent + incoherent
+
+    @property
     @eqx.filter_jit
     def status(self) -> Status:
         """Whether all numbers are finite; one status for each row of a batch."""
@@ -86,6 +93,9 @@ class Moments(AbstractResult):
         return f"Moments: {self.system}"
 
     def _rows(self) -> Rows:
+        if self.photons.ndim == 2:
+            first, last = (np.asarray(row).round(4).tolist() for row in self.photons[np.array([0, -1])])
+            yield "photons", f"{first} -> {last}"
         yield "squeezing", f"least variance of a quadrature {np.min(self.squeezing):.4f} of the vacuum's"
 
 
@@ -123,12 +133,6 @@ def steps_onto(
     return steps_that_see(dfx.PIDController(dtmin=least, **tolerances), model, times[0], times[-1], times)
 
 
-def check_spin_lengths(m: SpinVectors, holds: Callable[[np.ndarray], Any], must_be: str) -> None:
-    """Refuse known spins with an |m_k| for which `holds(|m_k|)` is false."""
-    if known(m):
-        check_all("|m_k|", np.linalg.norm(np.asarray(m), axis=0), holds, must_be)
-
-
 def ravel(y: RealState) -> Float[Array, " D"]:
     """The components of a state in the order of the covariance."""
     m, quadratures = y
@@ -147,6 +151,11 @@ def product_covariance(model: DickeModel | CollectiveModel, m: SpinVectors) -> F
     """N_sp times the covariance of independent spins, alike within a subset, and of modes in vacuum or coherent states.
 
     (delta_ab - m_a m_b) / w_k for the spins of subset k, 1/4 for every quadrature.
+
+    - `model`: a `DickeModel` or a `CollectiveModel`; `m`: (3, K), Bloch vectors.
+
+    **Returns** (D, D) with D = 3 K + 2 M, in the order of `Moments`. **Raises** ValueError for arguments that do not
+    fit.
 
     **Example**
 
@@ -171,6 +180,11 @@ def commutators(model: DickeModel | CollectiveModel, m: SpinVectors) -> Float[Ar
     """W with N_sp <[v_i, v_j]> = i W_ij: 2 eps_abc m_c / w_k for spins, 1/2 for Re and Im of a mode.
 
     covariance + (i / 2) W >= 0 is the uncertainty relation.
+
+    - `model`: a `DickeModel` or a `CollectiveModel`; `m`: (3, K), Bloch vectors.
+
+    **Returns** (D, D) with D = 3 K + 2 M, in the order of `Moments`. **Raises** ValueError for arguments that do not
+    fit.
 
     **Example**
 
@@ -206,6 +220,8 @@ def subset_sizes(model: DickeModel, subset_size: int | None) -> tuple[int, ...]:
         if min(sizes) < 1:
             refuse("model.spins", "without empty subsets", f"sizes {sizes}")
         return sizes
+    if subset_size is None:
+        refuse("subset_size", "given, how many spins: those of the model are infinitely many", None)
     check_count("subset_size", subset_size)
     weights = np.asarray(spins.weights)
     if np.ptp(weights) > 1e-6 * weights.max():

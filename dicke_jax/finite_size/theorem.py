@@ -37,6 +37,7 @@ class TheoremConstants(eqx.Module):
 class TheoremCheck(AbstractResult):
     """N E_N(t) beside its bound; `N` is the number of spins per subset, N_sp / K, and None in the limit.
 
+    - `t`: (T,), the times; `N` as above.
     - `scaled_error`: (T,), N E_N(t), which has a limit for large N.
     - `log_scaled_bound`: (T,), log(N E_N(0)) + C t. The bound itself overflows.
     - `deviation`: (T,), the largest |<m_a,k> - m_a,k(t)| or |<alpha_mu> - alpha_mu(t)|, with a / sqrt(N); S6 of the
@@ -91,6 +92,10 @@ def initial_error(model: DickeModel, state: MeanFieldState) -> Float[Array, ""]:
 
     Spins are independent and alike within a subset, modes in the vacuum or in coherent states.
 
+    - `model`: a `DickeModel`; `state`: the `MeanFieldState`, |m_k| <= 1.
+
+    **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model()  # K = 8, M = 4
@@ -112,6 +117,8 @@ def scaled_error(model: DickeModel, moments: Moments, reference: MFSolution | Me
     - `model`: the `DickeModel`.
     - `moments`: from `mesolve`, `wigner_moments` or `gaussian_moments`.
     - `reference`: the mean field at the times of `moments`: an `MFSolution`, or states with a leading axis T.
+
+    **Returns** (T,) numbers without a unit. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -142,6 +149,8 @@ def theorem_constants(model: DickeModel, state: MeanFieldState, *, d0: str = "pr
     - `model`: of constant rates, kappa > 0, without single-spin dissipation, which adds a source to E_N.
     - `state`: the initial `MeanFieldState`, whose alpha enters beta.
     - `d0`: "proved" or "printed"; the latter for signs and equal subsets only.
+
+    **Returns** `TheoremConstants`. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -185,7 +194,10 @@ def check_theorem(
 ) -> TheoremCheck:
     """E_N(t) beside exp(C t) E_N(0) (Eq. 11) and the deviations of the means beside sqrt(E_N(t)) (Eq. 10, S6).
 
-    **Arguments** as in `scaled_error` and `theorem_constants`. The first time counts as t = 0.
+    **Arguments**: `model`, `moments` and `reference` as in `scaled_error`, `d0` as in `theorem_constants`. The first
+    time counts as t = 0.
+
+    **Returns** a `TheoremCheck`. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 

@@ -24,8 +24,8 @@ from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState
 from ..dynamics.integrate import integrate
 from ..dynamics.rate_resolution import functions_of_time, steps_that_see
-from ..mean_field import DickeModel, MeanFieldState
-from .moments import PURE, Moments, check_spin_lengths, moments_of, ravel, real_start, subset_sizes, unravel
+from ..mean_field import DickeModel, MeanFieldState, check_spin_lengths
+from .moments import PURE, Moments, moments_of, ravel, real_start, subset_sizes, unravel
 from .photon_cutoff import MOST_GIGABYTES, cutoff_status, run_with_levels
 from .spin_space import LargeSpinSpace, hamiltonian, large_spin_space, loss, product_ket, site_operators
 
@@ -98,8 +98,17 @@ def mcsolve(
     - `tol`: relative and absolute local error of a state between jumps, and of the times of jumps; 1e-7 where JAX
       computes in float64, 1e-5 in float32.
 
+    **Returns** a `TrajectorySolution`.
+
     **Raises** ValueError for arguments that do not fit, also for a space too large; ImportError without dynamiqs; an
     Equinox runtime error where the integration breaks down.
+
+    **Example**
+
+        >>> model, key = dj.examples.paper_model(g0=0.4, num_patterns=1), jax.random.key(0)
+        >>> run = dj.mcsolve(key, model, dj.stored_pattern(model), [0.0, 1.0], 2, num_trajectories=20, levels=8)
+        >>> print(run.num_jumps.shape, bool(run.successful))
+        (20, 1) True
     """
     m, frame = real_start(model, state)
     if model.dissipation is not None:

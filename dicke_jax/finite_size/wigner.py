@@ -30,8 +30,8 @@ from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, RealState, RealStates, SpinVectors, SubsetReals
 from ..dynamics import mfsolve
-from ..mean_field import DickeModel, MeanFieldState, mean_field_equations, overlaps
-from .moments import Moments, check_spin_lengths, frames, moments_of, ravel, real_start, subset_sizes, unravel
+from ..mean_field import DickeModel, MeanFieldState, check_spin_lengths, mean_field_equations, overlaps
+from .moments import Moments, frames, moments_of, ravel, real_start, subset_sizes, unravel
 from .theorem import weighted_trace
 from .wigner_steps import Steps, finer, sees, steps_between
 
@@ -106,6 +106,8 @@ def wigner_moments(
     - `chunk`: samples that run side by side, to bound memory.
     - `dt`: the longest step. By default a twentieth of a radian of the fastest rate at any time, less for more samples,
       short enough for what functions of time do; and taken again with shorter ones where their error shows.
+
+    **Returns** a `WignerSolution`. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from .._checks import as_array, as_pattern_index, check_all, check_count, known, refuse
 from .._door import checked
+from .._progress import Loop
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from ..dynamics.trajectory import mfsolve
@@ -107,14 +108,14 @@ def design(
     optimizer = _adam(num_steps) if optimizer is None else optimizer
     at = eqx.filter_jit(start)(optimizer, parameters.to_vector(model))
     values, vectors = np.full(num_steps, np.nan), np.full((num_steps, len(parameters)), np.nan)
-    done, slope, interrupted = 0, np.inf, False
+    done, slope, interrupted, report = 0, np.inf, False, Loop(num_steps, "steps", progress, at_most=True)
     try:
         while done < num_steps and at.finite and not slope < tol:
             vectors[done] = at.vector
             at, value, steepness = _ascend(objective, parameters, optimizer, at)
             values[done], slope, done = -np.asarray(value), float(steepness), done + 1
-            if progress is not None and done % CHUNK == 1:
-                progress(done, num_steps)
+            if done % CHUNK == 1:
+                report(done)
     except KeyboardInterrupt:
         interrupted = True
     dtype = at.best.dtype
@@ -160,9 +161,13 @@ def _described(parameters: FreeRates, best: Vector, vectors: Float[Array, "steps
 
 @checked
 def stability_margin(model: DickeModel) -> Float[Array, ""]:
-    """The smallest g0 / g_stab,nu over all patterns nu: above 1 every one is retrieved stably.
+    """min_nu g0 / g_stab,nu over all patterns nu: above 1 every one is retrieved stably.
 
     A minimum: where the best model has several patterns with the same margin, no slope vanishes there.
+
+    - `model`: a `DickeModel` with constant rates.
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -188,6 +193,16 @@ def basin_proxy(model: DickeModel, cues: MeanFieldState, pattern: int = 0, *, ti
     - `pattern`: nu, from 0.
     - `time`: in the inverse unit of the rates; long enough that a cue that is going to be lost loses its share, and
       short enough that the slopes of runs that go astray are still small numbers.
+
+    **Returns** the share, from 0 to 1. **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.5, num_patterns=2)
+        >>> keys = jax.random.split(jax.random.key(0), 4)
+        >>> cues = jax.vmap(lambda key: dj.tilted_pattern(key, model, 0, 0.5))(keys)
+        >>> print(f"{dj.basin_proxy(model, cues, 0):.3f}")
+        0.980
     """
     nu = as_pattern_index(pattern, model.num_modes)
     end = jnp.asarray(time, model.dtype)

@@ -122,9 +122,9 @@ class FitResult(AbstractResult):
     - `gradient_norm`: of the loss in the log rates; `gain`, how much lower a Gauss-Newton step expects the loss to be.
     - `information`: an `Information`: covariance, and the combinations of rates that are determined or not. It
       assumes Gaussian noise of the size told, and the loss "chi-square".
-    - `residuals`: of all points, in units of the noise; 0 where missing. `num_points` are not.
+    - `residuals`: (D,), of all points, in units of the noise; 0 where missing. `num_points` are not.
     - `data`: the measurements, with the initial states found.
-    - `parameters`, `vector`: `FitParameters`, and the numbers that stand for the rates found in them.
+    - `parameters`, `vector` (F,): `FitParameters`, and the numbers that stand for the rates found in them.
     - `at_bound`: (F,), which rates are at a bound that was given, the loss being lower beyond.
     - `is_supported`: (F,), whether the loss at the ends of a rate's 95 % interval is as high as the curvature says, to
       a factor of 2; for the loss "chi-square".

@@ -1,6 +1,6 @@
 """`fit`: rates from measurements, by gradient descent or least squares."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import as_array, check_choice, check_count, known, refuse
 from .._door import checked
+from .._progress import Loop
 from .._status import Status
 from ..mean_field import CollectiveModel, DickeModel
 from .fit_result import FitResult, gain, information, interval_ends, misfits, supported, touches
@@ -132,9 +133,10 @@ def _run(
         vectors[rows], least[rows] = restarts.best, np.where(np.isnan(loss), np.inf, loss)
         return restarts, np.asarray(history)
 
+    report = Loop(num_steps, "steps", progress, at_most=True)
     try:
         batches = []
-        for low in range(0, number, batch):
+        for low in _starts(number, batch):
             rows = np.arange(low, low + batch) % number  # the last batch is filled up
             restarts, history = go_on(rows, first)
             losses[0][:, rows] = history[:first]
@@ -142,8 +144,7 @@ def _run(
         rows = np.argsort(least, kind="stable")[:batch] if number > batch else np.arange(number)
         restarts = jax.tree.map(lambda *parts: np.concatenate(parts)[rows], *batches)
         for done in range(first, num_steps + 1, chunk):
-            if progress is not None:
-                progress(done, num_steps)
+            report(done)
             settled = np.array([_look(restarts, row)[-1] < tol for row in range(batch)])
             if done == num_steps or np.all(settled | ~np.asarray(restarts.finite)):
                 break
@@ -206,6 +207,14 @@ def _run(
         status=status,
         names=problem.parameters.names,
     )
+
+
+def _starts(number: int, batch: int) -> Iterator[int]:
+    """The first restart of every batch; who waits is told how many have made their first steps."""
+    report = Loop(number, "restarts")
+    for low in range(0, number, batch):
+        report(low)
+        yield low
 
 
 def _look(restarts: Descent, row: int) -> tuple[np.ndarray, np.ndarray, float]:

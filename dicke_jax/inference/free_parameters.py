@@ -49,7 +49,9 @@ class FreeRates(AbstractFree):
 
     Every rate keeps its sign, that of Omega_mu included, and nothing is clipped.
 
-    - `names`: of each number, "omega_mode[1]".
+    - `names`: of each number, "omega_mode[1]"; `places`: its rate, and the entry in it.
+    - `model`: the one whose rates they are.
+    - `signs`, `lower`, `upper`: (F,), +-1, and the least and the largest size, inf without a bound.
     """
 
     model: Any  # DickeModel, or CollectiveModel
@@ -105,6 +107,8 @@ def free_rates(
       and of arrays among the energy's parameters, "g" or ("J", 1), and the rates of jumps, "jumps[0]" of the collective
       ones and "jump" of the local ones.
     - `bounds`: for names out of `free`, the least and the largest size that a rate may have, (0, inf) by default.
+
+    **Raises** ValueError for names and bounds that do not fit.
 
     **Example**
 

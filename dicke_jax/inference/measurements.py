@@ -24,7 +24,22 @@ BLURRED = 10.0  # |xi|^2 in units of the noise's square, below which a point's s
 
 
 class Measurements(eqx.Module):
-    """Values with Gaussian noise, and what a model predicts for them."""
+    """Values with Gaussian noise, and what a model predicts for them.
+
+        r_i = (predicted_i - values_i) / noise_i,   0 where nothing is present
+
+    What `StationaryCurve` and `TimeTrace` have in common, and any measurement of one's own, which has `predict(model)`.
+
+    - `values`, `noise`: what was measured, and its standard deviations, of one shape, (n,) or (T, M).
+    - `present`: of that `shape`, as (n,) or (T, M), false where a value is `missing`.
+    - `quantity`: "overlap" or "photons".
+
+    **Example**
+
+        >>> curve = dj.StationaryCurve([0.7, 1.0], [0.5, np.nan], noise=0.01, missing=[False, True])
+        >>> print(isinstance(curve, dj.Measurements), curve.quantity, curve.present)
+        True overlap [ True False]
+    """
 
     values: Float[Array, "..."]
     noise: Float[Array, "..."]
@@ -91,7 +106,9 @@ class StationaryCurve(Measurements):
     - `noise`: standard deviations, one number or (n,).
     - `pattern`: nu, from 0.
     - `quantity`: "overlap" or "photons".
-    - `missing`: (n,), true where a value is missing; only there may it be NaN.
+    - `missing`: (n,), true where a value is missing; only there may it be NaN. The result has `present` (n,) for it.
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -167,6 +184,10 @@ class TimeTrace(Measurements):
     - `state`: the `MeanFieldState` at time 0.
     - `quantity`: "overlap", with its sign, or "photons".
     - `g0`: the coupling of this run, or None for the model's own.
+
+    The result has `present` (T, M) for `missing`, and `from_start`, whether `t` begins at 0.
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 

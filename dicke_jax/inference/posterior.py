@@ -88,6 +88,15 @@ def sample_posterior(
 
     **Raises** ImportError without blackjax, which `pip install "dicke-jax[posterior]"` brings; ValueError for a fit
     that failed, and for arguments that do not fit.
+
+    **Example**
+
+        >>> model, g0 = dj.examples.paper_model(num_patterns=1), np.linspace(0.7, 1.5, 9)
+        >>> curve = dj.StationaryCurve(g0, np.sqrt(1 - (0.6 / g0) ** 4), noise=0.01)
+        >>> found = dj.fit(model, curve, free=["omega_spin"])
+        >>> samples = dj.sample_posterior(jax.random.key(0), found, num_samples=200, num_chains=2)
+        >>> print(samples.rates.shape, int(samples.num_divergent))
+        (2, 200, 1) 0
     """
     try:
         import blackjax

@@ -36,7 +36,7 @@ class Inversion(AbstractResult):
     - `log_changes`: (F,), log(p / p_0), how far each went.
     - `thresholds`: (P,), of the patterns asked for.
     - `error`: the largest relative error of a threshold.
-    - `losses`: of the descent's steps.
+    - `losses`: (steps,), of the descent.
     - `status`: a `Status`, successful where `error` is below the tolerance.
     """
 

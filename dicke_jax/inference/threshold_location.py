@@ -34,7 +34,7 @@ class LocatedCoupling(AbstractResult):
     - `error`: an estimate of its relative error, by leaving out one of the overlaps.
     - `overlap`: |xi_nu| just above it: 0, or finite where the branch turns back and retrieval sets in with a jump.
     - `overlaps`, `couplings`: (S,), small overlaps and the g0 at which each is stationary, found by descent.
-    - `losses`: of the descents, a column each.
+    - `losses`: (steps, descents), a column for each.
     - `status`: a `Status`, successful where the error is below the tolerance.
     """
 

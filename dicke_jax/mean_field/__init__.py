@@ -15,6 +15,7 @@ from .model import check_model as check_model
 from .rates import PiecewiseLinear as PiecewiseLinear
 from .rates import RateFunction as RateFunction
 from .state import MeanFieldState as MeanFieldState
+from .state import check_spin_lengths as check_spin_lengths
 from .state import corrupted_pattern as corrupted_pattern
 from .state import occupations as occupations
 from .state import overlaps as overlaps

@@ -32,6 +32,8 @@ def photon_loss(kappa: ArrayLike | Schedule) -> CollectiveJump:
 
     **Raises** ValueError for a rate that is none.
 
+    **Returns** a `CollectiveJump`.
+
     **Example**
 
         >>> light = dj.CollectiveModel(lambda s: s.photons[0], jumps=[dj.photon_loss(0.5)], num_modes=1)
@@ -54,6 +56,8 @@ def collective(l: Callable[[IntensiveVariables], Any], rate: ArrayLike | Schedul
     - `rate`: r, not negative; one number or of shape (J,), or a function of time.
 
     **Raises** ValueError for arguments that do not fit.
+
+    **Returns** a `CollectiveJump`.
 
     **Example**
 

@@ -42,7 +42,7 @@ class CollectiveModel(AbstractMeanFieldModel):
     - `energy`: h, an `Energy`, or any function of the `IntensiveVariables`.
     - `jumps`: collective ones, as `photon_loss(kappa)` and `collective(l)` make them.
     - `dissipation`: single-spin jumps, a `LocalDissipation`, or None.
-    - `weights`: w_k, of sum 1; by default there is one ensemble.
+    - `weights`: (K,), w_k, of sum 1; by default there is one ensemble.
     - `num_modes`: M.
     - `patterns`: (P, K), what `overlaps` compares the spins with: xi_p = sum_k w_k G[p, k] z_k. By default one row of
       ones, and the overlap is the mean of z over all spins.
@@ -58,7 +58,7 @@ class CollectiveModel(AbstractMeanFieldModel):
         ...     return 0.5 * s.x[0] - s.z[0] ** 2
         >>> model = dj.CollectiveModel(energy, dissipation=dj.LocalDissipation([("decay_x", 0.5)]))
         >>> end = dj.steadystate(model, dj.MeanFieldState([[-0.6], [0.0], [0.8]], []))
-        >>> print(bool(end.converged), end.state.m[:, 0].round(4))
+        >>> print(bool(end.successful), end.state.m[:, 0].round(4))
         True [-0.2656  0.1515  0.606 ]
     """
 
@@ -250,14 +250,14 @@ def _check_functions(model: CollectiveModel) -> bool:
     def energy(s: IntensiveVariables) -> Any:
         return values_at(model.energy, np.zeros((), dtype), dtype)(s)
 
-    shape, kind, sees_time = check_function("energy", energy, sizes, dtype)
+    shape, kind, sees_time = check_function("energy", energy, sizes, dtype, model.energy)
     if shape != ():
         refuse("energy", "one real number", f"shape {shape}")
     if jnp.issubdtype(kind, jnp.complexfloating):
         refuse("energy", "real (jnp.real of a sum of complex terms)", "complex")
     for i, jump in enumerate(model.jumps):
         name = f"jumps[{i}]"
-        shape, _, sees = check_function(name, jump.amplitude, sizes, dtype)
+        shape, _, sees = check_function(name, jump.amplitude, sizes, dtype, jump)
         if len(shape) > 1:
             refuse(name, "one complex number, or of shape (J,)", f"shape {shape}")
         if shape == (0,):

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._checks import as_float, check_all, check_choice, check_finite, known, refuse
+from .._checks import as_float, check_all, check_choice, check_finite, known, refuse, told
 from .._typing import ArrayLike, SpinVectors
-from .rates import check_schedule, is_schedule, value_at
+from .rates import as_schedule, is_schedule, value_at
 
 SIGMA_X = np.array([[0, 1], [1, 0]], complex)
 SIGMA_Y = np.array([[0, -1j], [1j, 0]])
@@ -42,6 +42,11 @@ class LocalDissipation(eqx.Module):
       latter three with L = sigma. A rate is not negative: one number, or one for each subset, of shape (K,); or it
       depends on time, as the rates of `DickeModel` may.
 
+    Kept as `linear`, T_j of shape (J, 3, 3), `constant`, c_j of shape (J, 3), and the `rates`. `is_gauge_invariant`:
+    whether the rotation by pi about x leaves all of it as it is.
+
+    **Raises** ValueError for jumps and rates that are none.
+
     **Example**
 
         >>> decay = dj.LocalDissipation([("decay_x", 0.1)])
@@ -57,12 +62,13 @@ class LocalDissipation(eqx.Module):
     def __init__(self, jumps: Sequence[tuple[Any, Any]]) -> None:
         if not len(jumps):
             refuse("jumps", "pairs (jump, rate), at least one", "none")
+        if isinstance(jumps, str) or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in jumps):
+            refuse("jumps", "pairs, [(jump, rate), ...]", told(jumps))
         terms = [_bloch_terms(jump) for jump, _ in jumps]
         self.linear = jnp.array([linear for linear, _ in terms], float)
         self.constant = jnp.array([constant for _, constant in terms], float)
-        self.rates = tuple(rate if is_schedule(rate) else as_float(rate, "rate of a jump") for _, rate in jumps)
-        for rate in filter(is_schedule, self.rates):
-            check_schedule("rate of a jump", rate)
+        name = "rate of a jump"
+        self.rates = tuple(as_schedule(name, r) if is_schedule(r) else as_float(r, name) for _, r in jumps)
         for rate in (rate for rate in self.rates if not is_schedule(rate)):
             if rate.ndim > 1:
                 refuse("rate of a jump", "one number or of shape (K,)", f"shape {rate.shape}")
@@ -90,7 +96,8 @@ class LocalDissipation(eqx.Module):
 def check_dissipation(dissipation: Any, num_subsets: int) -> None:
     """Refuse what is not a `LocalDissipation` of so many subsets."""
     if not isinstance(dissipation, LocalDissipation):
-        refuse("dissipation", "a LocalDissipation or None", type(dissipation).__name__)
+        must_be = "a LocalDissipation, such as LocalDissipation([('decay_x', 0.05)]), or None"
+        refuse("dissipation", must_be, type(dissipation).__name__)
     for rate in dissipation.rates:
         if not is_schedule(rate) and rate.shape not in ((), (num_subsets,)):
             refuse("rate of a jump", f"one number or of shape ({num_subsets},)", f"shape {rate.shape}")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from .._checks import refuse
+from .._checks import closes_over_traced, refuse
 
 NAMES = "s.x, s.y, s.z, s.m, s.alpha, s.photons, s.weights and s.t"
 Numbers: TypeAlias = Array | np.ndarray  # of NumPy's arrays indices are looked at: `check_function`
@@ -21,10 +21,11 @@ ROUGH = {"abs", "sign", "floor", "ceil", "round", "max", "min", "reduce_max", "r
 class IntensiveVariables(eqx.Module):
     """What an energy and a collective jump are functions of: s, by name.
 
-    - `s.x`, `s.y`, `s.z`: (K,), the mean Bloch vectors of the ensembles; `s.m`: (3, K), all of them.
-    - `s.alpha`: (M,), complex, alpha_mu = <a_mu> / sqrt(N); `s.photons`: (M,), |alpha_mu|^2.
-    - `s.weights`: (K,), w_k, the share of all spins that each ensemble holds.
-    - `s.t`: the time.
+    - `x`, `y`, `z`: (K,), the mean Bloch vectors of the ensembles, `s.x` and so on; `m`: (3, K), all of them.
+    - `alpha`: (M,), complex, alpha_mu = <a_mu> / sqrt(N); `photons`: (M,), |alpha_mu|^2.
+    - `quadratures`: (2, M), Re and Im alpha.
+    - `weights`: (K,), w_k, the share of all spins that each ensemble holds.
+    - `t`: the time.
     """
 
     m: Float[Numbers, "3 K"]
@@ -99,11 +100,12 @@ class Energy(eqx.Module):
 
 
 def check_function(
-    name: str, function: Callable[[Any], Any], sizes: tuple[int, int], dtype: Any
+    name: str, function: Callable[[Any], Any], sizes: tuple[int, int], dtype: Any, parameters: Any
 ) -> tuple[tuple[int, ...], Any, bool]:
     """Shape and kind of what a function of K ensembles and M modes gives, and whether it looks at the time.
 
-    It is traced, not run. Refused where it asks for variables or entries that are not there, or is not smooth.
+    It is traced, not run. Refused where it asks for variables or entries that are not there, is not smooth, or closes
+    over traced numbers that are not among its parameters: they would lose their derivatives.
     """
     K, M = sizes
     weights, shapes = np.full(K, 1 / K, dtype), ((3, K), (2, M), ())
@@ -124,6 +126,9 @@ def check_function(
         refuse(name, f"a function of {K} ensembles of spins and {M} modes", error)
     if not isinstance(gives, jax.ShapeDtypeStruct):
         refuse(name, "a function that returns numbers", f"one that returns {type(gives).__name__}")
+    if closes_over_traced(traced.consts, parameters):
+        must_be = "an Equinox module whose fields hold what it is traced or differentiated in"
+        refuse(name, must_be, "a function that closes over a traced number")
     _, rough = _depends(traced.jaxpr, [True, True, False])
     if rough is not None:
         hint = "without a jump or a kink (of alpha, s.photons is |alpha|^2)"

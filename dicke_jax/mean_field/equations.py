@@ -15,6 +15,12 @@ def mean_field_equations(t: ArrayLike, y: RealState, model: AbstractMeanFieldMod
     Single-spin dissipation adds T m_k + c. Exact in the thermodynamic limit for states without long-range
     correlations (the paper's theorem). So they are for a `DickeModel`; a `CollectiveModel` has those of its energy.
 
+    - `t`: the time, in the inverse unit of the rates; `model`: with rates in that unit, which may depend on t.
+    - `y`: (m, quadratures), real: Bloch vectors (3, K), and Re and Im of alpha (2, M), as `MeanFieldState.to_real` has
+      them.
+
+    **Returns** dy/dt, of the shapes of `y`.
+
     **Example**
 
         >>> model = dj.examples.paper_model(g0=1.5, num_patterns=1)

@@ -17,7 +17,7 @@ from .collective_jumps import photon_loss
 from .collective_model import CollectiveModel
 from .dicke_energy import DickeEnergy
 from .dissipation import LocalDissipation, check_dissipation
-from .rates import PiecewiseLinear, Schedule, check_schedule, is_rate_in_time, is_schedule, value_at
+from .rates import PiecewiseLinear, Schedule, as_schedule, is_rate_in_time, is_schedule, value_at
 
 
 class DickeModel(AbstractMeanFieldModel):
@@ -71,7 +71,8 @@ class DickeModel(AbstractMeanFieldModel):
         dissipation: LocalDissipation | None = None,
     ) -> None:
         if not isinstance(spins, LargeSpins):
-            refuse("spins", "LargeSpins", f"{type(spins).__name__}")
+            must_be = "LargeSpins (LargeSpins.hypercube(1): one mode, all spins alike)"
+            refuse("spins", must_be, type(spins).__name__)
         self.dtype = dtype = _common_float(omega_spin=omega_spin, omega_mode=omega_mode, kappa=kappa, g0=g0)
         self.spins = spins
         self.omega_spin = _rate("omega_spin", omega_spin, dtype)
@@ -189,7 +190,11 @@ def _check_dissipation(dissipation: LocalDissipation, spins: LargeSpins) -> None
     check_dissipation(dissipation, spins.num_subsets)
     if spins.gauged and not dissipation.is_gauge_invariant:
         must_be = "unchanged by a rotation of a spin by pi about x, by which these were gauged"
-        refuse("dissipation", f"{must_be} (map them with gauge=False)", "one that the rotation changes")
+        refuse(
+            "dissipation",
+            f"{must_be} (map them with gauge=False; decay to the ground state of Omega sigma_x is 'decay_x')",
+            "one that the rotation changes",
+        )
 
 
 def _common_float(**rates: Any) -> jnp.dtype:
@@ -199,14 +204,15 @@ def _common_float(**rates: Any) -> jnp.dtype:
         check_real(name, rate, "real numbers, or a function of time")
     with jax.numpy_dtype_promotion("standard"):
         dtype = jnp.result_type(0.0, *(rate for rate in rates.values() if hasattr(rate, "dtype")))
+    if dtype not in (jnp.float32, jnp.float64):
+        refuse("rates", "float32 or float64", dtype)
     return dtype
 
 
 def _rate(name: str, value: Any, dtype: jnp.dtype, num_modes: int | None = None) -> Any:
     """A schedule as it is; else one number, or one for each of so many modes."""
     if is_schedule(value):
-        check_schedule(name, value)
-        return value
+        return as_schedule(name, value, () if num_modes is None else (num_modes,))
     rate = jnp.asarray(value, dtype)
     shape, must_be = (), "one number (vary it with jax.vmap)"
     if num_modes is not None:

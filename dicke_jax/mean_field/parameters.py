@@ -11,7 +11,7 @@ import numpy as np
 
 from .._checks import check_finite, refuse, told
 from .._typing import ArrayLike
-from .rates import check_schedule, is_rate_in_time, value_at
+from .rates import as_schedule, is_rate_in_time, value_at
 
 
 def as_leafless(function: Any) -> Any:
@@ -59,14 +59,13 @@ def common_float(*functions: Any) -> Any:
 
 def in_precision(name: str, function: Any, dtype: Any) -> Any:
     """The parameters as arrays of one precision; whole numbers in arrays stay what they are."""
-    for field, rate in in_time(function).items():
-        check_schedule(f"{name}.{field}", rate)
-    numbers = {field: value for field, value in parameters(function).items() if field not in in_time(function)}
+    rates = {field: as_schedule(f"{name}.{field}", rate) for field, rate in in_time(function).items()}
+    numbers = {field: value for field, value in parameters(function).items() if field not in rates}
     converted = {
         field: jax.tree.map(partial(_converted, f"{name}.{field}", dtype), _as_array(value))
         for field, value in numbers.items()
     }
-    return with_parameters(function, converted)
+    return with_parameters(function, rates | converted)
 
 
 def _as_array(value: Any) -> Any:

@@ -9,9 +9,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float
 
-from .._checks import as_float, as_times, check_all, check_finite, refuse
+from .._checks import as_float, as_times, check_all, check_finite, closes_over_traced, refuse
 from .._typing import ArrayLike
 
 Schedule: TypeAlias = Callable[[Any], Any] | dfx.AbstractPath
@@ -118,16 +119,33 @@ def value_at(rate: Any, t: ArrayLike) -> Any:
     return rate(t) if callable(rate) else rate
 
 
-def check_schedule(name: str, rate: Any) -> None:
-    """Refuse a schedule of complex values. One that cannot be traced yet, as for its own errors, is left to its run."""
+def as_schedule(name: str, rate: Any, shape: tuple[int, ...] | None = None) -> Any:
+    """A schedule of real values, with all that is being differentiated in it among its leaves.
+
+    A function may close over a traced number. What is left of a derivative in that, once the function has gone through
+    rules and loops as the static thing that it looks like, is zero: the number is made an argument. A function that
+    cannot be traced yet, as for its own errors, is left to its run.
+    """
     time = jax.ShapeDtypeStruct((), jnp.result_type(0.0))
     try:
         with jax.numpy_dtype_promotion("standard"):
-            value = jax.eval_shape(lambda t: jnp.asarray(value_at(rate, t)), time)
+            program, value = jax.make_jaxpr(lambda t: jnp.asarray(value_at(rate, t)), return_shape=True)(time)
     except Exception:
-        return
+        return rate
     if jnp.issubdtype(value.dtype, jnp.complexfloating):
         refuse(name, "real at all times", "a function of time with complex values")
+    if shape is not None and value.shape not in ((), shape):
+        must_be = "one number" + (f" or of shape {shape}" if shape else "")
+        refuse(f"{name}(t)", must_be, f"shape {value.shape}")
+    if not closes_over_traced(program.consts, rate):
+        return rate
+    function = jax.tree_util.Partial(partial(_evaluate, program.jaxpr), *program.consts)
+    return RateFunction(function, rate.shortest) if isinstance(rate, RateFunction) else function
+
+
+def _evaluate(program: Any, *values: Any) -> Any:
+    *constants, t = values
+    return jaxpr_as_fun(ClosedJaxpr(program, constants))(jnp.asarray(t, program.invars[0].aval.dtype))[0]
 
 
 def kinks(rate: Any) -> list[Array]:

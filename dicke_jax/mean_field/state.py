@@ -1,11 +1,13 @@
 """States of the mean-field equations, what one looks at in them, and those that a memory is tested with."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Complex, Float, Int, PRNGKeyArray
 
 from .._checks import (
@@ -16,6 +18,7 @@ from .._checks import (
     check_finite,
     check_real,
     check_shape,
+    known,
     refuse,
 )
 from .._door import checked
@@ -23,6 +26,8 @@ from .._typing import ArrayLike, RealState, SubsetReals
 from .abstract_model import AbstractMeanFieldModel
 from .collective_model import CollectiveModel
 from .model import DickeModel
+
+LONGER = 1e-2  # than 1: what runs at coarse tolerances leave of a conserved length
 
 
 def _as_complex(alpha: ArrayLike) -> jax.Array:
@@ -72,9 +77,24 @@ class MeanFieldState(eqx.Module):
         return cls(m, jax.lax.complex(re, im))
 
 
+def check_spin_lengths(
+    m: Float[Array | np.ndarray, "*batch 3 K"],
+    holds: Callable[[np.ndarray], Any] | None = None,
+    must_be: str = "at most 1",
+) -> None:
+    """Refuse known spins with an |m_k| for which `holds(|m_k|)` is false; by default one longer than 1 (NaN is not)."""
+    if known(m) and m.shape[-2] == 3:
+        holds = (lambda length: ~(length >= 1 + LONGER)) if holds is None else holds
+        check_all("|m_k|", np.linalg.norm(np.asarray(m), axis=-2), holds, must_be)
+
+
 @checked
 def overlaps(model: DickeModel | CollectiveModel, m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch P"]:
     """xi_mu = sum_k w_k G[mu, k] z_k, from -1 to 1: how far the spins are aligned with pattern mu (paper, Eq. 12).
+
+    - `model`: a `DickeModel` or a `CollectiveModel`; `m`: (..., 3, K), Bloch vectors.
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -89,6 +109,10 @@ def overlaps(model: DickeModel | CollectiveModel, m: Float[Array, "*batch 3 K"])
 def occupations(alpha: Complex[Array, "*batch M"]) -> Float[Array, "*batch M"]:
     """|alpha_mu|^2 = <a_mu^dag a_mu> / N_sp, photons per spin. The paper's Fig. 3(b) shows 2^(M-1) times this.
 
+    - `alpha`: (..., M), complex amplitudes <a_mu> / sqrt(N_sp).
+
+    **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> print(dj.occupations(jnp.array([3.0 + 4.0j])))
@@ -100,6 +124,10 @@ def occupations(alpha: Complex[Array, "*batch M"]) -> Float[Array, "*batch M"]:
 @checked
 def spin_lengths(m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch K"]:
     """|m_k|, conserved by the equations; 1 where all spins of a subset are alike and pure.
+
+    - `m`: (..., 3, K), Bloch vectors.
+
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -131,6 +159,10 @@ def pattern_row(model: DickeModel, index: Int[Array, ""]) -> SubsetReals:
 def stored_pattern(model: DickeModel, pattern: ArrayLike = 0) -> MeanFieldState:
     """z_k = G[nu, k], x_k = y_k = 0, no photons: xi_nu = 1, the initial state of the paper's Fig. 3.
 
+    - `model`: a `DickeModel`; `pattern`: nu, from 0, which may be traced.
+
+    **Returns** a `MeanFieldState`. **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model()
@@ -149,6 +181,10 @@ def corrupted_pattern(
     Every spin is flipped independently with probability `flip`: p_k is binomial with the subset's own size, and exactly
     `flip` in the thermodynamic limit, where `key` has nothing to decide. Without single-spin dissipation |m_k| < 1 is
     conserved: |xi_nu| never exceeds 1 - 2 flip. For a deviation that the model then corrects see `tilted_pattern`.
+
+    - `key`: decides which are flipped; `model`: a `DickeModel`; `pattern`: nu, from 0; `flip`: from 0 to 1.
+
+    **Returns** a `MeanFieldState` without photons. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -175,6 +211,10 @@ def tilted_pattern(
     All spins of a subset are turned away from the pattern by theta = `angle` (radians), coherently, in a random
     direction phi_k for each subset. xi_nu = cos(angle).
 
+    - `key`: decides the phi_k; `model`: a `DickeModel`; `pattern`: nu, from 0; `angle`: in radians.
+
+    **Returns** a `MeanFieldState`. **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model()
@@ -193,6 +233,10 @@ def tilted_pattern(
 @checked
 def random_state(key: PRNGKeyArray, model: DickeModel | CollectiveModel, amplitude: ArrayLike = 0.0) -> MeanFieldState:
     """Spin directions uniform on the sphere; Re and Im alpha_mu normal with standard deviation `amplitude`.
+
+    - `key`: decides them; `model`: a `DickeModel` or a `CollectiveModel`; `amplitude`: not negative.
+
+    **Returns** a `MeanFieldState`, |m_k| = 1. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 

@@ -29,7 +29,7 @@ class SymmetryReduction(eqx.Module):
     R(-1) is the rotation by pi about x.
 
     - `model`, `state`: the smaller `DickeModel` and its `MeanFieldState`.
-    - `active`: (M',), the modes that it keeps, from 0.
+    - `active`: (M',), the modes that it keeps, from 0, of `num_modes` = M.
     - `subset`: (K,), to which of the K' subsets each of the K belongs; `sign`: (K,), +-1.
 
     What lies outside is out of sight: a run of the smaller model cannot leave the invariant subspace that it starts in,
@@ -74,6 +74,8 @@ def reduce_symmetry(model: DickeModel, state: MeanFieldState) -> SymmetryReducti
     - `model`: a `DickeModel`; `state`: the `MeanFieldState` that the run begins with. Both known, not traced.
 
     **Raises** ValueError for arguments that do not fit.
+
+    **Returns** a `SymmetryReduction`.
 
     **Example**
 

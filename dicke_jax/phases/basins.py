@@ -75,6 +75,8 @@ def retrieval_probability(
 
     Retrieval and its basins: paper, Eq. 12 and Fig. 3; that a state which exists need not attract is not in the paper.
 
+    **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model(g0=1.0, num_patterns=2)

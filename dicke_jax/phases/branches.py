@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from .._checks import as_array, check_count, check_finite, check_shape, refuse, told
 from .._door import checked
 from .._labelled import Labelled
+from .._progress import Loop
 from .._summary import summary
 from .._typing import ArrayLike
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState
@@ -55,7 +56,7 @@ class Branch(Labelled):
     - `name`: the parameter's; `parameter`: (P,), its values, not monotonic where the branch folds.
     - `overlaps`: (P, M), xi_mu.
     - `growth_rate`: (P,), the largest real part among deviations that modes see; `num_growing`: (P,), how many grow.
-    - `components`: of a `CollectiveModel`, (P, 3 K + 2 M), of m and of Re and Im alpha; `state(i)` is the i-th state.
+    - `components`: of a `CollectiveModel`, (P, 3 K + 2 M), M = `num_modes`, of m, Re and Im alpha; `state(i)`.
     - `special`: the `SpecialPoint`s.
     - `ended`: "limit", "max_points", "closed" on itself, or "lost", where no step was short enough.
     """
@@ -205,12 +206,13 @@ def _unknowns(point: SpecialPoint) -> np.ndarray:
 def _follow(
     problem: AbstractProblem, points: list[Point], limits: np.ndarray, longest: float, most: int, name: str
 ) -> Branch:
-    special, ds, ended = [], longest / 4, "max_points"
+    special, ds, ended, report = [], longest / 4, "max_points", Loop(None, "points")
 
     def within(point: Point) -> bool:
         return bool(limits[0] <= float(point.u[-1]) <= limits[1])
 
     while len(points) < most:
+        report(len(points))
         last = points[-1]
         new = _step(problem, last, ds)
         found = _special(problem, last, new, ds, len(points) - 1) if _goes_on(last, new) else None
@@ -295,10 +297,7 @@ def _last_point(problem: AbstractProblem, last: Point, ds: float, holds: Callabl
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         point = _step(problem, last, middle)
-        if holds(point):
-            low, at = middle, point
-        else:
-            high = middle
+        low, high, at = (middle, high, point) if holds(point) else (low, middle, at)
     return at
 
 

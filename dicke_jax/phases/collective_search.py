@@ -39,12 +39,12 @@ class CollectiveStates(AbstractResult):
     - `m` (S, 3, K), `alpha` (S, M): one of them, as in `MeanFieldState`; `state(i)` is the i-th. `overlaps`: (S, P).
     - `energy`: (S,), h.
     - `growth_rate`, `num_growing`, `num_neutral`, `directions` (S, P): as in `StationaryStates`.
-    - `multiplicity`: how many images of it were found; 1 for a continuous orbit, such as that of a U(1) symmetry.
-    - `num_free`: directions in which nothing holds it, conserved lengths apart: 1 for an orbit. Also at a bifurcation.
-    - `index`: the sign of det(-A), 0 where a direction is free.
-    - `hits`: how many starts ended in it.
-    - `residual`: max |dy/dt|, in units of the largest rate.
-    - `found`: true. Under `jax.jit` and `jax.vmap`, where sizes must be known beforehand, false for rows of filling.
+    - `multiplicity`: (S,), how many images of it were found; 1 for a continuous orbit, such as that of a U(1) symmetry.
+    - `num_free`: (S,), directions that nothing holds, conserved lengths apart: 1 for an orbit. Also at a bifurcation.
+    - `index`: (S,), the sign of det(-A), 0 where a direction is free.
+    - `hits`: (S,), how many starts ended in it.
+    - `residual`: (S,), max |dy/dt|, in units of the largest rate.
+    - `found`: (S,), true. Under `jax.jit` and `jax.vmap`, where sizes must be known, false for rows of filling.
     - `num_starts`, `num_failed`: starts, and those that ended nowhere or outside of |m_k| <= 1.
     - `num_found`: how many rows there would be; above S, `max_states` was too small.
     - `index_of_all`: what `index_sum` is if no state is missing, 2^(number of conserved lengths), where modes of large

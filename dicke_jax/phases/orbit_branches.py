@@ -11,6 +11,7 @@ from jaxtyping import Array
 from .._checks import as_array, check_count, refuse
 from .._door import checked
 from .._labelled import Labelled
+from .._progress import Loop
 from .._summary import summary
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates
 from .branch_equations import parameter_of
@@ -177,8 +178,9 @@ def orbit_continuation(
 def _follow(
     problem: OrbitProblem, points: list[OrbitPoint], limits: Any, longest: float, most: int, name: str
 ) -> OrbitBranch:
-    special, ds, ended = [], longest / 4, "max_points"
+    special, ds, ended, report = [], longest / 4, "max_points", Loop(None, "orbits")
     while len(points) < most and ended == "max_points":
+        report(len(points))
         last = points[-1]
         new = _step(problem, last, ds)
         if not new.good or float(np.sum(new.course.tangent * last.course.tangent)) < STRAIGHT:

@@ -59,6 +59,8 @@ def retrieval_overlap(model: DickeModel, pattern: ArrayLike = 0, *, spin_length:
 
     Existing is not being stable: an easier pattern can take over where a small admixture of it grows.
 
+    **Raises** ValueError for arguments that do not fit.
+
     **Example**
 
         >>> model = dj.examples.paper_model()
@@ -79,7 +81,10 @@ def retrieval_state(
 
     Paper, S27 to S28. Below threshold z_k = 0, x_k = -s, no photons (x_k = +s where Omega and Omega_nu differ in sign).
 
-    **Arguments** as in `retrieval_overlap`; `sign`: +1 or -1, which of the two images.
+    **Arguments**: `model`, `pattern` and `spin_length` as in `retrieval_overlap`; `sign`: +1 or -1, which of the two
+    images.
+
+    **Returns** a `MeanFieldState`. **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -150,14 +155,22 @@ def closed_form_obstacle(
         must_be = "one with constant rates for this closed form (model.at(t) has those of time t)"
         return "model", must_be, "one with rates that change"
     if model.dissipation is not None:
-        return "model", "without single-spin dissipation for this closed form (steadystate integrates)", "one with it"
+        return (
+            "model",
+            "without single-spin dissipation for this closed form (stationary_states and steadystate need none)",
+            "one with it",
+        )
     if np.ndim(lengths):
         return "spin_length", "one number for this closed form", f"shape {np.shape(lengths)}"
     orthogonal = model.spins.orthogonal
     if all(orthogonal) or (known(pattern) and not all_pairs and orthogonal[int(np.asarray(pattern))]):
         return None
     must_be = "patterns of +-1 that are orthogonal, sum_k w_k G[nu, k] G[mu, k] = 0, for this closed form"
-    return "model.spins", f"{must_be} (LargeSpins.hypercube has such)", "others, or couplings that are traced"
+    return (
+        "model.spins",
+        f"{must_be} (LargeSpins.hypercube has such; stationary_state and steadystate need none)",
+        "others, or couplings that are traced",
+    )
 
 
 class BranchPoint(eqx.Module):

@@ -42,11 +42,11 @@ class StationaryStates(Labelled):
     - `kind`: a `StateKind` for each row; `StateKind[kind]` is its text.
     - `growth_rate`, `num_growing`, `num_neutral`, `directions` (S, M): as in `stability`, the direction being that of
       the eigenvalue that grows fastest.
-    - `multiplicity`: how many sign images a row stands for.
-    - `index`: the sign of det(1 - P'), 0 where degenerate.
-    - `hits`: how many starts ended in it.
-    - `residual`: max |dy/dt| of the full equations, in units of the largest rate.
-    - `found`: true. Under `jax.jit` and `jax.vmap`, where sizes must be known beforehand, false for rows of filling.
+    - `multiplicity`: (S,), how many sign images a row stands for.
+    - `index`: (S,), the sign of det(1 - P'), 0 where degenerate.
+    - `hits`: (S,), how many starts ended in it.
+    - `residual`: (S,), max |dy/dt| of the full equations, in units of the largest rate.
+    - `found`: (S,), true. Under `jax.jit` and `jax.vmap`, where sizes must be known, false for rows of filling.
     - `num_starts`, `num_failed`: starts, and those that ended nowhere.
     - `num_found`: how many rows there would be; above S, `max_states` was too small.
     """
@@ -212,8 +212,9 @@ def stationary_state(
         xi = P(xi)
 
     Differentiable in the model by implicit differentiation, and made for `jax.vmap`: to follow a known state through
-    parameters. Arguments as in `stationary_states`; NaN where there is none. Of a `CollectiveModel` `guess` is a
-    `MeanFieldState`, which brings its spin lengths.
+    parameters. `model`, `spin_length` and `spin_alignment` as in `stationary_states`; NaN where there is none. Of a
+    `CollectiveModel` `guess` is a `MeanFieldState`, which brings its spin lengths. **Raises** ValueError for arguments
+    that do not fit.
 
     **Example**
 

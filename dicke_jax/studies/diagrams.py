@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._checks import check_count, check_real, refuse, told
 from .._door import checked
+from .._progress import Loop
 from .._typing import ArrayLike
 from ..mean_field.model import DickeModel
 from ..phases import Branch, SpecialPoint, StateKind, StationaryStates, continuation, stationary_states
@@ -62,7 +63,7 @@ def bifurcation_diagram(
     options = {"limits": limits, "step": step, "max_points": 5000}
     normal = np.zeros(model.num_modes)
     branches = [continuation(model, normal, parameter, value=limits[0], **options)]
-    visited, queue, report = [], [(point, 1) for point in branches[0].special], progress or (lambda done, known: None)
+    visited, queue, report = [], [(point, 1) for point in branches[0].special], Loop(None, "branches", progress)
 
     def add(branch: Branch, level: int) -> None:
         if len(branches) < max_branches and not any(_same_branch(branch, other) for other in branches):

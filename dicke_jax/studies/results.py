@@ -14,6 +14,7 @@ import xarray as xr
 
 from .._door import checked
 from .._labelled import software
+from .._progress import Loop
 from ..mean_field.model import DickeModel
 
 NETCDF: Final = "h5netcdf"
@@ -21,16 +22,17 @@ Part = TypeVar("Part")
 Progress = Callable[[int, int], None]  # called with the numbers of what is done and of all
 
 
-def part_of(progress: Progress | None, before: int, total: int) -> Progress | None:
+def part_of(progress: Progress | None, before: int, total: int) -> Progress:
     """What a part of a study reports to, after `before` of `total` are done."""
-    return None if progress is None else lambda done, _: progress(before + done, total)
+    report = Loop(total, "runs", progress)
+    return lambda done, _: report(before + done)
 
 
 def counted(parts: Sequence[Part], progress: Progress | None, size: int = 1) -> Iterator[Part]:
     """The parts of a study one by one, each of `size`, told before each of them and after the last."""
+    report = Loop(len(parts) * size, "runs", progress)
     for done in range(len(parts) + 1):
-        if progress is not None:
-            progress(done * size, len(parts) * size)
+        report(done * size)
         yield from parts[done : done + 1]
 
 

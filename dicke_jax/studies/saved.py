@@ -29,6 +29,7 @@ def save(result: Any, path: str | os.PathLike[str]) -> Path:
     The file is that of `result.to_xarray()`, which `xarray.open_dataset(path, engine="h5netcdf")` reads as well.
 
     - `result`: a result, a model, a state, a mapping; or an `xarray.Dataset`, which is kept as it is.
+    - `path`: of the file, over an older one if there is one.
 
     **Returns** the path.
 
@@ -56,6 +57,10 @@ def load(path: str | os.PathLike[str]) -> Any:
     """What `save` has kept: the same result, to the bit; a dataset where it was one.
 
     No code comes from the file: it names classes of this package and of those that it stands on, and nothing else.
+
+    - `path`: of a file that `save` has written.
+
+    **Raises** ValueError for another file, FileNotFoundError for none.
 
     **Example**
 

@@ -1,5 +1,6 @@
 """The commands of sweeps: what they print and keep, and what they say of files and folders that do not fit."""
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import dicke_jax as dj
+from dicke_jax import _progress
 from dicke_jax.cli import output
 from dicke_jax.cli.main import main
 
@@ -44,6 +46,17 @@ def test_sweep_status_export(study, capsys):
     assert "critical_coupling over omega_spin: 50, pattern: 2" in told
     assert "68 of 100 rows, 3 of 4 chunks whole, 1 damaged; next: dicke-jax sweep STUDY --out store --resume" in told
     assert main(["sweep", "study.toml", "--out", "store", "--resume", "--quiet"]) == 0
+    capsys.readouterr()
+    for line, said in (
+        (["status", "store"], {"rows": 100, "of_rows": 100, "damaged": 0, "complete": True}),
+        (["sweep", "study.toml", "--dry-run"], {"num_rows": 100, "num_programs": 1}),
+        (["sweep", "study.toml", "--out", "store", "--resume", "--quiet"], {"rows": 100, "complete": True}),
+        (["export", "store", "all.nc"], {"missing": 0, "sizes": {"omega_spin": 50, "pattern": 2}, "wrote": ["all.nc"]}),
+        (["plot", "store", "all.png"], {"wrote": ["all.png"]}),
+    ):
+        assert main([*line, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert {name: found[name] for name in said} == said
     assert main(["plot", "store"]) == 0 and Path("store.png").read_bytes()[:4] == b"\x89PNG"
     assert main(["plot", "store", "one.pdf", "--at", "omega_spin=0.3"]) == 0
     assert main(["export", "store", "study.nc"]) == 0
@@ -74,10 +87,18 @@ def test_a_command_that_is_stopped_says_what_goes_on(study, capsys, monkeypatch)
 def test_the_first_chunk_tells_how_long_all_take(monkeypatch, capsys):
     """It compiles, which those after it need not do: at most so long, and from the second on what they take."""
     for times, left in (([0.0, 10.0], "left at most 0:01:30"), ([0.0, 10.0, 11.0], "left 0:00:08")):
-        clock = iter(times)
-        monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda clock=clock: next(clock)))
-        output.watched(False, lambda progress, times=times: [progress(10 * i, 100) for i in range(len(times))])
-        assert left in capsys.readouterr().err
+        clock, lines = [0.0], []
+        monkeypatch.setattr(_progress, "time", SimpleNamespace(monotonic=lambda clock=clock: clock[0]))
+
+        def study(times=times, clock=clock, lines=lines):
+            report = _progress.Loop(100)
+            for i, clock[0] in enumerate(times):
+                report(10 * i)
+            lines.append(_progress._current().line())
+
+        output.watched(False, study)
+        last = capsys.readouterr().err
+        assert left in lines[0] and f"{10 * len(times) - 10}/100" in last and "left" not in last
 
 
 def changed(old, new):

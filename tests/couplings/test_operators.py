@@ -149,3 +149,24 @@ def test_ten_million_spins_map_in_seconds_without_an_array_of_spins_times_subset
     assert np.abs(np.asarray(mapped.spins.weights) * 128 - 1).max() < 5 * np.sqrt(128 / num_spins)
     assert seconds < 20
     assert peak < 64 * num_spins  # bytes; one float for every spin and subset would be 1024 a spin
+
+
+def test_maps_that_close_over_a_traced_number_are_refused():
+    """What it is differentiated in has to be a field, or the derivative is lost."""
+
+    def of(scale):
+        class Scaled(dj.AbstractCouplings):
+            num_modes = 1
+            num_subsets = 2
+
+            def field(self, q):
+                return jnp.broadcast_to(scale * q[0], (2,))
+
+            def project(self, s):
+                return scale * jnp.sum(s)[None]
+
+        return dj.LargeSpins(Scaled(), jnp.full(2, 0.5)).weights[0] * scale
+
+    with pytest.raises(ValueError, match="operator.field must be one whose fields hold what it is traced"):
+        jax.grad(of)(1.0)
+    assert of(2.0) == 1.0

@@ -32,7 +32,10 @@ def as_a_user_runs_it():
 
 
 CASES = {
-    "subset_size: none": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0]), "subset_size must be a whole number.*None"),
+    "subset_size: none": (
+        lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0]),
+        "subset_size must be given, how many spins.*None",
+    ),
     "subset_size: zero": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 0), "subset_size must be .* at least 1; got 0"),
     "subset_size: not whole": (lambda: dj.mesolve(MODEL, STATE, [0.0, 1.0], 2.5), "subset_size must be .* got 2.5"),
     "subset_size: unequal": (

@@ -158,7 +158,7 @@ REFUSED = {
     "negative loss": (lambda: dj.photon_loss(-1.0), "kappa must be not negative; got -1.0"),
     "no function": (lambda: dj.collective(1.0), "l must be a function of the intensive variables; got float"),
     "bad rate": (lambda: dj.collective(lambda s: s.z[0], "fast"), "rate must be real numbers; got 'fast'"),
-    "dissipation": (of(dissipation=0.1), "dissipation must be a LocalDissipation or None; got float"),
+    "dissipation": (of(dissipation=0.1), "dissipation must be a LocalDissipation, .* or None; got float"),
     "patterns": (of(patterns=[[1.0, 1.0]]), r"patterns must be of shape \(P, 1\); got shape \(1, 2\)"),
     "a name": (
         lambda: of(Driven(1.0, 1j, 2), num_modes=1)().replace(h=1),
@@ -177,3 +177,15 @@ def test_what_is_no_model_is_refused_in_a_line_that_names_the_argument(case):
     finally:
         config.update("jaxtyping_disable", False)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("transform", [jax.grad, jax.jit])
+def test_what_closes_over_a_traced_number_is_refused(transform):
+    """Its derivative was zero, and no error."""
+    hold = "must be an Equinox module whose fields hold what it is traced .*; got a function that closes over a traced"
+    with pytest.raises(ValueError, match="energy " + hold):
+        transform(lambda w: w * of(lambda s: w * s.z[0])().num_subsets)(1.0)
+    with pytest.raises(ValueError, match=r"jumps\[0\] " + hold):
+        transform(lambda w: w * of(jumps=[dj.collective(lambda s: w * s.z[0])])().num_subsets)(1.0)
+    allowed = transform(lambda w: of(Driven(w, 1j, 2), num_modes=1)().weights[0] * w)
+    assert float(allowed(1.0)) == 1.0

@@ -123,6 +123,27 @@ def test_gradient_in_the_parameters_of_a_schedule():
     np.testing.assert_allclose(jax.jit(jax.grad(value))(parameters), differences(jax.jit(value), parameters), atol=2e-7)
 
 
+@pytest.mark.parametrize("mode", ["reverse within jit", pytest.param("forward over reverse", marks=pytest.mark.slow)])
+def test_a_rate_may_close_over_what_is_differentiated(mode):
+    """A derivative of it was zero, and no error; so in a jump's rate and in a declared one, too."""
+    state = generic_state(paper(num_patterns=2))
+
+    def value(w):
+        jump = dj.LocalDissipation([("decay_x", lambda t: 0.1 * w * jnp.cos(t) ** 2)])
+        drive, loss = dj.RateFunction(lambda t: 1 + 0.2 * jnp.sin(w * t), 0.5), lambda t: w
+        model = paper(num_patterns=2).replace(g0=drive, kappa=loss, dissipation=jump)
+        return dj.mfsolve(model, state, jnp.array([0.0, 1.0])).overlaps[-1, 0]
+
+    def expected(function):
+        return float(differences(jax.jit(lambda w: function(w[0])), [1.3])[0])
+
+    if mode == "reverse within jit":
+        assert float(jax.jit(jax.grad(value))(1.3)) == pytest.approx(expected(value), rel=1e-6)
+    else:
+        slope = jax.jit(jax.grad(value))
+        assert float(jax.jacfwd(jax.grad(value))(1.3)) == pytest.approx(expected(slope), rel=1e-5)
+
+
 def test_what_needs_constant_rates_says_so():
     ramp = dj.PiecewiseLinear([0.0, 1.0], [0.5, 1.0])
     model = dataclasses.replace(paper(), g0=ramp)

@@ -37,6 +37,16 @@ def use_cpu_kernel(on: bool) -> None:
 
     On a CPU a run of a small model is one kernel, made by marks of XLA's that are not documented. Without it results
     are the same and runs some times slower. The environment variable DICKE_JAX_CPU_KERNEL=0 turns it off as well.
+
+    **Arguments**
+
+    - `on`: False to run without it from now on, True to run by it again.
+
+    **Raises** ValueError for what is neither True nor False.
+
+    **Example**
+
+        >>> dj.use_cpu_kernel(True)  # as it is from the start
     """
     if not isinstance(on, bool):
         raise ValueError(f"on must be True or False; got {on!r}.")

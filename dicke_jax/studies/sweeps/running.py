@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._progress import Loop
 from ..results import Progress
 from .axes import Layout
 from .store import InMemory, Store
@@ -46,11 +47,11 @@ def compute_missing(sweep: Any, crew: Crew, kept: Store | InMemory, layout: Layo
     """Every chunk that is not whole."""
     sizes, whole = [layout.rows_of(number)[1].size for number in range(layout.num_chunks)], kept.whole
     done, all_rows = sum(size for size, there in zip(sizes, whole, strict=True) if there), sum(sizes)
-    report = progress or (lambda done, total: None)
-    report(done, all_rows)
+    report = Loop(all_rows, "rows", progress)
+    report(done)
     with closing(crew.compute(sweep, layout.chunk, np.flatnonzero(~whole).tolist(), kept.path)) as found:
         for number, chunk in found:
             if chunk is not None:
                 kept.write(number, chunk)
             done += sizes[number]
-            report(done, all_rows)
+            report(done)
