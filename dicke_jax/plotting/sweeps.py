@@ -23,6 +23,7 @@ WORDS = {
 }
 SHORT = {"num_patterns": "$M$", "num_spins": r"$N_\mathrm{sp}$"}  # in a title
 SHARES = ("outcome", "is_stable")  # which lie between 0 and 1
+OF_CUES = ("outcome", "overlap", "occupation", "fluctuation")  # of the cue's own pattern, the first unless told
 COUNTED = ("pattern", "mode")  # from 1, in pictures
 CRITICAL, DASHED = "critical coupling, closed form", (0, (4, 3))
 
@@ -54,7 +55,9 @@ def plot_sweep(
     chosen = results["pattern"].item() if "pattern" in results.coords and not results["pattern"].ndim else None
     own = int(results.attrs.get("pattern", 0) if chosen is None else chosen)
     numbers = results[of].values.astype(int).tolist() if of else [own]
-    told = chosen is not None or "pattern" in results.attrs
+    told = (
+        chosen is not None or "pattern" in results.attrs or (name in OF_CUES and results.attrs.get("cue") != "random")
+    )
     if len(along) == 1:
         (ax,) = new_axes(ax, 1, room=2.0 if of or name == "outcome" or "thresholds" in results.attrs else 0.0)
         _lines(ax, results, values, along[0], numbers, of)
@@ -77,7 +80,8 @@ def _title(results: xr.Dataset, name: str, pattern: str | None) -> str:
     for axis, value in results.coords.items():
         if not value.ndim and axis not in COUNTED:
             symbol = SHORT.get(str(axis)) or rate_symbol(str(axis)) or str(axis).replace("_", " ")
-            parts.append(f"{symbol} = {value.item():.4g}")
+            number = value.item()
+            parts.append(f"{symbol} = {number:.4g}" if isinstance(number, int | float) else f"{symbol} = {number}")
     parts += [pattern] if pattern else []
     if "seed" in results[name].dims:
         parts.append(f"mean of {results.sizes['seed']} seeds")
@@ -113,7 +117,7 @@ def _spread(results: xr.Dataset, values: xr.DataArray) -> tuple[xr.DataArray, xr
         return None
     there = results["outcome"] >= 0
     if "complete" in results:
-        there &= results["complete"] == 1
+        there = there & (results["complete"] == 1)
     number = there.sum("seed").transpose(*values.dims)
 
     def sides(chance: float, of: int) -> tuple[float, float]:
