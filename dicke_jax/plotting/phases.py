@@ -9,9 +9,11 @@ from matplotlib.axes import Axes
 
 from .._checks import refuse
 from .._door import checked
-from ..phases.stationary_search import PURE
 from .style import COLOURS, legend_beside, meanings, new_axes, parameter_label, pattern_style, solid_where_stable
 
+MIXED = (
+    0.2  # share of the largest overlap: random patterns of 100 spins share a tenth, mixtures of four have .27 or more
+)
 SPECIAL = {"fold": "s", "branch_point": "o", "hopf": "^"}
 
 
@@ -51,8 +53,8 @@ def plot_basins(results: xr.Dataset, ax: Axes | None = None) -> Axes:
 def plot_branches(results: xr.Dataset, ax: Axes | None = None, *, mixtures: bool = True) -> Axes:
     """The branches of `studies.bifurcation_diagram`: the length of all overlaps, solid where stable, else dashed.
 
-    A branch has the colour of its pattern; it is a mixture, and grey, where along half of it another overlap is larger
-    than a tenth of the largest.
+    A branch has the colour of its pattern; it is a mixture, and grey, if another overlap is more than a fifth of the
+    largest where that is largest.
 
     - `mixtures`: False leaves them out.
     """
@@ -75,8 +77,8 @@ def plot_branches(results: xr.Dataset, ax: Axes | None = None, *, mixtures: bool
         for kind, (_, x, y) in zip(kinds[here], special, strict=True):
             ax.plot(x, y, marker=SPECIAL[kind], color=edge, ms=size, zorder=4, **style)
             marks[kind.replace("_", " ")] = {"marker": SPECIAL[kind], "color": "k", "ms": 4.0, **style}
-    for label, style in (states | marks).items():
-        ax.plot([], [], label=label, **style)
+    for label in [*sorted(states, key=lambda label: (label == "mixture", len(label), label)), *sorted(marks)]:
+        ax.plot([], [], label=label, **(states | marks)[label])
     ax.set(xlabel=parameter_label(results.attrs["parameter"]), ylabel=r"$(\sum_\mu \xi_\mu^2)^{1/2}$")
     legend_beside(ax, title="solid: stable")
     return ax
@@ -86,10 +88,10 @@ def _named(size: np.ndarray) -> tuple[str, str]:
     """What a branch is, and its colour, from overlaps (points, patterns) without sign."""
     if size.max() < 1e-6:
         return "normal", "0.3"
-    ordered = np.sort(size[size.max(axis=1) > 1e-6], axis=1)
-    if ordered.shape[1] > 1 and np.median(ordered[:, -2] / ordered[:, -1]) > PURE:
+    furthest = size[np.argmax(size.max(axis=1))]  # near its begin a pattern of few spins has much of others in it
+    leading = int(np.argmax(furthest))
+    if np.sum(furthest > MIXED * furthest[leading]) > 1:
         return "mixture", "0.65"
-    leading = int(np.argmax(size.max(axis=0)))
     return f"pattern {leading + 1}", COLOURS[leading % len(COLOURS)]
 
 

@@ -108,6 +108,9 @@ def test_diagram_finds_branches_without_connection():
     folds = data.special_value.values[data.special_kind.values == 0]
     expected = float(dj.critical_coupling(model, 1))
     assert np.min(np.abs(folds - expected)) < 1e-9
+    told = [text.get_text() for text in dj.plotting.plot_branches(data).get_legend().get_texts()]
+    assert told == ["normal", "pattern 1", "pattern 2", "mixture", "branch point", "fold"]  # though patterns overlap
+    plt.close("all")
 
 
 def test_pictures_of_diagrams(diagram):
