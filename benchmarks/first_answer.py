@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 import dicke_jax as dj
 
-from . import runner
+from . import collective, runner
 from .cold import matplotlib_fonts
 from .sizes import Size
 from .timing import in_turn, spread, timed
@@ -39,6 +39,7 @@ LIMITS = {  # of a row: seconds at most, or at most so many times those of anoth
     "mfsolve, T = 100, warm": (0.005, None),
     "mfsolve, T = 100, warm, ordinary loop": (5.0, "mfsolve, T = 100, warm"),
     "solve_ensemble of 512, warm": (1.0, BEFORE),
+    **collective.LIMITS,
 }
 
 
@@ -199,9 +200,11 @@ FIRST: dict[str, Callable[[], Callable[[], Any]]] = {
     "steadystate": first_steadystate,
     "stationary_states, M = 4": first_stationary_states,
     "fit of time traces, two rates": first_fit,
+    **collective.FIRST,
 }
 WARM: dict[str, Callable[[], Callable[[], Any]]] = {
     "mfsolve, T = 100, warm": warm_mfsolve,
     "mfsolve, T = 100, warm, ordinary loop": warm_ordinary,
     "solve_ensemble of 512, warm": warm_ensemble,
+    **collective.WARM,
 }

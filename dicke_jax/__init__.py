@@ -20,6 +20,7 @@ from .mean_field import DickeModel, LocalDissipation, MeanFieldState, PiecewiseL
 from .mean_field import corrupted_pattern, random_state, stored_pattern, tilted_pattern
 from .mean_field import mean_field_equations, occupations, overlaps, reduce_symmetry, spin_lengths
 from .mean_field import CollectiveJump, CollectiveModel, Energy, IntensiveVariables, collective, photon_loss
+from .mean_field import bloch_vectors, density_matrices, gell_mann
 from . import examples, gallery
 # How far a computation is, how it ended, and what ran it
 from ._progress import show_progress
@@ -34,6 +35,7 @@ from .dynamics import Attractor, AttractorKind, attractor
 from .phases import CollectiveStates, StateKind, StationaryStates, stationary_state, stationary_states
 from .phases import Branch, SpecialPoint, Stability, continuation, critical_coupling, stability
 from .phases import OrbitBranch, PeriodicOrbit, SpecialOrbit, orbit_continuation, periodic_orbit
+from .phases import BasinShares, Bifurcations, basin_shares, bifurcations
 from .phases import CueOutcome, CueOutcomes, retrieval_overlap, retrieval_probability, retrieval_state
 
 if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
@@ -61,8 +63,8 @@ __all__ = [
     "DickeModel", "LocalDissipation", "MeanFieldState", "PiecewiseLinear", "RateFunction", "SymmetryReduction",
     "corrupted_pattern", "random_state", "stored_pattern", "tilted_pattern", "mean_field_equations", "occupations",
     "overlaps", "reduce_symmetry", "spin_lengths",
-    "CollectiveJump", "CollectiveModel", "Energy", "IntensiveVariables", "collective", "photon_loss", "examples",
-    "gallery",
+    "CollectiveJump", "CollectiveModel", "Energy", "IntensiveVariables", "collective", "photon_loss",
+    "bloch_vectors", "density_matrices", "gell_mann", "examples", "gallery",
     "Status", "show_progress", "show_versions", "use_cpu_kernel", "__version__",
     "BilinearTaylor", "MFSolution", "ReplayAdjoint", "SteadyState", "mfsolve", "steadystate",
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",
@@ -70,6 +72,7 @@ __all__ = [
     "CollectiveStates", "StateKind", "StationaryStates", "stationary_state", "stationary_states",
     "Branch", "SpecialPoint", "Stability", "continuation", "critical_coupling", "stability",
     "OrbitBranch", "PeriodicOrbit", "SpecialOrbit", "orbit_continuation", "periodic_orbit",
+    "BasinShares", "Bifurcations", "basin_shares", "bifurcations",
     "CueOutcome", "CueOutcomes", "retrieval_overlap", "retrieval_probability", "retrieval_state",
     "inference", "FreeRates", "Inversion", "LocatedCoupling", "Measurements", "StationaryCurve", "TimeTrace",
     "free_rates", "invert_critical_coupling", "locate_critical_coupling", "DesignResult", "FitResult",

@@ -6,7 +6,9 @@ they are known: inside `jax.jit`, `jax.vmap` and `jax.grad` an array is a tracer
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import equinox as eqx
@@ -169,6 +171,26 @@ def as_probability(name: str, value: ArrayLike) -> Array:
     return _checked(name, probability, probability, lambda p: (p >= 0) & (p <= 1), "a probability, from 0 to 1")
 
 
+_known_to_hold: ContextVar[bool] = ContextVar("known_to_hold", default=False)
+
+
+@contextmanager
+def known_to_hold() -> Iterator[None]:
+    """Traced numbers that the host has looked at are taken as they are: a program that checks them is not kept on disk.
+
+    Only around what checks before it calls a compiled function of its own: that would be without checks from then on.
+    """
+    before = _known_to_hold.set(True)
+    try:
+        yield
+    finally:
+        _known_to_hold.reset(before)
+
+
 def _checked(name: str, given: Any, array: Array, holds: Any, must_be: str) -> Array:
     check_all(name, given, holds, must_be)
-    return array if known(given) else eqx.error_if(array, ~holds(array), f"{name} must be {must_be}.")
+    return (
+        array
+        if known(given) or _known_to_hold.get()
+        else eqx.error_if(array, ~holds(array), f"{name} must be {must_be}.")
+    )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DIMS = {  # of the letters in annotations
     "T": "time", "M": "mode", "P": "pattern", "K": "subset", "N": "spin", "S": "sample", "C": "chain", "F": "rate",
-    "W": "frequency", "R": "restart", "D": "component", "3": "xyz", "2": "part",
+    "W": "frequency", "R": "restart", "D": "component", "3": "xyz", "B": "xyz", "2": "part",
 }  # fmt: skip
 SHAPES = {  # of fields whose annotation says nothing
     "overlaps": "P", "occupations": "M", "alpha": "M", "m": "3 K", "omega_mode": "M", "kappa": "M",
@@ -31,12 +31,12 @@ ATTRS: dict[str, dict[str, str]] = {
     "time": {"long_name": "when the run ended", "units": TIMES},
     "m": {"long_name": "mean spins m_a,k", "units": "1"},
     "alpha": {"long_name": "amplitudes alpha_mu, a / sqrt(N_sp)", "units": "1"},
-    "overlaps": {"long_name": "overlaps xi_mu", "units": "1"},
-    "occupations": {"long_name": "occupations |alpha_mu|^2", "units": "photons per spin"},
+    "overlaps": {"long_name": "overlap xi_mu", "units": "1"},
+    "occupations": {"long_name": "occupation |alpha_mu|^2 of the mode", "units": "photons per spin"},
     "fluctuations": {"long_name": "standard deviation of the overlap in time, 0 where converged", "units": "1"},
     "residual": {"long_name": "max |dy/dt|", "units": "min kappa"},
     "num_steps": {"long_name": "steps of the integration", "units": "1"},
-    "growth_rate": {"long_name": "largest real part of the spectrum", "units": RATES},
+    "growth_rate": {"long_name": "largest growth rate", "units": RATES},
     "eigenvalues": {"long_name": "spectrum of small deviations", "units": RATES},
     "covariance": {"long_name": "N_sp times the covariance of spins and quadratures", "units": "1"},
     "omega": {"long_name": "frequency", "units": RATES},

@@ -2,6 +2,7 @@
 
     M  modes, which are the stored patterns      K  subsets (large spins)
     N  single spins, N_sp of the paper           T  saved times
+    B  components of a mean vector: 3 of spins, d^2 - 1 of sites with d levels
 
 A batch is a leading axis that `jax.vmap` puts in front; the physics never sees it. The annotations are executed in
 the tests by jaxtyping with beartype and cost users nothing.
@@ -16,7 +17,7 @@ from jaxtyping import Array, Float
 ArrayLike: TypeAlias = jaxtyping.ArrayLike | Sequence[Any]  # at the door: arrays, numbers, lists of them
 ModeReals: TypeAlias = Float[Array, " M"]
 SubsetReals: TypeAlias = Float[Array, " K"]
-SpinVectors: TypeAlias = Float[Array, "3 K"]
+SpinVectors: TypeAlias = Float[Array, "B K"]
 Quadratures: TypeAlias = Float[Array, "2 M"]
 RealState: TypeAlias = tuple[SpinVectors, Quadratures]
-RealStates: TypeAlias = tuple[Float[Array, "T 3 K"], Float[Array, "T 2 M"]]
+RealStates: TypeAlias = tuple[Float[Array, "T B K"], Float[Array, "T 2 M"]]

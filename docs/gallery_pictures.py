@@ -20,6 +20,9 @@ def spins(*m: Any, photons: int = 0, alpha: float = 0.01) -> dj.MeanFieldState:
     return dj.MeanFieldState(np.transpose(np.array(m, float)), np.full(photons, alpha))
 
 
+LEVELS = dj.MeanFieldState(dj.bloch_vectors(np.outer([0.99, 0.1, 0.1], [0.99, 0.1, 0.1]) / (0.99**2 + 0.02)), [0.01])
+
+
 def tilted(z: float) -> list[float]:
     return [np.sqrt(1 - z**2), 0.0, z]
 
@@ -71,6 +74,11 @@ PICTURES: dict[str, tuple[float, str, Callable[[Any], Any], dict[str, Any]]] = {
     }),
     "nonlinear_dicke": (60, "photons per spin", photons, {
         f"U = {U}": (G.nonlinear_dicke(1.1, 0.7, 0.48, U, 0.5), spins(DOWN, photons=1)) for U in (0.6, -0.6)
+    }),
+    "multilevel_dicke": (120, "photons per spin", photons, {
+        rf"V-type, $E_2 - E_1 = {split}$": (
+            G.multilevel_dicke(1.0, [0.0, 1.0, 1.0 + split], [[0, g, g], [0, 0, 0], [0, 0, 0]], 1.0), LEVELS)
+        for g, split in ((0.52, 0.0), (0.52, 0.6))
     }),
     "two_ensemble_dicke": (60, "x of both", x, {
         "the ensembles opposite": (G.two_ensemble_dicke(1.1, 0.7, [0.9, -0.9], 1.0, 0.8), spins(

@@ -30,6 +30,7 @@ def model(p, spins=ONE, decay=None):
 
 START = dj.tilted_pattern(KEY, model(AT), 0, 0.5)
 MIXED = generic_state(model(AT, TWO))
+REST = dj.retrieval_state(model(AT))
 TIMES = jnp.array([0.0, 2.0])
 
 
@@ -38,6 +39,25 @@ SERIES = dj.BilinearTaylor(8, dense=False)  # a low order compiles quickly
 
 def course(p, solver: dfx.AbstractSolver = SERIES):
     return dj.mfsolve(model(p), START, TIMES, solver=solver, throw=False).overlaps[-1, 0]
+
+
+def resting(p):
+    """At rest where it is looked at, so that no error of the state bounds the steps."""
+    return dj.mfsolve(model(p), REST, TIMES, solver=SERIES, throw=False).overlaps[-1, 0]
+
+
+def weighted(p):
+    """Of the shares of the subsets."""
+    spins = dj.LargeSpins(TWO.operator, jnp.stack([p[1], p[2]]) / (p[1] + p[2]))
+    at = dj.DickeModel(spins, p[0], jnp.array([1.5, 2.0]), jnp.ones(2), p[3])
+    return dj.mfsolve(at, MIXED, TIMES, solver=SERIES, throw=False).overlaps[-1, 0]
+
+
+def weighted_rest(p):
+    spins = dj.LargeSpins(TWO.operator, jnp.stack([p[1], p[2]]) / (p[1] + p[2]))
+    at = dj.DickeModel(spins, p[0], jnp.array([1.5, 2.0]), jnp.ones(2), p[3])
+    state, found = dj.stationary_state(at, [0.8, 0.1])
+    return jnp.where(found, state.m[2, 0], jnp.nan)
 
 
 def at_times(p):
@@ -112,6 +132,9 @@ ROWS = {  # function, its own error, and whether the row is quick
     "mfsolve": (course, 3e-11, True),
     "mfsolve, times and start": (at_times, 3e-11, False),
     "mfsolve, ramp": (ramped, 3e-11, False),
+    "mfsolve, at rest": (resting, 3e-11, False),
+    "mfsolve, weights": (weighted, 3e-11, False),
+    "stationary_state, weights": (weighted_rest, 1e-14, False),
     "mfsolve, Dopri8": (lambda p: course(p, solver=dfx.Dopri8()), 3e-11, False),
     "steadystate": (steady, 1e-10, False),  # the last state, not yet at rest
     "stationary_state": (stationary, 1e-14, False),
@@ -197,15 +220,15 @@ WITHOUT = {
     "write operators down for QuTiP": "to_operators",
     "hand back models or settings": "reduce_symmetry show_progress show_versions use_cpu_kernel free_rates",
     "keep results": "save load",
-    "count, classify or sample": "attractor retrieval_probability mcsolve wigner_moments sample_posterior "
+    "count, classify or sample": "attractor basin_shares retrieval_probability mcsolve wigner_moments sample_posterior "
     "find_boundary",
     "search step by step on the host, for a model whose numbers are known": "continuation orbit_continuation "
-    "locate_critical_coupling "
+    "bifurcations locate_critical_coupling "
     "invert_critical_coupling design fit mesolve check_theorem",
     "of chaotic motion, whose derivative grows without bound": "lyapunov_exponent",
     "rows of mfsolve and steadystate, the derivatives of which are to be asked of these": "solve_ensemble",
     "plain arithmetic on what others give": "scaled_error initial_error theorem_constants commutators "
-    "product_covariance",
+    "product_covariance density_matrices bloch_vectors gell_mann",
     "forward mode alone, of many long runs; tests/inference has it": "basin_proxy",
     "first derivatives alone, below": "gaussian_moments",
 }
@@ -241,6 +264,36 @@ def test_a_derivative_that_an_adjoint_lacks_is_refused_in_one_line(derivative, a
     name = type(adjoint).__name__
     with pytest.raises(ValueError, match=rf"^adjoint must be one with the derivatives .*; got {name}\."):
         derivative(end)(1.2)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
+def test_reverse_mode_twice_through_checkpoints_is_refused_in_one_line(wrap):
+    """Also out of a user's `jax.jit`, where the run is no longer on the stack. Forward over reverse is right."""
+
+    def end(g0):
+        how = dict(solver=SERIES, adjoint=dfx.RecursiveCheckpointAdjoint())
+        return dj.mfsolve(model((0.5, 1, 1, g0)), START, TIMES, throw=False, **how).overlaps[-1, 0]
+
+    with pytest.raises(ValueError, match=r"^adjoint must be one with the derivatives .*; got RecursiveCheckpoint"):
+        jax.grad(jax.grad(wrap(end)))(1.2)
+
+
+STIFF = dj.DickeModel(ONE, 0.5, 1e4, 1e4, 1.5 * np.sqrt(0.5 * 1.25e4 / 2))
+
+
+def stiff(p):
+    """Of the start, the mode being so fast that an implicit solver is chosen."""
+    return dj.mfsolve(STIFF, dj.MeanFieldState(START.m * p, START.alpha), TIMES, throw=False).overlaps[-1, 0]
+
+
+@pytest.mark.slow
+def test_the_implicit_solver_has_derivatives_of_second_order():
+    h, first = 2e-3, jax.jit(jax.grad(stiff))
+    expected = (8 * (first(1 + h) - first(1 - h)) - first(1 + 2 * h) + first(1 - 2 * h)) / (12 * h)
+    slope = (8 * (stiff(1 + h) - stiff(1 - h)) - stiff(1 + 2 * h) + stiff(1 - 2 * h)) / (12 * h)
+    np.testing.assert_allclose(first(1.0), slope, rtol=1e-7)
+    for second in (jax.grad(jax.grad(stiff)), jax.jit(jax.jacfwd(jax.grad(stiff)))):
+        np.testing.assert_allclose(second(1.0), expected, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -21,6 +21,8 @@ from dicke_jax._summary import AbstractResult
 
 NUMBER = r"-?\d+\.?\d*(?:e[+-]?\d+)?"
 MADE_BY_OTHERS = {  # what functions with examples return
+    "BasinShares",
+    "Bifurcations",
     "AttractorKind",
     "Branch",
     "CollectiveJump",
@@ -45,6 +47,8 @@ SLOW = {  # seconds of compiling
     "ReplayAdjoint",
     "attractor",
     "basin_proxy",
+    "basin_shares",
+    "bifurcations",
     "continuation",
     "locate_critical_coupling",
     "lyapunov_exponent",

@@ -70,9 +70,9 @@ KIND = {  # by name, which means the same everywhere
     **dict.fromkeys(("value", "gap", "strength", "seed", "g0_before", "g0_after", "g0_low", "g0_high"), "number"),
     **dict.fromkeys(("patterns", "sigma_z", "configuration", "flip", "angle", "amplitude", "bloch"), "array"),
     **dict.fromkeys(("spin_length", "guess", "covariance", "omega", "m", "alpha", "pictures", "images"), "array"),
-    **dict.fromkeys(("overlap", "start"), "array"),
+    **dict.fromkeys(("overlap", "start", "rho"), "array"),
     "pattern": "pattern",
-    **dict.fromkeys(("progress", "objective", "l"), "function"),
+    **dict.fromkeys(("progress", "objective", "l", "draw"), "function"),
     **dict.fromkeys(("throw", "gauge", "reduce", "on"), "flag"),
     **dict.fromkeys(("kind", "method", "route", "d0", "save", "loss", "cue", "parameter"), "choice"),
     **dict.fromkeys(("solver", "adjoint", "stepsize_controller", "optimizer"), "solver"),
@@ -81,6 +81,7 @@ KIND = {  # by name, which means the same everywhere
     **dict.fromkeys(("exact_sizes", "sampled_sizes", "levels", "decays", "data", "free", "target"), "array"),
     **dict.fromkeys(("limits", "devices", "x", "y"), "array"),
     **{kind: kind for kind in ("result", "path", "sweep")},
+    "branch": "result",
     "level": "number",
     "variable": "choice",
 }
@@ -90,6 +91,7 @@ GOOD = dict(  # what a call cannot do without
     configuration=[1.0, 1.0], flip=0.1, m=np.ones((3, 2)), alpha=np.ones(2) + 0j, on=True, omega=[0.0, 1.0],
     objective=dj.stability_margin, cues=jax.tree.map(lambda x: x[None], STATE), reference=STATE,
     g0_before=0.5, g0_after=1.5, g0_low=0.5, g0_high=1.5, duration=1.0, pictures=np.ones((2, 2, 2)),
+    rho=np.eye(2) / 2, levels=2,
     images=np.eye(3)[None], g0=[0.5, 1.0], x=("g0", [1.0]), y=("omega_spin", [1.0]), strength=[0.1],
     omega_spin=0.5, omega_mode=1.0, kappa=1.0, l=lambda s: s.z[0], result=STATE, path="/no/such/folder/file.nc",
     sweep=dj.Sweep(MODEL, {"g0": [0.5, 1.0], "kappa": [0.5, 1.0]}, "critical_coupling"),
@@ -97,6 +99,7 @@ GOOD = dict(  # what a call cannot do without
 GOOD["moments"] = dj.Moments(
     jnp.arange(2.0), jnp.ones((2, 3, 2)), jnp.ones((2, 2), complex), jnp.ones((2, 10, 10)), None
 )
+GOOD["branch"] = dj.Branch("g0", np.array([0.5, 1.5]), np.zeros((2, 2)), np.zeros(2), np.zeros(2, int), (), "limit")
 GOOD["found"] = object.__new__(dj.FitResult)  # of a fit, all that is looked at before the arguments are
 object.__setattr__(GOOD["found"], "loss", 0.0)
 BESIDES = {  # what a call needs although it has a default

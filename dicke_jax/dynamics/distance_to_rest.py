@@ -12,12 +12,14 @@ from jaxtyping import Array
 from .._status import Status
 from .._typing import ModeReals
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, mean_field_equations, occupations, overlaps
+from ..mean_field.site_levels import size_of
 from ..mean_field.stationary_equations import state_of_overlaps
 
 NEWTON_STEPS = 8
 NEUTRAL = 1e3  # times round-off of the largest eigenvalue, below which an oscillation is not known to decay
 GROWN = 5.0  # e-folds in the time of the run, from which on what grows has reached the size that it keeps
 NOWHERE = 1e-3  # of the largest rate, above which what is left of a motion says that there is no state at rest
+MARGIN = 1.1  # of the e-folds that are left
 SLOW = 0.5  # e-folds in the time of the run, up to which a decay may show no trend
 
 
@@ -28,34 +30,14 @@ def kind_of_motion(model: DickeModel | CollectiveModel, start: tuple[Any, Any], 
     SLOW e-folds, or has not yet grown by GROWN, and none keeps its size. Undecided where the precision cannot tell, and
     around a state at rest that everything near it returns to: a cycle farther out, or errors of the steps.
     """
-    y, finest = np.concatenate([np.ravel(part) for part in start]), float(jnp.finfo(model.dtype).eps)
-    K, held = model.num_subsets, model.dissipation is None  # the lengths of the spins
-
-    def spins_of(y: np.ndarray) -> np.ndarray:
-        return y[: 3 * K].reshape(3, K)
-
-    lengths, jacobian, moves = np.linalg.norm(spins_of(y), axis=0), np.eye(y.size), np.inf
-    for _ in range(NEWTON_STEPS):
-        rates, jacobian = map(np.asarray, _linearised(model, y))
-        moves = np.max(np.abs(rates))
-        if not np.all(np.isfinite(jacobian)):
-            return Status.undecided
-        if moves < 8 * finest * np.max(np.abs(jacobian)):
-            break
-        along = np.concatenate([np.diag(axis) for axis in spins_of(y)], axis=1) * held  # by which no spin may change
-        matrix = np.concatenate([jacobian, np.pad(along, ((0, 0), (0, 2 * model.num_modes)))])
-        y = y - np.linalg.lstsq(matrix, np.append(rates, np.zeros(K, y.dtype)), NEUTRAL * finest)[0]
-        if held:
-            now = np.linalg.norm(spins_of(y), axis=0)
-            y[: 3 * K] *= np.tile(lengths / np.where(now > 0, now, 1), 3)
-    counts = np.concatenate([np.tile(np.asarray(model.weights) > 0, 3), np.ones(2 * model.num_modes, bool)])
-    eigenvalues = np.linalg.eigvals(jacobian[np.ix_(counts, counts)])
-    smallest = NEUTRAL * finest * np.max(np.abs(eigenvalues))
+    moves, fastest, eigenvalues, smallest = _spectrum_near(model, start)
+    if eigenvalues is None:
+        return Status.undecided
     rates, swings = eigenvalues.real, np.abs(eigenvalues.imag) > smallest
     neutral = np.abs(rates) <= smallest
     grown = ~neutral & (rates * float(time) > GROWN)
     if not moves < smallest:  # no state at rest was found
-        return Status.oscillating if moves > NOWHERE * np.max(np.abs(jacobian)) else Status.undecided
+        return Status.oscillating if moves > NOWHERE * fastest else Status.undecided
     if np.any(swings & grown):
         return Status.oscillating
     if smallest * float(time) > SLOW:
@@ -66,13 +48,59 @@ def kind_of_motion(model: DickeModel | CollectiveModel, start: tuple[Any, Any], 
     return Status.not_converged if np.any(slow) else Status.undecided
 
 
+def time_to_rest(model: DickeModel | CollectiveModel, start: tuple[Any, Any], time: Any, left: float) -> float:
+    """When a run up to `time` near the state at rest is there, its residual being `left` times what counts as none.
+
+    NaN where some motion lasts or grows: no decay is the slowest.
+    """
+    moves, _, eigenvalues, smallest = _spectrum_near(model, start)
+    if eigenvalues is None or not moves < smallest:
+        return np.nan
+    rates = eigenvalues.real
+    lasting = (np.abs(rates) <= smallest) & (np.abs(eigenvalues.imag) > smallest)
+    if np.any(lasting | (rates > smallest)) or not np.any(rates < -smallest):
+        return np.nan
+    return float(time) + (1 + MARGIN * np.log(max(left, 1.0))) / float(-np.max(rates[rates < -smallest]))
+
+
+def _spectrum_near(model: DickeModel | CollectiveModel, start: tuple[Any, Any]) -> tuple[float, float, Any, float]:
+    """At the state at rest near `start`: how much still moves, the largest of all rates, eigenvalues, what counts as 0.
+
+    The state is found by Newton's method. No eigenvalues where numbers are not finite, and none of empty subsets.
+    """
+    y, finest = np.concatenate([np.ravel(part) for part in start]), float(jnp.finfo(model.dtype).eps)
+    B, K, held = size_of(model.levels), model.num_subsets, model.dissipation is None  # the lengths of the spins
+
+    def spins_of(y: np.ndarray) -> np.ndarray:
+        return y[: B * K].reshape(B, K)
+
+    lengths, jacobian, moves = np.linalg.norm(spins_of(y), axis=0), np.eye(y.size), np.inf
+    for _ in range(NEWTON_STEPS):
+        rates, jacobian = map(np.asarray, _linearised(model, y))
+        moves = np.max(np.abs(rates))
+        if not np.all(np.isfinite(jacobian)):
+            return np.inf, np.inf, None, 0.0
+        if moves < 8 * finest * np.max(np.abs(jacobian)):
+            break
+        along = np.concatenate([np.diag(axis) for axis in spins_of(y)], axis=1) * held  # by which no spin may change
+        matrix = np.concatenate([jacobian, np.pad(along, ((0, 0), (0, 2 * model.num_modes)))])
+        y = y - np.linalg.lstsq(matrix, np.append(rates, np.zeros(K, y.dtype)), NEUTRAL * finest)[0]
+        if held:
+            now = np.linalg.norm(spins_of(y), axis=0)
+            y[: B * K] *= np.tile(lengths / np.where(now > 0, now, 1), B)
+    counts = np.concatenate([np.tile(np.asarray(model.weights) > 0, B), np.ones(2 * model.num_modes, bool)])
+    eigenvalues = np.linalg.eigvals(jacobian[np.ix_(counts, counts)])
+    smallest = NEUTRAL * finest * np.max(np.abs(eigenvalues))
+    return float(moves), float(np.max(np.abs(jacobian))), eigenvalues, float(smallest)
+
+
 @eqx.filter_jit
 def _linearised(model: DickeModel | CollectiveModel, y: Any) -> tuple[Array, Array]:
     """Rates of change, and their Jacobian."""
-    K = model.num_subsets
+    B, K = size_of(model.levels), model.num_subsets
 
     def rates(y: Array) -> Array:
-        state = y[: 3 * K].reshape(3, K), y[3 * K :].reshape(2, -1)
+        state = y[: B * K].reshape(B, K), y[B * K :].reshape(2, -1)
         return ravel_pytree(mean_field_equations(0.0, state, model))[0]
 
     return rates(y), jax.jacfwd(rates)(y)

@@ -18,6 +18,7 @@ from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
 from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState, check_spin_lengths
+from .by_components import FEW
 from .distance_to_rest import kind_of_motion
 from .steady_state import check_ends, relaxing_solver, run_and_rest, steadystate
 from .taylor_solver import written_out
@@ -26,6 +27,9 @@ from .trajectory import default_solver, mfsolve
 CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
 CHUNK_ELSEWHERE = 65_536
 TOGETHER = {"cpu": 32}  # rows whose results a core holds at once, or that run in lock step where a solver needs that
+SMALL_TOGETHER = (
+    1024  # where there is no kernel and a state is of few numbers: steps that cost little are taken at once
+)
 MANY = 256  # rows from which on orders of the series are written out: longer to compile, shorter to run
 LARGE_SPECTRUM = 96  # components of spins beyond which a spectrum of every row would take over a fifth of its run
 STATE = ("model", "state")  # what every row has of its own
@@ -96,7 +100,7 @@ def solve_ensemble(
     - `save`: "all" times, "final" state only, "overlaps" (and occupations) on the grid of times; or a function of one
       `MFSolution` (or `SteadyState`) whose arrays are kept, compiled once for each function object.
     - `chunk`: rows on their way at a time; by default 2,048 for each device on a CPU, where it is rounded up to a
-      multiple of 32, 65,536 elsewhere.
+      multiple of 32 (or 1024), 65,536 elsewhere.
     - `devices`: all local ones by default. Make a CPU several by `jax.config.update("jax_num_cpu_devices", n)`. Where
       `jax.distributed` is initialised every host calls this alike, does its share, and gets all rows.
     - `progress`: called with the numbers of finished and of all rows of this host.
@@ -137,10 +141,13 @@ def solve_ensemble(
     shape, total, model_of, state_of = _rows(model, states)
     if total == 0:
         refuse("states", "at least one", f"leading axes {shape}")
-    together = TOGETHER.get(platform)  # None: all of a chunk
-    unit = len(devices) * (together or 1)
     each = len(devices) * CHUNK.get(platform, CHUNK_ELSEWHERE) if chunk is None else chunk
     check_count("chunk", each)
+    together = TOGETHER.get(platform)  # None: all of a chunk
+    if together and times is not None and total >= MANY and not isinstance(model, DickeModel):
+        most = math.ceil(min(each, total) / len(devices) / together) * together
+        together = min(SMALL_TOGETHER, most) if model.num_components <= FEW else together
+    unit = len(devices) * (together or 1)
     share = math.ceil(total / jax.process_count())  # rows of each host
     first = jax.process_index() * share
     each = unit * math.ceil(min(each, share) / unit)

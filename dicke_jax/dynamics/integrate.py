@@ -14,6 +14,7 @@ from jaxtyping import Array
 from ..mean_field import AbstractMeanFieldModel, DickeModel, mean_field_equations
 from ._loop import as_fast_as_known, without_times
 from .begin_and_end import FirstStep, innermost
+from .by_components import FEW, by_components
 
 TERM = dfx.ODETerm(mean_field_equations)
 FIRST_STEP = 0.1  # of the time in which the fastest of the rates turns by one radian; the controller takes over
@@ -54,6 +55,8 @@ def integrate(
             stepsize_controller, first_step = FirstStep(stepsize_controller, first_step), None
     if term is TERM and isinstance(model, DickeModel):
         adjoint = as_fast_as_known(adjoint, model, solver, stepsize_controller, event)
+    elif term is TERM and isinstance(solver, dfx.AbstractERK) and model.num_components <= FEW:
+        term, y0, saveat, event = by_components(y0, saveat, event)
     saveat, adjoint = without_times(saveat, adjoint)
     how: dict[str, Any] = dict(saveat=saveat, adjoint=adjoint, event=event, max_steps=max_steps, throw=False)
     return dfx.diffeqsolve(term, solver, t0, t1, first_step, y0, model, stepsize_controller=stepsize_controller, **how)

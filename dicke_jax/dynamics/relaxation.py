@@ -22,7 +22,7 @@ from ..mean_field import (
     occupations,
     overlaps,
 )
-from ..mean_field.at_rest import AtRest, flat
+from ..mean_field.at_rest import AtRest, flat, kept_of
 from .finite_numbers import without_nan
 from .integrate import integrate
 
@@ -108,8 +108,8 @@ def relax(
     status = classify(sol.result, residual, threshold, moves, means, distance, distance * 2 / end)
     converged, failed = status == Status.successful, status == Status.failed
 
-    equations = AtRest(model.num_subsets)
-    args = given, jnp.sum(start[0] ** 2, axis=0), jnp.ones_like(unit)
+    equations = AtRest(model.num_subsets, model.levels)
+    args = given, kept_of(start[0]), jnp.ones_like(unit)
     final = MeanFieldState.from_real(equations.state(implicit(equations, flat(y), args, converged, smallest_solution)))
 
     def at_end(last: Array, average: Array) -> Array:
@@ -126,6 +126,7 @@ def relax(
         residual=residual / unit,
         time=sol.ts[0][0],
         num_steps=sol.stats["num_steps"],
+        time_needed=jnp.full_like(unit, jnp.nan),
     )
 
 
@@ -136,8 +137,8 @@ def _observe(t: Array, y: RealState, args: CollectiveModel) -> tuple[Array, Arra
 
 def distance_by_newton(model: AbstractMeanFieldModel, y: RealState) -> Float[Array, ""]:
     """The largest component of A^+ f: about how far a state is from one at rest, A being the Jacobian of f there."""
-    equations, components = AtRest(model.num_subsets), flat(y)
-    args = model, jnp.sum(y[0] ** 2, axis=0), jnp.ones((), model.dtype)
+    equations, components = AtRest(model.num_subsets, model.levels), flat(y)
+    args = model, kept_of(y[0]), jnp.ones((), model.dtype)
     rates = equations(components, args)
     matrix = jax.jacfwd(equations)(components, args)
     good = jnp.all(jnp.isfinite(matrix)) & jnp.all(jnp.isfinite(rates))

@@ -21,12 +21,13 @@ from ..mean_field.state import occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from ._loop import as_small_as_known
 from .begin_and_end import IsStationary, largest_change, slowest_rate
-from .distance_to_rest import distances, kind_of_motion
+from .distance_to_rest import distances, kind_of_motion, time_to_rest
 from .finite_numbers import without_nan
 from .relaxation import check_relaxes, classify, relax, run_to_rest
 from .trajectory import MOST_TURNS, STIFF, check_tolerance, default_solver, longest_run, stiffness
 
 RELAXING = 1e-8  # whatever its tolerance, a run that relaxes ends with steps that stability limits: order 13 is enough
+MUCH_LONGER = 20.0  # times the longest run by default, beyond which a run is asked for by its max_time alone
 LARGEST_SPECTRUM = 600  # components of spins up to which a spectrum decides what goes on oscillating
 STIFF_TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
 
@@ -43,8 +44,9 @@ class SteadyState(AbstractResult):
       relaxes or grows, undecided between these two where no spectrum tells them apart, failed.
     - `residual`: max |dy/dt| over all components of the last state, in units of the smallest kappa; of a
       `CollectiveModel` in units of how fast it moves at the start.
-    - `time`: when the run ended.
-    - `num_steps`: the number of integration steps.
+    - `time`, `num_steps`: when the run ended, and after how many steps.
+    - `time_needed`: when a run that has not converged would have, as the slowest decay of the linearised equations at
+      the state at rest says; NaN where some motion lasts, and in a batch.
     """
 
     state: MeanFieldState
@@ -55,6 +57,7 @@ class SteadyState(AbstractResult):
     residual: Float[Array, "*batch"]
     time: Float[Array, "*batch"]
     num_steps: Int[Array, "*batch"]
+    time_needed: Float[Array, "*batch"]
 
     @property
     def converged(self) -> Array:
@@ -69,6 +72,8 @@ class SteadyState(AbstractResult):
         if self.residual.ndim:
             return
         yield "residual", f"{float(self.residual):.1e} at t = {float(self.time):.6g}"
+        if np.isfinite(self.time_needed):
+            yield "needs", f"max_time = {float(self.time_needed):.3g}, by the slowest decay at the state at rest"
         yield "overlaps", self.overlaps
         yield "in motion", self.fluctuations  # "fluctuations" would be read as those of finite N
         yield "photons", self.occupations
@@ -91,10 +96,9 @@ def steadystate(
         max |dy/dt| < tol * min(kappa, 2 |Omega|)
 
     Relaxation can be slow: from a stored pattern the slowest rate falls like g0^-8 far above threshold. And it need
-    not end: spin waves that no mode sees never decay, and with mixed signs of Omega_mu no state may be stable. Such
-    runs are told apart by the trend of residual and overlaps over the last half of the run, eight block means each,
-    and by the spectrum at the state at rest that they move around. Within `jax.jit` and `jax.vmap` there is none, and
-    what moves without a trend is undecided. A state that is stationary need not be stable.
+    not end: spin waves that no mode sees never decay, with mixed signs of Omega_mu no state may be stable. Such runs
+    are told apart by trends over their last half, and by the spectrum at the state at rest. In `jax.jit` and `jax.vmap`
+    there is none: what moves without a trend is undecided. A stationary state may be unstable.
 
     **Main arguments**
 
@@ -104,20 +108,19 @@ def steadystate(
 
     **Other arguments**
 
-    - `tol`: the residual that counts as stationary, in units of the smaller of min kappa and 2 |Omega|; 1e-9 in float64
-      and 1e-4 in float32 by default.
-    - `max_time`: the longest run, in the inverse unit of the rates; 5000 / min(kappa, 2 |Omega|) by default.
-    - `solver`, `rtol`, `atol`: as in `mfsolve`. By default tolerances are a thousand times below `tol`: once an
-      oscillation has decayed, an explicit solver lengthens its steps up to its limit of stability and holds it there,
-      at some hundred times its tolerance.
-    - `max_steps`: a bound on the number of steps; reaching it is a failure.
+    - `tol`: the residual that counts as stationary, in units of min(kappa, 2 |Omega|); 1e-9, in float32 1e-4, if None.
+    - `max_time`: the longest run, in the inverse unit of the rates; 5000 / min(kappa, 2 |Omega|) by default, up to 20
+      times that where the slowest decay asks for it: behind modes of a rate k spins relax at rates like 1 / k.
+    - `solver`, `rtol`, `atol`: as in `mfsolve`; tolerances a thousand times below `tol` by default, since an explicit
+      solver at its limit of stability, where it ends, holds some hundred times its own.
+    - `max_steps`: a bound on the steps; reaching it is a failure.
 
     **Returns** a `SteadyState`. State, overlaps and occupations of a converged run are differentiable in every rate,
     and in the state through its conserved spin lengths, in forward and reverse mode: by implicit differentiation of
     the M self-consistent equations, not through the integration. The derivatives of a run that has not converged are
     NaN. The other attributes have none.
 
-    **Raises** ValueError for arguments that do not fit. A run that fails is told by its status.
+    **Raises** ValueError for arguments that do not fit.
 
     **Example**
 
@@ -127,13 +130,27 @@ def steadystate(
         0.909059, by Eq. 12 0.909059
     """
     check_spin_lengths(state.m)
-    end, at_rest = run_and_rest(model, state, tol, max_time, solver, rtol, atol, max_steps)
-    if at_rest is None:
+    how: dict[str, Any] = dict(solver=solver, rtol=rtol, atol=atol, max_steps=max_steps)
+    end = _with_spectrum(model, *run_and_rest(model, state, tol, max_time, **how), tol)
+    time = jax.lax.stop_gradient(end.time)
+    if max_time is not None or not known(time) or not end.time_needed < MUCH_LONGER * time:
         return end
-    given = jax.lax.stop_gradient((model, at_rest, end.time))
-    if not all(map(known, jax.tree.leaves(given))) or end.status != Status.undecided:
+    return steadystate(model, state, tol=tol, max_time=float(end.time_needed), **how)
+
+
+def _with_spectrum(model: Any, end: SteadyState, at_rest: RealState | None, tol: float | None) -> SteadyState:
+    """The end of a run with what the spectrum says: whether motion goes on, and when it would be at rest."""
+    now, residual, model, at_rest = jax.lax.stop_gradient((end.time, end.residual, model, at_rest))
+    if at_rest is None or not all(map(known, jax.tree.leaves((now, model, at_rest)))):
         return end
-    return dataclasses.replace(end, status=kind_of_motion(*given))
+    if end.status == Status.undecided:
+        end = dataclasses.replace(end, status=kind_of_motion(model, at_rest, now))
+    if end.status != Status.not_converged:
+        return end
+    unit = slowest_rate(model) / jnp.min(model.kappa) if isinstance(model, DickeModel) else 1.0
+    least = float(unit) * (default_residual(model) if tol is None else tol)
+    needed = time_to_rest(model, at_rest, now, float(residual) / least)
+    return dataclasses.replace(end, time_needed=jnp.asarray(needed, model.dtype))
 
 
 def run_and_rest(
@@ -180,9 +197,8 @@ def check_ends(
         return
     check_all("max_time", max_time, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     if max_steps is None and known(max_time) and float(np.max(np.asarray(max_time))) > (longest := longest_run(model)):
-        refuse(
-            "max_time", f"at most {longest:.1e}, {MOST_TURNS:.0e} turns at these rates, or max_steps given", max_time
-        )
+        must_be = f"at most {longest:.1e}, {MOST_TURNS:.0e} turns at these rates, or max_steps given"
+        refuse("max_time", must_be, max_time)
 
 
 def default_residual(model: DickeModel | CollectiveModel) -> float:
@@ -206,8 +222,7 @@ def check_reaches_steady(model: DickeModel | CollectiveModel) -> None:
     """Refuse a model whose rates change in time, or with a mode that loses no photons: nothing makes it relax."""
     check_constant_rates(model, "for a stationary state to be reached")
     if isinstance(model, CollectiveModel):
-        check_relaxes(model)
-        return
+        return check_relaxes(model)
     check_all("kappa", model.kappa, lambda k: k > 0, "positive in every mode for a stationary state to be reached")
 
 
@@ -252,6 +267,7 @@ def _relax(
         residual=judged.residual,
         time=sol.ts[0][0],
         num_steps=sol.stats["num_steps"],
+        time_needed=jnp.full_like(threshold, jnp.nan),
     )
     return result, judged.at_rest
 

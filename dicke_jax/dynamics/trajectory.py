@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import diffrax as dfx
 import equinox as eqx
@@ -33,6 +33,8 @@ from ._loop import ReplayAdjoint
 from .finite_numbers import where_good, with_nonfinite, without_nan
 from .integrate import integrate
 from .rate_resolution import functions_of_time, steps_that_see, unseen
+from .reverse_once import in_reverse_once
+from .tangent_steps import steps_for_derivatives
 from .taylor_series import has_series
 from .taylor_solver import BilinearTaylor
 
@@ -42,8 +44,8 @@ STIFF = 1000.0  # times the rates of the spins, from which on modes are left to 
 NO_ERROR_ESTIMATE = "does not provide error estimates"  # diffrax
 NO_DERIVATIVE = "to a custom_vjp function", "Linearization failed", "Reverse-mode differentiation does not work"  # JAX
 ADJOINTS = (
-    "one with the derivatives that are asked for: ReplayAdjoint() has all with an explicit solver, "
-    "diffrax.ForwardMode() those of jax.jvp and jax.jacfwd, diffrax.RecursiveCheckpointAdjoint() those of jax.grad"
+    "one with the derivatives that are asked for: ReplayAdjoint() has all with a Runge-Kutta method or the series, "
+    "diffrax.ForwardMode() those of jax.jvp and jax.jacfwd, diffrax.RecursiveCheckpointAdjoint() that of jax.grad, once"
 )
 ORDERS = (1e-5, 8), (1e-8, 13)  # of the series, and the tolerance down to which each is the fastest
 
@@ -52,7 +54,7 @@ class MFSolution(AbstractResult):
     """A trajectory at the saved times; under `jax.vmap` every array has leading batch axes.
 
     - `t`: (T,), the times `tsave`.
-    - `m`, `alpha`: (T, 3, K) and complex (T, M), as in `MeanFieldState`.
+    - `m`, `alpha`: (T, 3, K), with d levels (T, d^2 - 1, K), and complex (T, M), as in `MeanFieldState`.
     - `overlaps`, `occupations`: (T, M), xi_mu and photons per spin, |alpha_mu|^2. Of a `CollectiveModel` overlaps are
       those with its `patterns`, (T, P).
     - `status`: a `Status`; `Status[status]` is its text. Times that a failed run did not reach hold inf.
@@ -60,7 +62,7 @@ class MFSolution(AbstractResult):
     """
 
     t: Float[Array, "*batch T"]
-    m: Float[Array, "*batch T 3 K"]
+    m: Float[Array, "*batch T B K"]
     alpha: Complex[Array, "*batch T M"]
     overlaps: Float[Array, "*batch T P"]
     occupations: Float[Array, "*batch T M"]
@@ -129,10 +131,10 @@ def stiffness(model: AbstractMeanFieldModel) -> float:
 
 
 def default_adjoint(model: AbstractMeanFieldModel, solver: dfx.AbstractSolver) -> dfx.AbstractAdjoint:
-    """Steps replayed where a solver has no memory and the record is small; else checkpoints."""
+    """Steps replayed where each is computed from the state alone and the record is small; else checkpoints."""
     adjoint = ReplayAdjoint()
-    record = adjoint.max_steps * (3 * model.num_subsets + 2 * model.num_modes + 1)
-    if isinstance(solver, BilinearTaylor | dfx.AbstractERK) and record <= LARGE_RECORD:
+    record = adjoint.max_steps * (model.num_components + 1)
+    if isinstance(solver, BilinearTaylor | dfx.AbstractRungeKutta) and record <= LARGE_RECORD:
         return adjoint
     return dfx.RecursiveCheckpointAdjoint()
 
@@ -191,11 +193,12 @@ def mfsolve(
     - `stepsize_controller`, `dt0`: as in diffrax, in place of a `PIDController` with these tolerances. Any that adapts
       is made to step onto the kinks of the rates.
     - `max_steps`: more steps end the run with a status; None for no bound, which excludes reverse mode.
-    - `adjoint`: how derivatives are taken. The default for the series and explicit Runge-Kutta methods,
-      `ReplayAdjoint()`, serves derivatives of any order in any mode, up to 4096 steps;
-      `diffrax.RecursiveCheckpointAdjoint()`, the default for all else, serves `jax.grad`, once, for any number of them.
+    - `adjoint`: how derivatives are taken. The default for the series and Runge-Kutta methods, `ReplayAdjoint()`,
+      serves derivatives of any order in any mode, up to 4096 steps; `diffrax.RecursiveCheckpointAdjoint()`, the default
+      for all else, serves `jax.grad`, once, for any number of them.
       `diffrax.ForwardMode()` serves `jax.jvp` and `jax.jacfwd`, also repeated, cheaper for a few parameters;
-      `diffrax.BacksolveAdjoint()` `jax.grad` in constant memory, with its own error.
+      `diffrax.BacksolveAdjoint()` `jax.grad` in constant memory, with its own error. Where derivatives are asked for,
+      steps are no longer than a deviation of the state allows, also where the state itself rests.
     - `throw`: raise where a run fails. With False the failure is only in `status`, and the good rows of a batch live.
 
     **Returns** an `MFSolution`.
@@ -230,8 +233,17 @@ def mfsolve(
     if solver is None and (stepped_over or isinstance(adjoint, dfx.BacksolveAdjoint)):
         solver = dfx.Dopri8()  # the series knows no kink within a step, and no other equations than these
     solver = default_solver(model, rtol, times.size > 2) if solver is None else solver
+    # a default is asked for derivatives only where numbers are traced; `ReplayAdjoint` finds out by itself
+    derivatives = adjoint is not None or not all(map(known, jax.tree.leaves((model, state, times))))
     adjoint = default_adjoint(model, solver) if adjoint is None else adjoint
-    how = dict(stepsize_controller=stepsize_controller, max_steps=max_steps, adjoint=adjoint)
+    derivatives &= not isinstance(adjoint, ReplayAdjoint | dfx.BacksolveAdjoint)  # which has an error of its own
+    how = dict(stepsize_controller=stepsize_controller, max_steps=max_steps, adjoint=adjoint, derivatives=derivatives)
+
+    def no_such_derivative() -> NoReturn:
+        refuse("adjoint", ADJOINTS, type(adjoint).__name__)
+
+    if isinstance(adjoint, dfx.RecursiveCheckpointAdjoint):
+        model, state, times = in_reverse_once((model, state, times), no_such_derivative)
     try:
         sol = _integrate(model, state, times, first_step=dt0, solver=solver, **how)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -239,7 +251,7 @@ def mfsolve(
             must_be = "diffrax.ConstantStepSize(), with dt0, for a solver that does not estimate its error"
             refuse("stepsize_controller", must_be, type(stepsize_controller).__name__)
         if any(words in str(error) for words in NO_DERIVATIVE):
-            refuse("adjoint", ADJOINTS, type(adjoint).__name__)
+            no_such_derivative()
         raise
     if not throw:
         return sol
@@ -263,10 +275,12 @@ def _integrate(
     span = jnp.where(ordered, times, jnp.arange(times.size, dtype=times.dtype))
     # both ends as they are: only what lies between needs the interpolation
     saveat = dfx.SaveAt(t0=True, ts=span[1:-1] if times.size > 2 else None, t1=True)
-    controller = how.pop("stepsize_controller")
+    controller, derivatives = how.pop("stepsize_controller"), how.pop("derivatives")
     adaptive = isinstance(controller, dfx.AbstractAdaptiveStepSizeController)
     if adaptive:
         controller = steps_that_see(controller, model, span[0], span[-1])
+    if derivatives:
+        controller = steps_for_derivatives(controller, how["solver"])
     sol = integrate(model, y0, span[0], span[-1], saveat, stepsize_controller=controller, **how)
     # where a run has failed, the last state that is saved is of another time
     unreached = (np.arange(times.size) == times.size - 1) & (sol.result != dfx.RESULTS.successful)

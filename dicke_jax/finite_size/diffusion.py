@@ -11,12 +11,17 @@ The third is N Re <[L^dag, v_a] [v_b, L]> of all spins and modes at once, with N
 `commutators`. Photon loss is the case l = alpha_mu.
 """
 
+from typing import Any
+
+import diffrax as dfx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._typing import RealState
-from ..mean_field import CollectiveModel, DickeModel
+from .._checks import refuse
+from .._typing import ModeReals, RealState
+from ..mean_field import CollectiveModel, DickeModel, mean_field_equations
+from ..mean_field.collective_jumps import is_photon_loss
 from .moments import block_matrix, commutators, ravel, unravel
 
 
@@ -47,3 +52,24 @@ def _of_collective_jumps(model: CollectiveModel, y: RealState) -> Float[Array, "
     rates = jnp.concatenate([jnp.broadcast_to(jump.rate, part.shape).ravel() for jump, pair in pairs for part in pair])
     brackets = jnp.matmul(jax.jacfwd(amplitudes)(ravel(y)), commutators(model, y[0]), precision="highest")
     return jnp.matmul(brackets.T, rates[:, None] * brackets, precision="highest")
+
+
+def losses(model: DickeModel | CollectiveModel) -> ModeReals:
+    """Kappa of the modes."""
+    if isinstance(model, DickeModel):
+        return model.kappa
+    rates = [jump.rate for jump in model.jumps if is_photon_loss(jump)]
+    if len(rates) != 1:
+        refuse("model", "one with one photon_loss, for its light to leave by", f"one with {len(rates)}")
+    return jnp.broadcast_to(rates[0], (model.num_modes,))
+
+
+def _with_covariance(t: Any, state: Any, model: DickeModel | CollectiveModel) -> Any:
+    y, sigma = state
+    model = model.at(t)
+    v, along = jax.linearize(lambda u: ravel(mean_field_equations(t, unravel(u, model), model)), ravel(y))
+    drift = jax.vmap(along, in_axes=1, out_axes=1)(sigma)  # A Sigma, column by column
+    return unravel(v, model), drift + drift.T + diffusion(model, y)
+
+
+WITH_COVARIANCE = dfx.ODETerm(_with_covariance)

@@ -21,7 +21,7 @@ from .._checks import as_float, as_times, check_count, check_finite, check_shape
 from .._door import checked
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
-from .._typing import ArrayLike, RealState
+from .._typing import ArrayLike, ModeReals, RealState
 from ..dynamics.finite_numbers import without_nan
 from ..dynamics.integrate import integrate
 from ..dynamics.trajectory import check_tolerance
@@ -35,8 +35,8 @@ from ..mean_field import (
 )
 from ..phases.linearisation import jacobian, largest_rate, tangent_basis
 from . import moments
-from .diffusion import diffusion
-from .moments import Moments, ravel, unravel
+from .diffusion import WITH_COVARIANCE, diffusion, losses
+from .moments import Moments, ravel
 
 AT_REST = 1e-6  # max |dy/dt|, in units of the smallest kappa or of the largest rate, of a state that is stationary
 NEUTRAL = 1e-8  # a rate of growth or decay below this share of the largest eigenvalue is none
@@ -114,17 +114,6 @@ def _integrate(
     sol = integrate(model, y, span[0], span[-1], saveat, stepsize_controller=controller, term=WITH_COVARIANCE, **how)
     y, sigma = jax.tree.map(lambda saved: jnp.where(finite & ordered, saved, jnp.nan), sol.ys)
     return moments.moments_of(times, y, sigma, None)
-
-
-def _with_covariance(t: Any, state: Any, model: DickeModel | CollectiveModel) -> Any:
-    y, sigma = state
-    model = model.at(t)
-    v, along = jax.linearize(lambda u: ravel(mean_field_equations(t, unravel(u, model), model)), ravel(y))
-    drift = jax.vmap(along, in_axes=1, out_axes=1)(sigma)  # A Sigma, column by column
-    return unravel(v, model), drift + drift.T + diffusion(model, y)
-
-
-WITH_COVARIANCE = dfx.ODETerm(_with_covariance)
 
 
 class StationaryCovariance(AbstractResult):
@@ -222,17 +211,19 @@ def _stationary(model: DickeModel | CollectiveModel, state: MeanFieldState, y: R
 
 
 @checked
-def output_spectrum(model: DickeModel, state: MeanFieldState, omega: ArrayLike) -> OutputSpectrum:
+def output_spectrum(model: DickeModel | CollectiveModel, state: MeanFieldState, omega: ArrayLike) -> OutputSpectrum:
     """The light that leaves a stationary state: a_out = a_in + sqrt(kappa) a, with vacuum in a_in.
 
         v_out = (1 + sqrt(kappa) P^T (i omega + A)^(-1) P sqrt(kappa)) v_in
 
-    for fluctuations v' = A v - P sqrt(kappa) v_in, where P holds the quadratures. Dark spin waves, which no mode sees,
-    do not show, unless `omega` is exactly theirs.
+    for fluctuations v' = A v - P sqrt(kappa) v_in, where P holds the quadratures. All other jumps, of single spins or
+    of all together, add noise of their own, sqrt(kappa) P^T (i omega + A)^(-1) of it. Dark spin waves, which no mode
+    sees, do not show, unless `omega` is exactly theirs.
 
     **Arguments**
 
-    - `model`, `state`: as in `stationary_covariance`, a stable state without single-spin dissipation.
+    - `model`, `state`: as in `stationary_covariance`, a stable state; of a `CollectiveModel` with one `photon_loss`,
+      which is where its light leaves.
     - `omega`: (W,), frequencies e^(-i omega t) in the frame of the model, where a mode alone is at Omega_mu.
 
     **Returns** an `OutputSpectrum`, NaN with a status that says so where the state moves or is not stable. **Raises**
@@ -245,26 +236,33 @@ def output_spectrum(model: DickeModel, state: MeanFieldState, omega: ArrayLike) 
         >>> print(light.photons.shape, bool(light.successful))
         (2, 1) True
     """
-    y = _start(model, state)
-    if model.dissipation is not None:
-        refuse("model", "without single-spin dissipation for this spectrum, which has losses of modes only", "with it")
+    y, kappa = _start(model, state), losses(model)
     frequencies = as_float(omega).astype(model.dtype)
     check_finite("omega", frequencies)
     if frequencies.ndim != 1:
         refuse("omega", "one-dimensional", f"shape {frequencies.shape}")
-    return _spectrum(model, state, y, frequencies)
+    return _spectrum(model, state, y, kappa, frequencies)
 
 
 @eqx.filter_jit
-def _spectrum(model: DickeModel, state: MeanFieldState, y: RealState, omega: Float[Array, " W"]) -> OutputSpectrum:
-    A, M = jacobian(model, state), model.num_modes
-    P = tangent_basis(model, state)[-2 * M :].T * jnp.sqrt(jnp.tile(model.kappa, 2))[None, :]
-    P = jax.lax.complex(P, jnp.zeros_like(P))
+def _spectrum(
+    model: DickeModel | CollectiveModel,
+    state: MeanFieldState,
+    y: RealState,
+    kappa: ModeReals,
+    omega: Float[Array, " W"],
+) -> OutputSpectrum:
+    A, M, basis = jacobian(model, state), model.num_modes, tangent_basis(model, state)
+    P = basis[-2 * M :].T * jnp.sqrt(jnp.tile(kappa, 2))[None, :]
+    others = basis.T @ diffusion(model, y) @ basis - P @ P.T / 4
+    P, others = (jax.lax.complex(x, jnp.zeros_like(x)) for x in (P, others))
 
     def at(w: Array) -> tuple[Array, Array]:
         response = jnp.linalg.solve(jax.lax.complex(A, w * jnp.eye(A.shape[0], dtype=A.dtype)), P)
         transfer = jnp.eye(2 * M, dtype=P.dtype) + P.T @ response
-        spectrum = (transfer @ transfer.conj().T / 4).reshape(2, M, 2, M)
+        of_others = jnp.linalg.solve(jax.lax.complex(A.T, w * jnp.eye(A.shape[0], dtype=A.dtype)), P)  # R^T P
+        spectrum = transfer @ transfer.conj().T / 4 + of_others.T @ others @ of_others.conj()
+        spectrum = spectrum.reshape(2, M, 2, M)
         re, im, cross = (jnp.diagonal(spectrum[a, :, b, :]) for a, b in ((0, 0), (1, 1), (0, 1)))
         return re.real + im.real + 2 * cross.imag - 0.5, spectrum
 

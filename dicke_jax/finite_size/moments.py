@@ -17,6 +17,7 @@ from .._typing import RealState, RealStates, SpinVectors
 from ..dynamics.rate_resolution import steps_that_see
 from ..dynamics.trajectory import check_model_and_state
 from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState
+from ..mean_field.abstract_model import check_spins
 
 PURE = 1e-6  # deviation of |m_k| from 1
 
@@ -119,6 +120,7 @@ def real_start(model: DickeModel, state: MeanFieldState) -> RealState:
 
 def real_start_of_any(model: DickeModel | CollectiveModel, state: MeanFieldState) -> RealState:
     """`real_start` of the route that takes a `CollectiveModel` too."""
+    check_spins(model, "for fluctuations")
     return _real(model, state) if isinstance(model, CollectiveModel) else real_start(model, state)
 
 
@@ -141,8 +143,8 @@ def ravel(y: RealState) -> Float[Array, " D"]:
 
 def unravel(v: Float[Array, " D"], model: AbstractMeanFieldModel) -> RealState:
     """The inverse of `ravel`."""
-    n = 3 * model.num_subsets
-    return v[:n].reshape(3, model.num_subsets), v[n:].reshape(2, model.num_modes)
+    n = model.num_components - 2 * model.num_modes
+    return v[:n].reshape(-1, model.num_subsets), v[n:].reshape(2, model.num_modes)
 
 
 @checked
@@ -163,6 +165,7 @@ def product_covariance(model: DickeModel | CollectiveModel, m: SpinVectors) -> F
         >>> print(dj.product_covariance(model, jnp.array([[0.0], [0.0], [1.0]])).diagonal())
         [1.   1.   0.   0.25 0.25]
     """
+    check_spins(model, "for fluctuations")
     same_spin = jnp.eye(3, dtype=m.dtype)[:, :, None] - m[:, None] * m[None, :]
     return block_matrix(model, same_spin, jnp.eye(2 * model.num_modes, dtype=m.dtype) / 4)
 
@@ -192,6 +195,7 @@ def commutators(model: DickeModel | CollectiveModel, m: SpinVectors) -> Float[Ar
         >>> print(dj.commutators(model, jnp.array([[0.0], [0.0], [1.0]]))[0])  # [sigma_x, sigma_y] = 2 i sigma_z
         [0. 2. 0. 0. 0.]
     """
+    check_spins(model, "for fluctuations")
     modes = jnp.kron(jnp.array([[0.0, 0.5], [-0.5, 0.0]], m.dtype), jnp.eye(model.num_modes, dtype=m.dtype))
     epsilon = jnp.cross(jnp.eye(3, dtype=m.dtype)[:, None], jnp.eye(3, dtype=m.dtype)[None])
     return block_matrix(model, 2 * jnp.einsum("abc,ck->abk", epsilon, m), modes)

@@ -5,6 +5,8 @@ from .ensembles import EnsemblesInOneMode as EnsemblesInOneMode
 from .ensembles import dicke_ring as dicke_ring
 from .ensembles import quadrature_dicke as quadrature_dicke
 from .ensembles import two_ensemble_dicke as two_ensemble_dicke
+from .levels import LevelsInOneMode as LevelsInOneMode
+from .levels import multilevel_dicke as multilevel_dicke
 from .light import NonlinearDicke as NonlinearDicke
 from .light import TwoPhotonDicke as TwoPhotonDicke
 from .light import UnbalancedDicke as UnbalancedDicke
@@ -29,6 +31,7 @@ __all__ = [
     "collective_noise",
     "dicke_ring",
     "dissipative_xyz",
+    "multilevel_dicke",
     "nonlinear_dicke",
     "p_spin",
     "polynomial_spins",

@@ -14,6 +14,9 @@ from .model import DickeModel as DickeModel
 from .model import check_model as check_model
 from .rates import PiecewiseLinear as PiecewiseLinear
 from .rates import RateFunction as RateFunction
+from .site_levels import bloch_vectors as bloch_vectors
+from .site_levels import density_matrices as density_matrices
+from .site_levels import gell_mann as gell_mann
 from .state import MeanFieldState as MeanFieldState
 from .state import check_spin_lengths as check_spin_lengths
 from .state import corrupted_pattern as corrupted_pattern

@@ -11,6 +11,7 @@ from .._checks import refuse
 from .._typing import ArrayLike, RealState, SpinVectors, SubsetReals
 from .dissipation import LocalDissipation
 from .rates import is_schedule, kinks
+from .site_levels import size_of
 
 
 class AbstractMeanFieldModel(eqx.Module):
@@ -24,11 +25,13 @@ class AbstractMeanFieldModel(eqx.Module):
         dissipation: eqx.AbstractVar[LocalDissipation | None]
         weights: eqx.AbstractVar[SubsetReals]  # w_k, the share of all spins that each ensemble holds
         num_modes: eqx.AbstractVar[int]
+        levels: eqx.AbstractVar[int]  # d, of each site; 2 of a spin
     else:
         dtype: jnp.dtype
         dissipation: Any
         weights: Any
         num_modes: Any
+        levels: Any
 
     @property
     @abc.abstractmethod
@@ -50,6 +53,10 @@ class AbstractMeanFieldModel(eqx.Module):
     @abc.abstractmethod
     def fastest_rate(self, t: Array, y: RealState) -> Float[Array, ""]:
         """About how fast the fastest of all motions is, for the first step of a run."""
+
+    @abc.abstractmethod
+    def spin_rate(self, t: Array, y: RealState) -> Float[Array, ""]:
+        """About how fast the spins move where fast modes follow them."""
 
     @abc.abstractmethod
     def largest_rate(self) -> Float[Array, ""]:
@@ -85,6 +92,11 @@ class AbstractMeanFieldModel(eqx.Module):
         """Times at which a rate has a kink, onto which a solver must step."""
         return [times for _, rate in self.schedules for times in kinks(rate)]
 
+    @property
+    def num_components(self) -> int:
+        """3 K + 2 M for spins: K vectors of d^2 - 1 components, and M complex amplitudes."""
+        return size_of(self.levels) * self.num_subsets + 2 * self.num_modes
+
 
 def plane_across(m: SpinVectors) -> tuple[SpinVectors, SpinVectors]:
     """Two unit vectors orthogonal to every m_k and to each other; for m_k = 0 to the z axis."""
@@ -105,3 +117,11 @@ def check_constant_rates(model: Any, purpose: str = "") -> None:
     if model.is_time_dependent:
         must_be = " ".join(["one with constant rates", purpose]).strip() + " (model.at(t) has those of time t)"
         refuse("model", must_be, "one with rates that change")
+
+
+def check_spins(model: Any, purpose: str, or_damped: bool = False) -> None:
+    """Refuse sites of more than two levels for a purpose such as "for a search of states at rest"."""
+    if not isinstance(model, AbstractMeanFieldModel) or model.levels == 2 or (or_damped and model.dissipation):
+        return
+    must_be = "one of spins, or with jumps on single sites," if or_damped else "one of spins, levels=2,"
+    refuse("model", f"{must_be} {purpose}", f"one of sites with {model.levels} levels")

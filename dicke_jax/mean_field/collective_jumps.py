@@ -93,3 +93,8 @@ def parts(amplitude: Any, dtype: Any) -> tuple[Array, Array]:
 
 def _amplitudes(s: IntensiveVariables) -> Any:
     return s.alpha
+
+
+def is_photon_loss(jump: CollectiveJump) -> bool:
+    """Whether `photon_loss` made it."""
+    return getattr(jump.amplitude, "func", None) is _amplitudes

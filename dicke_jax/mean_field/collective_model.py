@@ -12,7 +12,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from .._checks import as_float, check_all, check_choice, known, refuse, told
+from .._checks import as_float, check_all, check_choice, check_count, known, refuse, told
 from .._typing import ArrayLike, RealState, SpinVectors, SubsetReals
 from .abstract_model import AbstractMeanFieldModel, plane_across
 from .collective_jumps import CollectiveJump, parts
@@ -20,6 +20,7 @@ from .dissipation import LocalDissipation, check_dissipation
 from .energy import IntensiveVariables, check_function
 from .parameters import as_leafless, common_float, in_precision, parameters, values_at, with_parameters
 from .rates import is_rate_in_time, is_schedule
+from .site_levels import size_of, turned_by
 
 LEAST_WEIGHT = 1e-20  # of an ensemble: the equations of one that holds nothing are the limit
 SEPARATE = 1000.0  # how far apart rates have to be for a model to be looked at for stiffness
@@ -33,9 +34,10 @@ class CollectiveModel(AbstractMeanFieldModel):
         m'_k      = (2 / w_k) grad_{m_k} h_eff  x  m_k  +  T_k m_k + c_k
         alpha'_mu = -i d h_eff / d alpha_mu^*
 
-    in K ensembles of spins with mean Bloch vectors m_k, which hold the shares w_k of all N, and M modes with
-    alpha_mu = <a_mu> / sqrt(N). The derivatives are automatic, of the energy as it is written. Exact in the
-    thermodynamic limit where h and l_j are polynomials.
+    in K ensembles of spins, or of sites with d levels, with mean Bloch vectors m_k, which hold the shares w_k of all N,
+    and M modes with alpha_mu = <a_mu> / sqrt(N). The derivatives are automatic, of the energy as it is written. Exact
+    in the thermodynamic limit where h and l_j are polynomials. Sites of d levels have m of d^2 - 1 components, as
+    `bloch_vectors` makes them of density matrices; the cross product becomes sum_ab f_abc g_a m_b.
 
     **Arguments**
 
@@ -45,7 +47,9 @@ class CollectiveModel(AbstractMeanFieldModel):
     - `weights`: (K,), w_k, of sum 1; by default there is one ensemble.
     - `num_modes`: M.
     - `patterns`: (P, K), what `overlaps` compares the spins with: xi_p = sum_k w_k G[p, k] z_k. By default one row of
-      ones, and the overlap is the mean of z over all spins.
+      ones, and the overlap is the mean of z over all spins; of sites with d levels z is the third component of m, the
+      difference of their first two populations.
+    - `levels`: d.
 
     The common precision of the arrays among the parameters of energy and jumps is the model's. To vary a parameter of
     the energy, `model.replace(g=...)` by its name there, also inside `jax.vmap` and `jax.grad`.
@@ -67,6 +71,7 @@ class CollectiveModel(AbstractMeanFieldModel):
     dissipation: LocalDissipation | None
     weights: SubsetReals  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
     num_modes: int = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
+    levels: int = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
     patterns: Float[Array, "P K"] | None
     frozen_at: Float[Array, ""] | None = eqx.field(init=False)  # the time that an energy that looks at it is given
     dtype: jnp.dtype = eqx.field(static=True, init=False)
@@ -80,6 +85,7 @@ class CollectiveModel(AbstractMeanFieldModel):
         weights: ArrayLike = (1.0,),
         num_modes: int = 0,
         patterns: ArrayLike | None = None,
+        levels: int = 2,
     ) -> None:
         if not callable(energy) or isinstance(energy, type):
             refuse("energy", "an Energy, or a function of the intensive variables", told(energy))
@@ -89,12 +95,12 @@ class CollectiveModel(AbstractMeanFieldModel):
             refuse("num_modes", "a whole number of at least 0", told(num_modes))
         self.dtype = dtype = common_float(energy, *jumps)
         self.weights = _as_weights(weights, dtype)
-        self.num_modes = int(num_modes)
+        self.num_modes, self.levels = int(num_modes), check_count("levels", levels, 2)
         self.energy = in_precision("energy", as_leafless(energy), dtype)
         self.jumps = tuple(in_precision("jumps", jump, dtype) for jump in jumps)
         self.dissipation, self.frozen_at = dissipation, None
         if dissipation is not None:
-            check_dissipation(dissipation, self.num_subsets)
+            check_dissipation(dissipation, self.num_subsets, self.levels)
         self.patterns = None if patterns is None else as_float(patterns, "patterns").astype(dtype)
         if self.patterns is not None and (self.patterns.ndim != 2 or self.patterns.shape[1] != self.num_subsets):
             refuse("patterns", f"of shape (P, {self.num_subsets})", f"shape {self.patterns.shape}")
@@ -138,13 +144,12 @@ class CollectiveModel(AbstractMeanFieldModel):
         """m'_k and alpha'_mu; one evaluation of the energy and the jumps, and one of their derivatives."""
         model = self.at(t)
         weights = self.shares
-        (h, amplitudes), derivative = jax.vjp(lambda y: model.functions(t, y), y)
+        spins = tuple(y[0][a] for a in range(3)) if model.levels == 2 else y[0]
+        (h, amplitudes), derivative = jax.vjp(lambda *y: model.functions(t, y), spins, (y[1][0], y[1][1]))
         # of r Im(l^* dl) = r (Re l d Im l - Im l d Re l), so that nothing complex is differentiated
         back = [(jump.rate * im, -jump.rate * re) for jump, (re, im) in zip(model.jumps, amplitudes, strict=True)]
-        ((of_spins, of_modes),) = derivative((jnp.ones_like(h), back))
-        bx, by, bz = 2 * of_spins / weights[None]
-        mx, my, mz = y[0]
-        m_dot = jnp.stack([by * mz - bz * my, bz * mx - bx * mz, bx * my - by * mx])
+        of_spins, of_modes = derivative((jnp.ones_like(h), back))
+        m_dot = jnp.stack(turned_by(of_spins, spins)) * (2 / weights)[None]
         if model.dissipation is not None:
             m_dot += model.dissipation.rate_of_change(y[0])
         return m_dot, jnp.stack([of_modes[1], -of_modes[0]]) / 2
@@ -154,8 +159,8 @@ class CollectiveModel(AbstractMeanFieldModel):
         """The weights, of which none vanishes."""
         return jnp.maximum(self.weights.astype(self.dtype), LEAST_WEIGHT)
 
-    def functions(self, t: ArrayLike, y: RealState) -> tuple[Float[Array, ""], list[tuple[Array, Array]]]:
-        """The energy h, and of each jump Re l_j and Im l_j; of a model with constant rates."""
+    def functions(self, t: ArrayLike, y: tuple[Any, Any]) -> tuple[Float[Array, ""], list[tuple[Array, Array]]]:
+        """The energy h, and of each jump Re l_j and Im l_j; of a model with constant rates, y as it is or by rows."""
         s = IntensiveVariables(
             *y, self.shares, jnp.asarray(t, self.dtype) if self.frozen_at is None else self.frozen_at
         )
@@ -177,6 +182,10 @@ class CollectiveModel(AbstractMeanFieldModel):
         at, near = jnp.concatenate(rates, axis=1)
         fastest = jnp.max(jnp.abs(at)) + 1e3 * jnp.max(jnp.abs(near - at))
         return jnp.where(jnp.isfinite(fastest) & (fastest > 0), fastest, jnp.ones_like(fastest))
+
+    def spin_rate(self, t: Array, y: RealState) -> Float[Array, ""]:
+        """The fastest rate: nothing is known of which part moves slowly."""
+        return self.fastest_rate(t, y)
 
     def largest_rate(self) -> Float[Array, ""]:
         """How fast a state that nothing is special about moves."""
@@ -206,7 +215,7 @@ class CollectiveModel(AbstractMeanFieldModel):
         return plane_across(y[0])
 
     def _somewhere(self) -> RealState:
-        m = _generic((3, self.num_subsets), self.dtype)
+        m = _generic((size_of(self.levels), self.num_subsets), self.dtype)
         return m / jnp.sqrt(jnp.sum(m**2, axis=0, keepdims=True)), 0.4 * _generic((2, self.num_modes), self.dtype)
 
 
@@ -250,14 +259,14 @@ def _check_functions(model: CollectiveModel) -> bool:
     def energy(s: IntensiveVariables) -> Any:
         return values_at(model.energy, np.zeros((), dtype), dtype)(s)
 
-    shape, kind, sees_time = check_function("energy", energy, sizes, dtype, model.energy)
+    shape, kind, sees_time = check_function("energy", energy, sizes, dtype, model.energy, model.levels)
     if shape != ():
         refuse("energy", "one real number", f"shape {shape}")
     if jnp.issubdtype(kind, jnp.complexfloating):
         refuse("energy", "real (jnp.real of a sum of complex terms)", "complex")
     for i, jump in enumerate(model.jumps):
         name = f"jumps[{i}]"
-        shape, _, sees = check_function(name, jump.amplitude, sizes, dtype, jump)
+        shape, _, sees = check_function(name, jump.amplitude, sizes, dtype, jump, model.levels)
         if len(shape) > 1:
             refuse(name, "one complex number, or of shape (J,)", f"shape {shape}")
         if shape == (0,):

@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from .._checks import closes_over_traced, refuse
+from .site_levels import levels_of, mean_values, size_of
 
-NAMES = "s.x, s.y, s.z, s.m, s.alpha, s.photons, s.weights and s.t"
+NAMES = "s.x, s.y, s.z, s.m, s.expect(L), s.alpha, s.photons, s.weights and s.t"
+SPINS_ALONE = "x", "y", "z"
 Numbers: TypeAlias = Array | np.ndarray  # of NumPy's arrays indices are looked at: `check_function`
 ROUGH = {"abs", "sign", "floor", "ceil", "round", "max", "min", "reduce_max", "reduce_min", "argmax", "argmin"}
 
@@ -21,39 +23,63 @@ ROUGH = {"abs", "sign", "floor", "ceil", "round", "max", "min", "reduce_max", "r
 class IntensiveVariables(eqx.Module):
     """What an energy and a collective jump are functions of: s, by name.
 
-    - `x`, `y`, `z`: (K,), the mean Bloch vectors of the ensembles, `s.x` and so on; `m`: (3, K), all of them.
+    - `x`, `y`, `z`: (K,), the mean Bloch vectors of the ensembles, `s.x` and so on; `m`: (3, K), all of them. Of sites
+      with d levels `s.m` is (d^2 - 1, K), and there are no x, y and z. `spins` is `m`, or the tuple of its rows.
+    - `s.expect(L)`: (K,), the mean of a site operator, a dxd matrix; real where its numbers are known to be Hermitian,
+      complex for others and for parameters.
     - `alpha`: (M,), complex, alpha_mu = <a_mu> / sqrt(N); `photons`: (M,), |alpha_mu|^2.
-    - `quadratures`: (2, M), Re and Im alpha.
+    - `light`: Re and Im alpha.
     - `weights`: (K,), w_k, the share of all spins that each ensemble holds.
     - `t`: the time.
     """
 
-    m: Float[Numbers, "3 K"]
-    quadratures: Float[Numbers, "2 M"]
+    spins: Any  # m, or the tuple of its rows: gradients by rows are not put into one array again and again
+    light: Any  # Re and Im alpha alike
     weights: Float[Numbers, " K"]
     t: Float[Numbers, ""]
 
     @property
+    def m(self) -> Float[Numbers, "B K"]:
+        return jnp.stack(self.spins) if isinstance(self.spins, tuple) else self.spins
+
+    @property
     def x(self) -> Float[Numbers, " K"]:
-        return self.m[0]
+        return self._of_spins("x")
 
     @property
     def y(self) -> Float[Numbers, " K"]:
-        return self.m[1]
+        return self._of_spins("y")
 
     @property
     def z(self) -> Float[Numbers, " K"]:
-        return self.m[2]
+        return self._of_spins("z")
+
+    def _of_spins(self, name: str) -> Any:
+        if len(self.spins) != 3:
+            raise UnknownVariable(name)
+        return self.spins[SPINS_ALONE.index(name)]
+
+    def expect(self, operator: Any) -> Any:
+        """Tr(rho_k L), in each ensemble."""
+        m = self.m
+        levels = levels_of(m.shape[0]) or 0
+        matrix = operator if isinstance(operator, jax.Array) else np.asarray(operator)
+        if matrix.shape != (levels, levels) or matrix.dtype.kind not in "biufc":
+            raise UnknownVariable(f"expect(L) of L of shape {matrix.shape}, sites having {levels} levels")
+        re, im = mean_values(matrix, m)
+        if isinstance(matrix, np.ndarray) and np.array_equal(matrix, matrix.conj().T):
+            return re
+        return re + 1j * im if isinstance(re, np.ndarray) else jax.lax.complex(re, im)
 
     @property
     def alpha(self) -> Complex[Numbers, " M"]:
-        if isinstance(self.quadratures, np.ndarray):
-            return self.quadratures[0] + 1j * self.quadratures[1]
-        return jax.lax.complex(self.quadratures[0], self.quadratures[1])
+        re, im = self.light
+        return re + 1j * im if isinstance(re, np.ndarray) else jax.lax.complex(re, im)
 
     @property
     def photons(self) -> Float[Numbers, " M"]:
-        return self.quadratures[0] ** 2 + self.quadratures[1] ** 2
+        re, im = self.light
+        return re**2 + im**2
 
     def __getattr__(self, name: str) -> NoReturn:
         raise (AttributeError(name) if name.startswith("_") else UnknownVariable(name))
@@ -100,7 +126,12 @@ class Energy(eqx.Module):
 
 
 def check_function(
-    name: str, function: Callable[[Any], Any], sizes: tuple[int, int], dtype: Any, parameters: Any
+    name: str,
+    function: Callable[[Any], Any],
+    sizes: tuple[int, int],
+    dtype: Any,
+    parameters: Any,
+    levels: int = 2,
 ) -> tuple[tuple[int, ...], Any, bool]:
     """Shape and kind of what a function of K ensembles and M modes gives, and whether it looks at the time.
 
@@ -108,7 +139,7 @@ def check_function(
     over traced numbers that are not among its parameters: they would lose their derivatives.
     """
     K, M = sizes
-    weights, shapes = np.full(K, 1 / K, dtype), ((3, K), (2, M), ())
+    weights, shapes = np.full(K, 1 / K, dtype), ((size_of(levels), K), (2, M), ())
 
     def of(m: Any, quadratures: Any, t: Any) -> Any:
         return function(IntensiveVariables(m, quadratures, jnp.asarray(weights), t))
@@ -121,7 +152,8 @@ def check_function(
         traced, gives = jax.make_jaxpr(of, return_shape=True)(*(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes))
         jax.eval_shape(of_arrays_of_numpy)
     except UnknownVariable as unknown:
-        refuse(name, f"a function of {NAMES}", f"s.{unknown}")
+        hint = " (of sites with more than two levels no x, y, z)" if str(unknown) in SPINS_ALONE else ""
+        refuse(name, f"a function of {NAMES}{hint}", f"s.{unknown}")
     except IndexError as error:
         refuse(name, f"a function of {K} ensembles of spins and {M} modes", error)
     if not isinstance(gives, jax.ShapeDtypeStruct):

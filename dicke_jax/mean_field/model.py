@@ -96,6 +96,11 @@ class DickeModel(AbstractMeanFieldModel):
         return self.spins.num_modes
 
     @property
+    def levels(self) -> int:
+        """2, of spins."""
+        return 2
+
+    @property
     def weights(self) -> Float[Array, "*batch K"]:
         """w_k, the share of all spins that each subset holds."""
         return self.spins.weights
@@ -156,6 +161,13 @@ class DickeModel(AbstractMeanFieldModel):
         field = jnp.max(jnp.abs(self.spins.field(y[1][0])))
         return 2 * omega_spin + jnp.max(omega_mode + kappa / 2) + g0 * (1 + 4 * field)
 
+    def spin_rate(self, t: Array, y: RealState) -> Float[Array, ""]:
+        """2 |Omega| + 4 |g0| max_k |field_k| + 2 sum_mu |c_mu|, c_mu xi_mu being the field of a mode that follows."""
+        omega_spin, omega_mode, kappa, g0 = (jnp.abs(jnp.asarray(value_at(r, t), t.dtype)) for r in self.rates.values())
+        D = omega_mode**2 + kappa**2 / 4
+        c = 2 * g0**2 * omega_mode / jnp.where(D > 0, D, 1)
+        return 2 * omega_spin + 4 * g0 * jnp.max(jnp.abs(self.spins.field(y[1][0]))) + 2 * jnp.sum(c)
+
     def largest_rate(self) -> Float[Array, ""]:
         """The largest of |2 Omega|, |Omega_mu|, kappa_mu and |g0|."""
         rates = jnp.stack([2 * self.omega_spin, self.g0])
@@ -163,8 +175,11 @@ class DickeModel(AbstractMeanFieldModel):
 
     def stiffness(self) -> float:
         """max_mu |i Omega_mu + kappa_mu / 2| / max(2 |Omega|, 2 sum_mu |c_mu|)."""
-        rates = list(self.rates.values())
-        if self.is_time_dependent or not all(map(known, rates)) or np.ndim(rates[0]):
+        if self.is_time_dependent:
+            return 1.0
+        # where derivatives are taken outside of `jax.jit` the numbers are known, too
+        rates = [rate if known(rate) else jax.lax.stop_gradient(rate) for rate in self.rates.values()]
+        if not all(map(known, rates)) or np.ndim(rates[0]):
             return 1.0
         omega, omega_mode, kappa, g0 = (np.asarray(rate, float) for rate in rates)
         modes = np.hypot(omega_mode, kappa / 2)

@@ -1,5 +1,6 @@
 """States of the mean-field equations, what one looks at in them, and those that a memory is tested with."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from .._typing import ArrayLike, RealState, SubsetReals
 from .abstract_model import AbstractMeanFieldModel
 from .collective_model import CollectiveModel
 from .model import DickeModel
+from .site_levels import bloch_vectors, levels_of, size_of
 
 LONGER = 1e-2  # than 1: what runs at coarse tolerances leave of a conserved length
 
@@ -41,7 +43,7 @@ def _as_complex(alpha: ArrayLike) -> jax.Array:
 class MeanFieldState(eqx.Module):
     """Bloch vectors m_k = (x_k, y_k, z_k) and mode amplitudes alpha_mu = <a_mu> / sqrt(N_sp).
 
-    - `m`: real, of shape (3, K).
+    - `m`: real, of shape (3, K); of sites with d levels (d^2 - 1, K), as `bloch_vectors` makes it.
     - `alpha`: of shape (M,), complex; real numbers are accepted.
 
     A batch of states has the same leading axes on both.
@@ -53,12 +55,12 @@ class MeanFieldState(eqx.Module):
         [1.] [0.01]
     """
 
-    m: Float[Array, "*batch 3 K"] = eqx.field(converter=partial(as_float, name="m"))
+    m: Float[Array, "*batch B K"] = eqx.field(converter=partial(as_float, name="m"))
     alpha: Complex[Array, "*batch M"] = eqx.field(converter=_as_complex)
 
     def __check_init__(self) -> None:
-        if self.m.ndim < 2 or self.m.shape[-2] != 3:
-            refuse("m", "of shape (3, K), rows x, y and z", f"shape {self.m.shape}")
+        if self.m.ndim < 2 or levels_of(self.m.shape[-2]) is None:
+            refuse("m", "of shape (3, K), rows x, y and z, or (d^2 - 1, K) for d levels", f"shape {self.m.shape}")
         if self.alpha.ndim != self.m.ndim - 1 or self.alpha.shape[:-1] != self.m.shape[:-2]:
             refuse("alpha", f"of shape {self.m.shape[:-2]} + (M,), as m", f"shape {self.alpha.shape}")
         check_finite("m", self.m)
@@ -66,7 +68,9 @@ class MeanFieldState(eqx.Module):
 
     def to_real(self, model: AbstractMeanFieldModel) -> RealState:
         """(m, (Re alpha, Im alpha)) in the model's precision: what the solvers integrate."""
-        check_shape("state.m", self.m, (3, model.num_subsets), "a Bloch vector for each subset of the model")
+        check_shape(
+            "state.m", self.m, (size_of(model.levels), model.num_subsets), "a Bloch vector for each subset of the model"
+        )
         check_shape("state.alpha", self.alpha, (model.num_modes,), "an amplitude for each mode of the model")
         return self.m.astype(model.dtype), jnp.stack([self.alpha.real, self.alpha.imag]).astype(model.dtype)
 
@@ -78,18 +82,24 @@ class MeanFieldState(eqx.Module):
 
 
 def check_spin_lengths(
-    m: Float[Array | np.ndarray, "*batch 3 K"],
+    m: Float[Array | np.ndarray, "*batch B K"],
     holds: Callable[[np.ndarray], Any] | None = None,
     must_be: str = "at most 1",
 ) -> None:
-    """Refuse known spins with an |m_k| for which `holds(|m_k|)` is false; by default one longer than 1 (NaN is not)."""
-    if known(m) and m.shape[-2] == 3:
-        holds = (lambda length: ~(length >= 1 + LONGER)) if holds is None else holds
+    """Refuse known spins with an |m_k| for which `holds(|m_k|)` is false; by default one longer than 1 (NaN is not).
+
+    Sites with d levels have at most sqrt(2 - 2 / d).
+    """
+    levels = levels_of(m.shape[-2]) if m.ndim > 1 else None
+    if known(m) and levels is not None:
+        longest = math.sqrt(2 - 2 / levels)
+        must_be = must_be if levels == 2 else f"at most {longest:.6g}"
+        holds = (lambda length: ~(length >= longest + LONGER)) if holds is None else holds
         check_all("|m_k|", np.linalg.norm(np.asarray(m), axis=-2), holds, must_be)
 
 
 @checked
-def overlaps(model: DickeModel | CollectiveModel, m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch P"]:
+def overlaps(model: DickeModel | CollectiveModel, m: Float[Array, "*batch B K"]) -> Float[Array, "*batch P"]:
     """xi_mu = sum_k w_k G[mu, k] z_k, from -1 to 1: how far the spins are aligned with pattern mu (paper, Eq. 12).
 
     - `model`: a `DickeModel` or a `CollectiveModel`; `m`: (..., 3, K), Bloch vectors.
@@ -122,8 +132,10 @@ def occupations(alpha: Complex[Array, "*batch M"]) -> Float[Array, "*batch M"]:
 
 
 @checked
-def spin_lengths(m: Float[Array, "*batch 3 K"]) -> Float[Array, "*batch K"]:
+def spin_lengths(m: Float[Array, "*batch B K"]) -> Float[Array, "*batch K"]:
     """|m_k|, conserved by the equations; 1 where all spins of a subset are alike and pure.
+
+    Of sites with d levels sqrt(2 - 2 / d) where they are.
 
     - `m`: (..., 3, K), Bloch vectors.
 
@@ -234,6 +246,8 @@ def tilted_pattern(
 def random_state(key: PRNGKeyArray, model: DickeModel | CollectiveModel, amplitude: ArrayLike = 0.0) -> MeanFieldState:
     """Spin directions uniform on the sphere; Re and Im alpha_mu normal with standard deviation `amplitude`.
 
+    Sites of d levels are in pure states, uniform among these.
+
     - `key`: decides them; `model`: a `DickeModel` or a `CollectiveModel`; `amplitude`: not negative.
 
     **Returns** a `MeanFieldState`, |m_k| = 1. **Raises** ValueError for arguments that do not fit.
@@ -248,6 +262,10 @@ def random_state(key: PRNGKeyArray, model: DickeModel | CollectiveModel, amplitu
     scale = jnp.asarray(amplitude, model.dtype)
     check_all("amplitude", scale, lambda a: a >= 0, "not negative")
     spin_key, mode_key = jax.random.split(key)
-    m = jax.random.normal(spin_key, (3, model.num_subsets), model.dtype)
     re, im = scale * jax.random.normal(mode_key, (2, model.num_modes), model.dtype)
+    if model.levels > 2:
+        parts = jax.random.normal(spin_key, (2, model.num_subsets, model.levels), model.dtype)
+        kets = jax.lax.complex(*(parts / jnp.sqrt(jnp.sum(parts**2, axis=(0, 2)))[None, :, None]))
+        return MeanFieldState(bloch_vectors(kets[:, :, None] * kets[:, None].conj()), jax.lax.complex(re, im))
+    m = jax.random.normal(spin_key, (3, model.num_subsets), model.dtype)
     return MeanFieldState(m / jnp.linalg.norm(m, axis=0, keepdims=True), jax.lax.complex(re, im))

@@ -8,6 +8,10 @@ from .collective_search import CollectiveStates as CollectiveStates
 from .critical_couplings import critical_coupling as critical_coupling
 from .cue_outcome import CueOutcome as CueOutcome
 from .cue_outcome import CueOutcomes as CueOutcomes
+from .end_shares import BasinShares as BasinShares
+from .end_shares import basin_shares as basin_shares
+from .hopf_branches import Bifurcations as Bifurcations
+from .hopf_branches import bifurcations as bifurcations
 from .orbit_branches import OrbitBranch as OrbitBranch
 from .orbit_branches import SpecialOrbit as SpecialOrbit
 from .orbit_branches import orbit_continuation as orbit_continuation

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Complex, Float
 from .._checks import as_array, refuse
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, overlaps
+from ..mean_field.abstract_model import check_spins
 from ..mean_field.at_rest import AtRest
 from ..mean_field.parameters import parameters
 from ..mean_field.stationary_equations import as_spin_lengths, self_consistency, signed_lengths, state_of_overlaps
@@ -121,7 +122,7 @@ class ComponentProblem(AbstractProblem):
 
     def __call__(self, u: Numbers) -> Array:
         equations = AtRest(self.model.num_subsets)
-        return equations(jnp.asarray(u)[:-1], (self.model_at(u), self.lengths**2, self.rate)) / self.rate
+        return equations(jnp.asarray(u)[:-1], (self.model_at(u), self.lengths[None] ** 2, self.rate)) / self.rate
 
     def begin(self, start: Any, value: Numbers) -> tuple[AbstractProblem, Array, Array]:
         model: CollectiveModel = self.model_at(value[None])
@@ -142,6 +143,7 @@ def component_problem(
     model: CollectiveModel, spin_length: ArrayLike, value: float, scale: Array, parameter: Any, spectral: bool
 ) -> ComponentProblem:
     """The problem of a branch that begins at this value of the parameter."""
+    check_spins(model, "for a branch of states at rest")
     lengths = as_array(np.ones(model.num_subsets), model.dtype) * as_spin_lengths(model, spin_length)
     problem = ComponentProblem(model, lengths, scale, parameter, spectral, jnp.ones_like(scale))
     return eqx.tree_at(lambda p: p.rate, problem, _largest_rate(problem, as_array([value], model.dtype) / scale))

@@ -15,7 +15,7 @@ from .._status import Status, where
 from .._summary import AbstractResult, Rows
 from .._typing import SubsetReals
 from ..mean_field import CollectiveModel, MeanFieldState, occupations
-from ..mean_field.at_rest import AtRest, flat, keeps_length
+from ..mean_field.at_rest import AtRest, flat, keeps_length, kept_of
 from .linearisation import largest_rate, push
 from .roots import merge_distance
 from .stability_spectrum import stability
@@ -146,7 +146,7 @@ def collective_states(
 def collective_state(model: CollectiveModel, guess: MeanFieldState) -> tuple[MeanFieldState, Bool[Array, ""]]:
     """`stationary_state` of a `CollectiveModel`: near a guess, of its lengths where they are conserved."""
     y = guess.to_real(model)
-    squared = jnp.sum(y[0] ** 2, axis=0)
+    squared = kept_of(y[0])
     fixed = jax.lax.stop_gradient((model, squared, largest_rate(model)))
     components, good = _solve(jax.lax.stop_gradient(flat(y)), fixed)
     equations, args = AtRest(model.num_subsets), (model, squared, fixed[2])
@@ -182,7 +182,7 @@ def _solve(start: Float[Array, " D"], args: Any) -> tuple[Float[Array, " D"], Bo
     end = jnp.where(jnp.all(jnp.isfinite(end)), end, start)
     end, last = jax.lax.fori_loop(0, POLISHING, improve, (end, jnp.full_like(end[0], jnp.inf)))
     squared = jnp.sum(AtRest(args[0].num_subsets).state(end)[0] ** 2, axis=0)
-    near = jnp.where(keeps_length(args[0]), jnp.abs(squared - args[1]), squared - 1) < OUTSIDE
+    near = jnp.where(keeps_length(args[0]), jnp.abs(squared - args[1][0]), squared - 1) < OUTSIDE
     size = 1 + jnp.max(jnp.abs(end))
     at_rest = (jnp.max(jnp.abs(_scaled(end, args))) < eps**0.6 * size) & (last < eps**0.4 * size)
     return end, at_rest & jnp.all(near)
@@ -191,7 +191,7 @@ def _solve(start: Float[Array, " D"], args: Any) -> tuple[Float[Array, " D"], Bo
 @eqx.filter_jit
 def _search(model: CollectiveModel, lengths: SubsetReals, key: PRNGKeyArray, num_starts: int) -> Found:
     """The states in which all starts end, those that a symmetry takes into each other side by side."""
-    args = model, lengths**2, largest_rate(model)
+    args = model, lengths[None] ** 2, largest_rate(model)
     components, good = jax.vmap(lambda start: _solve(start, args))(_starts(model, lengths, key, num_starts))
     components = jnp.where(good[:, None], components, 0)
     traits = jax.vmap(lambda one: _traits(one, args))(components)
@@ -258,7 +258,7 @@ def _described(
 ) -> tuple[dict[str, Any], Status, Int[Array, ""]]:
     """The first rows with all that is told of them, how the search ended, and the index sum that is to be."""
     found = jnp.arange(rows) < states.number
-    args = model, lengths**2, largest_rate(model)
+    args = model, lengths[None] ** 2, largest_rate(model)
     equations = AtRest(model.num_subsets)
     kept = jnp.sum(keeps_length(model))
 

@@ -64,7 +64,8 @@ def critical_coupling(
     **Returns** one number, differentiable in every rate: by implicit differentiation where a root is found, and NaN
     where two patterns are equally easy, since there is none. The number is inf where it happens at no coupling, a
     pattern being no memory at strong coupling either, and NaN where the state could not be followed. Without
-    dissipation, mixed signs of Omega_mu leave no retrieval state stable (inf), and the normal state at no coupling (0).
+    dissipation, mixed signs of Omega_mu leave no retrieval state of orthogonal patterns stable (inf), and the normal
+    state at no coupling (0). Of other patterns a mode of one sign may keep what one of the other lets grow: NaN.
 
     **Raises** ValueError for arguments that do not fit, rates that depend on time, or a closed form that does not hold.
 
@@ -103,6 +104,7 @@ def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: Float[Array,
     branch = follow_branch(fixed)
     last, at = _first_turn(branch, fixed)
     none = branch.number == 0
+    undecided = ~one_sign(model) & (model.dissipation is None and kind == "stability") & ~none
     if kind == "stability":
         index = jnp.arange(branch.points.s.size)
 
@@ -112,14 +114,13 @@ def by_root_finding(model: DickeModel, nu: Int[Array, ""], lengths: Float[Array,
         margins = jax.lax.fori_loop(0, branch.number, note, jnp.zeros_like(branch.points.s))
         last = jnp.max(jnp.where((margins > 0) & (index <= last), index, -1))
         none |= last < 0
-        if model.dissipation is None:
-            none |= ~one_sign(model)
+        none = jnp.where(undecided, all(model.spins.orthogonal), none)
         last = jnp.maximum(last, 0)
         at = _bisect(branch, last, lambda point: margin(fixed, point.u, point.s) > 0, fixed)
 
     within = (last < branch.number - 1) & ~none
     event = Event(margin if kind == "stability" else PatternStates.slope)
-    lost = (last >= branch.number - 1) & ~branch.complete
+    lost = ((last >= branch.number - 1) & ~branch.complete) | undecided
     # where another branch crosses, the equations are singular in the direction of that one, in which nothing changes
     args, valid = (states, within, at.s), jnp.all(jnp.isfinite(at.u))
     value = jax.lax.rsqrt(implicit(event, jnp.append(at.u, at.s), args, valid, smallest_solution)[-2])
@@ -213,7 +214,8 @@ def _conservative(model: DickeModel, lengths: Float[Array, "..."]) -> tuple[Floa
     safe = model.replace(omega_spin=jnp.where(turns, model.omega_spin, 1))
     value = softness(safe, jnp.zeros_like(model.omega_mode), lengths)
     value = jax.lax.rsqrt(jnp.where(turns, value, 1))
-    return jnp.where(turns, jnp.where(one_sign(model), value, 0.0), jnp.inf), jnp.zeros_like(value)
+    mixed = 0.0 if all(model.spins.orthogonal) else jnp.nan  # else each mode has spin waves of its own
+    return jnp.where(turns, jnp.where(one_sign(model), value, mixed), jnp.inf), jnp.zeros_like(value)
 
 
 def softness(model: DickeModel, f: ModeReals, lengths: SubsetReals, g0: Array | float = 1.0) -> Float[Array, ""]:

@@ -30,15 +30,16 @@ def tangent_basis(
 ) -> Float[Array, "full tangent"]:
     """Columns span the deviations with m_k . dm_k = 0, and all deviations of the modes; all where jumps act.
 
+    All of sites with more than two levels, too: which deviations keep populations depends on how many are alike.
+
     Each spin at rest has two, which the model knows; where they are `moving` it does not.
     """
-    K, M = model.num_subsets, model.num_modes
-    if model.dissipation is not None:
-        return jnp.eye(3 * K + 2 * M, dtype=model.dtype)
+    if model.dissipation is not None or model.levels > 2:
+        return jnp.eye(model.num_components, dtype=model.dtype)
     y = state.to_real(model)
     plane = plane_across(y[0]) if moving else model.plane_of_turning(y)
     spins = jnp.block([[jnp.diag(first), jnp.diag(second)] for first, second in zip(*plane, strict=True)])
-    return jax.scipy.linalg.block_diag(spins, jnp.eye(2 * M, dtype=model.dtype))
+    return jax.scipy.linalg.block_diag(spins, jnp.eye(2 * model.num_modes, dtype=model.dtype))
 
 
 def jacobian(model: AbstractMeanFieldModel, state: MeanFieldState) -> Float[Array, "tangent tangent"]:

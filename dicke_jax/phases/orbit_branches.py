@@ -14,6 +14,7 @@ from .._labelled import Labelled
 from .._progress import Loop
 from .._summary import summary
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates
+from ..mean_field.abstract_model import check_spins
 from .branch_equations import parameter_of
 from .branches import FLAT, SHORTEST, STRAIGHT
 from .linearisation import residual
@@ -140,15 +141,8 @@ def orbit_continuation(
         limit 2.336 2.902
     """
     check_constant_rates(model, "for periodic orbits")
-    pair = np.asarray(limits, dtype=float)
-    if pair.shape != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
-        refuse("limits", "two finite numbers, the lower one first", limits)
-    if direction not in (1, -1):
-        refuse("direction", "+1 or -1", direction)
-    for name, size in (("step", step), ("amplitude", amplitude)):
-        if not 0 < size <= 1:
-            refuse(name, "above 0 and at most 1", size)
-    check_count("max_points", max_points, 2)
+    check_spins(model, "for periodic orbits", or_damped=True)
+    pair = check_steps(limits, direction, step, max_points, amplitude)
     name, present = parameter_of(model, parameter)
     value = present if value is None else value
     if value is None or not pair[0] <= value <= pair[1]:
@@ -164,7 +158,7 @@ def orbit_continuation(
         ds = amplitude
     else:
         y = start.state.to_real(model)
-        n = 3 * model.num_subsets + 2 * model.num_modes
+        n = model.num_components
         along = np.append(np.zeros(n + 1 + start.num_conserved), 1.0).astype(model.dtype)  # the parameter held
         course, ds = Course(y, start.period, p, along, np.zeros(n, model.dtype)), 0.0
     first = jax.device_get(next_orbit(problem, jax.device_get(course), np.asarray(ds, model.dtype)))
@@ -173,6 +167,20 @@ def orbit_continuation(
     if isinstance(start, PeriodicOrbit):
         first = first._replace(course=first.course._replace(tangent=direction * first.course.tangent))
     return _follow(problem, [first], pair / scale, step, max_points, name)
+
+
+def check_steps(limits: Any, direction: int, step: float, max_points: int, amplitude: float) -> np.ndarray:
+    """The limits, all that says how to go on having been looked at."""
+    pair = np.asarray(limits, dtype=float)
+    if pair.shape != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
+        refuse("limits", "two finite numbers, the lower one first", limits)
+    if direction not in (1, -1):
+        refuse("direction", "+1 or -1", direction)
+    for name, size in (("step", step), ("amplitude", amplitude)):
+        if not 0 < size <= 1:
+            refuse(name, "above 0 and at most 1", size)
+    check_count("max_points", max_points, 2)
+    return pair
 
 
 def _follow(

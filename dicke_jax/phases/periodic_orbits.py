@@ -17,6 +17,7 @@ from .._typing import RealState
 from ..dynamics import Attractor
 from ..dynamics.finite_numbers import without_nan
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, occupations, overlaps
+from ..mean_field.abstract_model import check_spins
 from .first_return import NO_ORBIT, first_return
 from .floquet import floquet
 from .once_around import around, points_of, step_tolerance
@@ -47,7 +48,7 @@ class PeriodicOrbit(AbstractResult):
 
     period: Float[Array, "*batch"]
     t: Float[Array, "*batch S"]
-    m: Float[Array, "*batch S 3 K"]
+    m: Float[Array, "*batch S B K"]
     alpha: Complex[Array, "*batch S M"]
     overlaps: Float[Array, "*batch S P"]
     occupations: Float[Array, "*batch S M"]
@@ -138,6 +139,7 @@ def periodic_orbit(
         5.61985178 5.61985178 1
     """
     check_constant_rates(model, "for a periodic orbit")
+    check_spins(model, "for a periodic orbit", or_damped=True)
     check_count("num_points", num_points, 4)
     check_count("max_steps", max_steps)
     if tol is None:

@@ -151,7 +151,7 @@ def stability(
 
 def num_rows(model: AbstractMeanFieldModel) -> int:
     """Of the matrix of all deviations."""
-    return (2 if model.dissipation is None else 3) * model.num_subsets + 2 * model.num_modes
+    return model.num_components - (model.num_subsets if model.dissipation is None and model.levels == 2 else 0)
 
 
 @eqx.filter_jit

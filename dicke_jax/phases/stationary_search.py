@@ -14,6 +14,7 @@ from .._labelled import Labelled
 from .._summary import summary
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, occupations
+from ..mean_field.abstract_model import check_spins
 from ..mean_field.stationary_equations import as_spin_lengths, follow, self_consistency, state_of_overlaps
 from .collective_search import CollectiveStates, collective_state, collective_states
 from .linearisation import residual
@@ -177,6 +178,7 @@ def stationary_states(
                 "spin_alignment", "left out for a CollectiveModel, of which all states are looked for", spin_alignment
             )
         check_constant_rates(model)
+        check_spins(model, "for a search of states at rest")
         lengths = as_array(np.ones(model.num_subsets), model.dtype) * as_spin_lengths(model, spin_length)
         return collective_states(key, model, lengths, num_starts, max_states)
     lengths = signed_spin_lengths(model, spin_length, spin_alignment)
@@ -225,6 +227,7 @@ def stationary_state(
     """
     if isinstance(model, CollectiveModel):
         check_constant_rates(model)
+        check_spins(model, "for a search of states at rest")
         if not isinstance(guess, MeanFieldState):
             refuse("guess", "a MeanFieldState for a CollectiveModel", told(guess))
         if spin_alignment is not None or side is not None:

@@ -1,27 +1,26 @@
 """How well a memory retrieves: against coupling and cue quality, and against its load with patterns."""
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
-from .._checks import check_all, check_count, refuse, told
+from .._checks import as_pattern_index, check_all, check_count, refuse, told
 from .._door import checked
 from .._typing import ArrayLike
 from ..couplings import LargeSpins, random_patterns
 from ..mean_field import DickeModel, LocalDissipation, MeanFieldState, check_model
-from ..phases import CueOutcomes, retrieval_probability
-from ..phases.basins import StoredCues, as_strength, check_cue_runs, draw_cues, run_cues
-from ..phases.cue_outcome import OUTCOMES
-from .results import Progress, part_of, provenance, stacked
+from ..phases.basins import StoredCues, as_strength, check_cue_runs
+from ..phases.cue_outcome import OUTCOMES, wilson_interval
+from .results import Progress, origin_of
+from .sweeps import Sweep
+from .sweeps.axes import BATCH
+from .sweeps.quantity import RETRIEVED
 
 
 @checked
@@ -59,30 +58,32 @@ def retrieval_basins(
     if not isinstance(cue, str) or cue not in ("tilt", "flip"):
         refuse("cue", "'tilt' or 'flip', which have a strength", told(cue))
     check_count("num_samples", num_samples)
-    make = model if callable(model) else lambda g: model.replace(g0=g)
+
+    def make(g0: float) -> DickeModel:
+        made = model(g0) if callable(model) else model.replace(g0=g0)
+        check_model(made, "model(g0)")
+        return made
+
     if not callable(model):
         check_model(model)
-    first = make(float(couplings[0]))
-    check_model(first, "model(g0)")
-    shape, grid = (couplings.size, strengths.size), []
-    run = partial(retrieval_probability, cue=cue, num_samples=num_samples, max_time=max_time, tol=tol, chunk=chunk)
-    for g, quality in itertools.product(couplings, strengths):
-        counted = part_of(progress, len(grid) * num_samples, math.prod(shape) * num_samples)
-        grid.append(run(key, make(float(g)), pattern, strength=float(quality), progress=counted))
-    overlaps, fluctuations = stacked([(ends.overlaps, ends.fluctuations) for ends in grid], shape)
-    what = "angle of the tilt (radians)" if cue == "tilt" else "probability of a flip"
-    dims, of_cues = ("g0", "strength"), ("g0", "strength", "sample", "pattern")
-    return xr.Dataset(
-        _shares(dims, shape, grid) | {"overlap": (of_cues, overlaps), "fluctuation": (of_cues, fluctuations)},
-        coords={
-            "g0": ("g0", couplings, {"long_name": "coupling strength", "units": "unit of the rates"}),
-            "strength": ("strength", strengths, {"long_name": what}),
-            "end": list(OUTCOMES),
-            "pattern": np.arange(first.num_modes),
-        },
-        attrs={"title": "Retrieval against coupling and cue", "cue": cue, "cued_pattern": int(pattern)}
-        | _origin(first, key, max_time),
+    first, quality = make(float(couplings[0])), "angle" if cue == "tilt" else "flip"
+    nu = int(as_pattern_index(pattern, first.num_modes))
+    for extreme in (strengths.min(), strengths.max()):
+        as_strength(cue, float(extreme))
+    check_cue_runs(first, tol, max_time, chunk)
+    axes = {"g0": couplings, quality: strengths, "seed": np.arange(num_samples)}
+    sweep = Sweep(
+        make if callable(model) else first,
+        axes,
+        "retrieval",
+        fixed={"pattern": nu},
+        cue=_Cues(key, cue, quality),
+        options={"tol": tol, "max_time": max_time},
+        title="Retrieval against coupling and cue",
     )
+    found = _with_shares(sweep, key, chunk, progress).rename({quality: "strength", "mode": "pattern"})
+    found["strength"].attrs = {"long_name": "angle of the tilt (radians)" if cue == "tilt" else "probability of a flip"}
+    return found.assign_attrs(cue=cue, cued_pattern=nu)
 
 
 @checked
@@ -128,58 +129,52 @@ def retrieval_load(
     for number in num_patterns:
         check_count("num_patterns", number)
     rates = {"omega_spin": omega_spin, "omega_mode": omega_mode, "kappa": kappa, "g0": g0}
-    quality = as_strength(cue, strength)
-    models = [_example(key, int(number), num_spins, rates, dissipation) for number in num_patterns]
-    for model in models:
-        check_cue_runs(model, tol, max_time, chunk)
-    limit = 1000 / float(jnp.min(models[0].kappa)) if max_time is None else max_time
-    first, runs = jnp.asarray(0), []
-    for model in models:
-        draw = _RandomPatterns(num_spins, model.num_modes, model.rates, dissipation, cue, quality)
-        folded = jax.random.fold_in(key, model.num_modes)
-        counted = part_of(progress, len(runs) * num_samples, len(models) * num_samples)
-        memories, cues = draw_cues(draw, folded, first, num_samples)
-        runs.append(run_cues(memories, cues, first, limit, tol, chunk, counted))
-    numbers, overlaps = np.array([model.num_modes for model in models]), stacked([ends.overlaps[:, 0] for ends in runs])
-    return xr.Dataset(
-        _shares(("num_patterns",), (len(runs),), runs) | {"overlap": (("num_patterns", "sample"), overlaps)},
-        coords={
-            "num_patterns": ("num_patterns", numbers, {"long_name": "stored patterns M"}),
-            "load": ("num_patterns", numbers / num_spins, {"long_name": "load M / N_sp"}),
-            "end": list(OUTCOMES),
-        },
-        attrs={
-            "title": "Retrieval against load",
-            "cue": cue if isinstance(cue, str) else "a function of the caller's",
-            "strength": "none" if quality is None else float(quality),
-            **_origin(models[-1], key, limit),
-            "g0": float(g0),
-            "num_patterns": " ".join(map(str, numbers)),
-        },
+    quality, numbers = as_strength(cue, strength), np.array([int(number) for number in num_patterns])
+
+    def make(num_patterns: int) -> DickeModel:
+        spins = LargeSpins.individual(random_patterns(key, num_patterns, num_spins))
+        made = DickeModel(spins, **rates, dissipation=dissipation)
+        check_cue_runs(made, tol, max_time, chunk)
+        return made
+
+    cues, options = _RandomPatterns(key, cue, quality), {"tol": tol, "max_time": max_time}
+    axes = {"num_patterns": numbers, "seed": np.arange(num_samples)}
+    sweep = Sweep(make, axes, "retrieval", cue=cues, options=options, title="Retrieval against load")
+    found = _with_shares(sweep, key, chunk, progress).drop_vars("fluctuation").isel(mode=0, drop=True)
+    found["num_patterns"].attrs = {"long_name": "stored patterns M"}
+    found = found.assign_coords(load=("num_patterns", numbers / num_spins, {"long_name": "load M / N_sp"}))
+    return found.assign_attrs(
+        cue=cue if isinstance(cue, str) else "a function of the caller's",
+        strength="none" if quality is None else float(quality),
+        num_patterns=" ".join(map(str, numbers)),
     )
+
+
+class _Cues(eqx.Module):
+    """Cues as `retrieval_probability` draws them: number i is made with `fold_in(key, i)`."""
+
+    key: PRNGKeyArray
+    cue: str
+    quality: str
+
+    def __call__(self, model: DickeModel, row: Mapping[str, Array]) -> MeanFieldState:
+        cue = StoredCues(model, self.cue, row[self.quality])
+        return cue(jax.random.fold_in(self.key, row["seed"]), row["pattern"])
 
 
 class _RandomPatterns(eqx.Module):
     """Cues that each have a memory of their own, with patterns drawn from the cue's key."""
 
-    num_spins: int = eqx.field(static=True)
-    num_patterns: int = eqx.field(static=True)
-    rates: dict[str, Any]
-    dissipation: LocalDissipation | None
+    key: PRNGKeyArray
     cue: Any
     strength: Array | None
 
-    def __call__(self, key: PRNGKeyArray, pattern: Int[Array, ""]) -> tuple[DickeModel, MeanFieldState]:
+    def __call__(self, model: DickeModel, row: Mapping[str, Array]) -> tuple[DickeModel, MeanFieldState]:
+        key = jax.random.fold_in(jax.random.fold_in(self.key, model.num_modes), row["seed"])
         patterns, cue = jax.random.split(key)
-        model = _example(patterns, self.num_patterns, self.num_spins, self.rates, self.dissipation)
-        return model, StoredCues(model, self.cue, self.strength)(cue, pattern)
-
-
-def _example(
-    key: PRNGKeyArray, num_patterns: int, num_spins: int, rates: dict[str, Any], dissipation: LocalDissipation | None
-) -> DickeModel:
-    spins = LargeSpins.individual(random_patterns(key, num_patterns, num_spins))
-    return DickeModel(spins, **rates, dissipation=dissipation)
+        spins = LargeSpins.individual(random_patterns(patterns, model.num_modes, model.num_subsets))
+        model = model.replace(spins=spins)
+        return model, StoredCues(model, self.cue, self.strength)(cue, row["pattern"])
 
 
 def _grid(name: str, values: ArrayLike) -> np.ndarray:
@@ -190,27 +185,24 @@ def _grid(name: str, values: ArrayLike) -> np.ndarray:
     return grid
 
 
-def _shares(dims: tuple[str, ...], shape: tuple[int, ...], grid: list[CueOutcomes]) -> dict[str, Any]:
+def _with_shares(sweep: Sweep, key: PRNGKeyArray, chunk: int, progress: Progress | None) -> xr.Dataset:
     """What both studies say of each point: counts, the probability and its interval, the end of every sample."""
-    counts = np.reshape([list(ends.counts().values()) for ends in grid], (*shape, -1))
-    probability = np.reshape([ends.probability for ends in grid], shape)
-    lower, upper = np.reshape([ends.interval() for ends in grid], (*shape, 2)).T
+    found = sweep.run(chunk=BATCH * math.ceil(chunk / BATCH), progress=progress).rename(seed="sample")
+    codes, samples = found["outcome"], found.sizes["sample"]
+    points = codes.dims[:-1]
+    counts = np.stack([np.sum(codes.values == code, axis=-1) for code in range(len(OUTCOMES))], axis=-1)
+    retrieved = counts[..., [OUTCOMES.index(name) for name in RETRIEVED]].sum(axis=-1)
+    intervals = [wilson_interval(number, samples) for number in retrieved.ravel().tolist()]
+    lower, upper = np.reshape(intervals, (*retrieved.shape, 2)).transpose(-1, *range(retrieved.ndim))
     # all that there are: studies can be joined, and keep the flags of the first
     flags = {"flag_values": np.arange(len(OUTCOMES), dtype=np.int8), "flag_meanings": " ".join(OUTCOMES)}
-    return {
-        "counts": ((*dims, "end"), counts, {"long_name": "cues"}),
-        "probability": (dims, probability, {"long_name": "retrieved, with either sign"}),
-        "lower": (dims, lower.T, {"long_name": "95 % Wilson interval of probability, lower end"}),
-        "upper": (dims, upper.T, {"long_name": "95 % Wilson interval of probability, upper end"}),
-        "end_code": ((*dims, "sample"), stacked([ends.codes for ends in grid], shape), flags),
+    shares = {
+        "counts": ((*points, "end"), counts, {"long_name": "cues"}),
+        "probability": (points, retrieved / samples, {"long_name": "retrieved, with either sign"}),
+        "lower": (points, lower, {"long_name": "95 % Wilson interval of probability, lower end"}),
+        "upper": (points, upper, {"long_name": "95 % Wilson interval of probability, upper end"}),
+        "end_code": (codes.dims, codes.values, flags),
     }
-
-
-def _origin(model: DickeModel, key: PRNGKeyArray, max_time: float | None) -> dict[str, Any]:
-    jumps = () if model.dissipation is None else model.dissipation.rates
-    return {
-        "key": np.asarray(jax.random.key_data(key)),
-        "max_time": "1000 / min kappa" if max_time is None else float(max_time),
-        "rates_of_jumps": "none" if not jumps else str([np.asarray(rate).tolist() for rate in jumps]),
-        **provenance(model),
-    }
+    kept = found[["overlap", "fluctuation"]].drop_vars("sample").assign(shares).assign_coords(end=list(OUTCOMES))
+    kept.attrs = origin_of(found) | {"key": np.asarray(jax.random.key_data(key))}
+    return kept

@@ -1,23 +1,25 @@
 """Diagrams: branches of stationary states along one parameter, and phases over two."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from .._checks import check_count, check_real, refuse, told
 from .._door import checked
 from .._progress import Loop
 from .._typing import ArrayLike
-from ..mean_field.model import DickeModel
+from ..mean_field import DickeModel, MeanFieldState
 from ..phases import Branch, SpecialPoint, StateKind, StationaryStates, continuation, stationary_states
 from ..phases.branch_equations import parameter_of, with_parameter
 from ..phases.branches import KINDS
-from .results import Progress, counted, provenance, stacked
+from .results import Progress, origin_of, provenance
+from .sweeps import Sweep
 
 Parameter = str | tuple[str, int]
 SAME = 1e-5  # distance between branch points, or states, that counts as none
@@ -173,28 +175,14 @@ def phase_diagram(
     if x_name == y_name:
         refuse("y", "another parameter than x", repr(y[0]))
     check_count("max_states", max_states)
-    rows = []
-    for value in counted(list(ys), progress, len(xs)):  # one call a row, compiled for the first
-        points = jnp.asarray(np.column_stack([xs, np.full_like(xs, value)]), model.dtype)
-        rows.append(jax.tree.map(np.asarray, _phases(model, key, points, (x[0], y[0]), num_starts, max_states)))
-    over, of_patterns, found = ("y", "x"), ("y", "x", "pattern"), stacked(rows)
-    return xr.Dataset(
-        {
-            "exists": (of_patterns, found["exists"]),
-            "stable": (of_patterns, found["stable"]),
-            "overlap": (of_patterns, found["overlap"], {"long_name": "|xi| of the pattern's own state"}),
-            "normal_stable": (over, found["normal_stable"]),
-            "stable_mixtures": (over, found["stable_mixtures"], {"long_name": "stable mixtures, up to signs"}),
-            "states": (over, found["states"], {"long_name": "stationary states, up to signs"}),
-            "complete": (over, found["complete"]),
-        },
-        coords={
-            "x": ("x", xs, {"long_name": x_name}),
-            "y": ("y", ys, {"long_name": y_name}),
-            "pattern": np.arange(model.num_modes),
-        },
-        attrs={"title": "Phases", "key": np.asarray(jax.random.key_data(key)), **provenance(model)},
-    )
+    sweep = Sweep(model, {y_name: ys, x_name: xs}, _Phases(key, num_starts, max_states), title="Phases")
+    found = sweep.run(progress=progress)
+    found.attrs = origin_of(found) | {"key": np.asarray(jax.random.key_data(key))}
+    found = found.rename({y_name: "y", x_name: "x", "mode": "pattern", "looks_complete": "complete"})
+    told = {"overlap": "|xi| of the pattern's own state", "stable_mixtures": "stable mixtures, up to signs"}
+    for name, text in {**told, "states": "stationary states, up to signs", "x": x_name, "y": y_name}.items():
+        found[name].attrs = {"long_name": text}
+    return found
 
 
 def _axis(model: DickeModel, axis: str, given: tuple[Parameter, ArrayLike]) -> tuple[str, np.ndarray]:
@@ -208,20 +196,17 @@ def _axis(model: DickeModel, axis: str, given: tuple[Parameter, ArrayLike]) -> t
     return name, grid
 
 
-@eqx.filter_jit
-def _phases(
-    model: DickeModel,
-    key: PRNGKeyArray,
-    points: Float[Array, "P 2"],
-    parameters: tuple[Parameter, Parameter],
-    num_starts: int | None,
-    max_states: int,
-) -> dict[str, Array]:
-    def at(point: Array) -> dict[str, Array]:
-        here = model
-        for parameter, value in zip(parameters, point, strict=True):
-            here = with_parameter(here, parameter, value)
-        states = stationary_states(key, here, num_starts=num_starts, max_states=max_states)
+class _Phases(eqx.Module):
+    """What is told of a point: which patterns have states of their own, which of them are stable, and what else is."""
+
+    one_by_one: ClassVar = True  # searches side by side wait for the longest, and take twice as long
+
+    key: PRNGKeyArray
+    num_starts: int | None
+    max_states: int
+
+    def __call__(self, model: DickeModel, cue: MeanFieldState) -> dict[str, Array]:
+        states = stationary_states(self.key, model, num_starts=self.num_starts, max_states=self.max_states)
         assert isinstance(states, StationaryStates)  # as those of a DickeModel are
         normal, pure, mixed = (
             (states.kind == kind) & states.found for kind in (StateKind.normal, StateKind.pure, StateKind.mixed)
@@ -235,7 +220,5 @@ def _phases(
             "normal_stable": jnp.any(normal & states.is_stable),
             "stable_mixtures": jnp.sum(mixed & states.is_stable),
             "states": states.num_found,
-            "complete": states.looks_complete,
+            "looks_complete": states.looks_complete,
         }
-
-    return jax.lax.map(at, points)

@@ -22,10 +22,9 @@ Part = TypeVar("Part")
 Progress = Callable[[int, int], None]  # called with the numbers of what is done and of all
 
 
-def part_of(progress: Progress | None, before: int, total: int) -> Progress:
-    """What a part of a study reports to, after `before` of `total` are done."""
-    report = Loop(total, "runs", progress)
-    return lambda done, _: report(before + done)
+def origin_of(found: xr.Dataset) -> dict[str, Any]:
+    """What a sweep says of its origin, but for the rates of the model that its axes have replaced."""
+    return {name: x for name, x in found.attrs.items() if name not in found.coords}
 
 
 def counted(parts: Sequence[Part], progress: Progress | None, size: int = 1) -> Iterator[Part]:

@@ -71,11 +71,12 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     _check_path(path)
     try:
+        with open(path, "rb"):  # the system's own words, where HDF5 has a paragraph
+            pass
         found = xr.load_dataset(path, engine=NETCDF, decode_times=False)
-    except FileNotFoundError:
-        raise
     except (OSError, ValueError) as error:
-        refuse("path", "a file that save has written", f"{path} ({error})")
+        reason = getattr(error, "strerror", None) or error
+        refuse("path", "a file that save has written", f"{path} ({reason})")
     tree = found.attrs.pop(TREE, None)
     return found if tree is None else _made(json.loads(tree), found)
 

@@ -1,5 +1,7 @@
 """The retrieval transition, Fig. 3 of the paper: stationary overlaps and photons against the coupling."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,21 +11,20 @@ from jaxtyping import Array, Float
 
 from .._checks import as_float, check_finite, refuse
 from .._door import checked
-from .._labelled import with_flags
 from .._status import Status
 from .._typing import ArrayLike
 from ..couplings import LargeSpins
-from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
-from ..dynamics.steady_state import relaxing_solver
-from ..dynamics.taylor_solver import written_out
+from ..dynamics import check_reaches_steady
+from ..dynamics.steady_state import check_ends
 from ..mean_field import DickeModel, SymmetryReduction, reduce_symmetry, stored_pattern
 from ..phases import critical_coupling, retrieval_overlap
-from .results import Progress, part_of, provenance, stacked
+from .results import Progress, origin_of, provenance
+from .sweeps import Sweep
 
 RETRIEVED = 0.05  # |xi| from which on a simulated point counts as retrieved
 CURVE_POINTS = 400  # of the theory's lines between the simulated couplings
 CHUNK = 32  # rows between two signs of progress
-OF_MODES = ("overlaps", "occupations", "fluctuations")
+OF_MODES, OF_RUNS = ("overlap", "occupation", "fluctuation"), ("status", "residual", "time", "num_steps")
 
 
 @checked
@@ -70,29 +71,20 @@ def retrieval_transition(
         refuse("g0", "a one-dimensional array of couplings", f"shape {values.shape}")
     check_finite("g0", values)
     check_reaches_steady(model)
+    check_ends(model, tol, max_time)
     if not np.all(np.diff(np.asarray(values)) > 0):
         refuse("g0", "strictly increasing", "couplings that are not")
     if max_time is None:
         max_time = (1e6 if model.spins.num_spins is None else 1e4) / float(jnp.min(model.kappa))
 
-    reductions, runs = [_reduced(model, nu, reduce) for nu in range(model.num_modes)], []
+    reductions = [reduce_symmetry(model, stored_pattern(model, nu)) for nu in range(model.num_modes)] if reduce else []
+    sweep = _sweep(model, values, reductions, {"tol": tol, "max_time": max_time})
+    runs = sweep.run(chunk=CHUNK, progress=progress)
     of_modes = {name: np.zeros((model.num_modes, values.size, model.num_modes)) for name in OF_MODES}
-    for nu, reduction in enumerate(reductions):
-        run = solve_ensemble(
-            _with_couplings(reduction.model, values),
-            reduction.state,
-            save=_kept,
-            chunk=CHUNK,
-            # far above threshold a run takes 10^6 steps
-            solver=written_out(relaxing_solver(reduction.model, tol, None)),
-            tol=tol,
-            max_time=max_time,
-            progress=part_of(progress, values.size * nu, values.size * model.num_modes),
-        )
-        runs.append((run.status, run.num_steps, run.reduced["residual"], run.reduced["time"]))
-        for name, sizes in of_modes.items():  # 0 in modes that were left out
-            sizes[nu][:, reduction.active] = np.abs(run.reduced[name])
-    status, num_steps, residual, time = stacked(runs)
+    for name, sizes in of_modes.items():  # 0 in modes that were left out
+        for nu in range(model.num_modes):
+            active = reductions[nu].active if reduce else np.arange(model.num_modes)
+            sizes[nu][:, active] = np.abs(runs[name].values[nu][:, : active.size])
     limit = model.replace(spins=LargeSpins.hypercube(model.num_modes))
     g_crit = np.array([critical_coupling(limit, nu) for nu in range(model.num_modes)])
     span = np.linspace(values[0], values[-1], CURVE_POINTS)
@@ -104,9 +96,9 @@ def retrieval_transition(
 
     grid, patterns = ("pattern", "g0"), np.arange(model.num_modes)
     overlap, occupation, fluctuation = (of_modes[name][patterns, :, patterns] for name in OF_MODES)
-    others = np.where(np.eye(model.num_modes, dtype=bool)[:, None, :], 0.0, of_modes["overlaps"]).max(axis=2)
+    others = np.where(np.eye(model.num_modes, dtype=bool)[:, None, :], 0.0, of_modes["overlap"]).max(axis=2)
     kinds = Status.successful, Status.oscillating, Status.undecided  # of the last two it is averages
-    ended = np.any([np.asarray(status == kind) for kind in kinds], axis=0)
+    ended = np.isin(runs.status.values, [int(kind._value) for kind in kinds])
     couplings = np.asarray(values)
     estimates = np.array([threshold_from_overlaps(couplings[ended[nu]], overlap[nu][ended[nu]]) for nu in patterns])
     on_curve, eq_12, photons = ("pattern", "g0_curve"), {"long_name": "|xi| of Eq. 12"}, {"units": "photons per spin"}
@@ -123,10 +115,7 @@ def retrieval_transition(
             "occupation_curve": (on_curve, photons_curve, photons),
             "fluctuation": (grid, fluctuation, in_time),
             "other_overlap": (grid, others, {"long_name": "largest stationary overlap with another pattern"}),
-            "status": (grid, *with_flags(status)),
-            "residual": (grid, residual, {"long_name": "max |dy/dt|", "units": "min kappa"}),
-            "time": (grid, time, {"long_name": "when the run ended"}),
-            "num_steps": (grid, num_steps),
+            **{name: (grid, runs[name].values, runs[name].attrs) for name in OF_RUNS},
             "g_crit": ("pattern", g_crit, {"long_name": "critical coupling below Eq. 12"}),
             "g_estimate": ("pattern", estimates[:, 0], {"long_name": "threshold from the simulated points alone"}),
             "g_lower": ("pattern", estimates[:, 1], {"long_name": "largest simulated coupling without retrieval"}),
@@ -138,7 +127,7 @@ def retrieval_transition(
             "g0_curve": ("g0_curve", curve, of_curves),
         },
         attrs={
-            "title": "Retrieval transition, from a perfectly stored pattern",
+            **origin_of(runs),
             "source": "Carollo and Lesanovsky (2021), Eqs. 7 and 12, Fig. 3",
             **({"symmetry_reduction": _account(reductions)} if reduce else {}),
             **provenance(model),
@@ -169,19 +158,16 @@ def threshold_from_overlaps(g0: ArrayLike, overlap: ArrayLike) -> tuple[float, f
     return float(estimate), float(lower), float(upper)
 
 
-def _kept(end: SteadyState) -> dict[str, Array]:
-    return {name: getattr(end, name) for name in (*OF_MODES, "residual", "time")}
-
-
-_with_couplings = eqx.filter_jit(lambda model, values: jax.vmap(lambda g0: model.replace(g0=g0))(values))
-
-
-def _reduced(model: DickeModel, pattern: int, reduce: bool) -> SymmetryReduction:
-    state = stored_pattern(model, pattern)
-    if reduce:
-        return reduce_symmetry(model, state)
-    every, ones = np.arange(model.num_subsets), np.ones(model.num_subsets, int)
-    return SymmetryReduction(model, state, np.arange(model.num_modes), every, ones, model.num_modes)
+def _sweep(model: DickeModel, values: Array, reductions: list[SymmetryReduction], options: dict[str, Any]) -> Sweep:
+    """The runs of every pattern and coupling; where models are reduced, of every pattern's own."""
+    title, g0 = "Retrieval transition, from a perfectly stored pattern", np.asarray(values)
+    if not reductions:
+        axes = {"pattern": np.arange(model.num_modes), "g0": g0}
+        return Sweep(model.replace(g0=g0[0]), axes, options=options, title=title)
+    own = [int(np.flatnonzero(reduction.active == nu)[0]) for nu, reduction in enumerate(reductions)]
+    axes = {"reduction": np.arange(model.num_modes), "pattern": own, "g0": g0}
+    smaller = lambda reduction: reductions[reduction].model.replace(g0=g0[0])  # noqa: E731
+    return Sweep(smaller, axes, zipped=[("reduction", "pattern")], options=options, title=title)
 
 
 def _account(reductions: list[SymmetryReduction]) -> str:

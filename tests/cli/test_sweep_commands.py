@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from studies.sweep_faults import STUDY as LARGER
 
 import dicke_jax as dj
 from dicke_jax import _progress
@@ -14,17 +15,7 @@ from dicke_jax.cli import output
 from dicke_jax.cli.main import main
 
 ROOT = Path(__file__).parents[2]
-STUDY = """
-compute = "critical_coupling"
-[model]
-num_patterns = 2
-omega_spin = 0.5
-omega_mode = [1.5, 2.0]
-kappa = 1.0
-[axes]
-omega_spin = { from = 0.1, to = 0.9, points = 50 }
-pattern = [0, 1]
-"""
+STUDY = LARGER.replace("points = 100", "points = 50")
 
 
 @pytest.fixture

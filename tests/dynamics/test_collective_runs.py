@@ -208,3 +208,16 @@ def test_eqx_modules_as_amplitudes_have_parameters_too():
     model = dj.CollectiveModel(lambda s: s.photons[0], [dj.collective(Loss(2.0), 0.25)], num_modes=1)
     sol = dj.mfsolve(model, dj.MeanFieldState([[0.0], [0.0], [1.0]], [1.0]), [0.0, 1.0])
     np.testing.assert_allclose(sol.occupations[-1], np.exp(-1.0), rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_rows_of_a_large_ensemble_are_those_of_small_ones():
+    """More of them are taken at once."""
+    model = dj.gallery.unbalanced_dicke(1.2, 0.9, 0.9, 0.8, 0.5)
+    states = jax.vmap(lambda key: dj.random_state(key, model, 0.3))(jax.random.split(jax.random.key(0), 300))
+    many = dj.solve_ensemble(model, states, TIMES)
+    few = dj.solve_ensemble(model, jax.tree.map(lambda x: x[250:290], states), TIMES)
+    np.testing.assert_allclose(many.m[250:290], few.m, atol=1e-13)
+    np.testing.assert_array_equal(many.num_steps[250:290], few.num_steps)
+    chunked = dj.solve_ensemble(model, states, TIMES, chunk=64)
+    np.testing.assert_array_equal(chunked.m, many.m)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 from jax.flatten_util import ravel_pytree
 from problems import differences, generic_state, paper, uneven
 
@@ -237,3 +238,55 @@ def test_thresholds_of_equally_easy_patterns_have_no_gradient():
 
     assert np.isnan(jax.grad(threshold)(jnp.array([1.5, 1.5, 2.0]))).any()
     assert np.isfinite(jax.grad(threshold)(jnp.array([1.5, 1.7, 2.0]))).all()
+
+
+def at_rest_and_linear(model, state, time):
+    """u(T) of u' = J u + df/dg0, in one exponential: J and df/dg0 by central differences, exact for such products."""
+    y, back = ravel_pytree(state.to_real(model))
+
+    def rates(y, g0):
+        return np.asarray(ravel_pytree(dj.mean_field_equations(0.0, back(y), model.replace(g0=g0)))[0])
+
+    assert np.abs(rates(y, model.g0)).max() < 1e-13
+    matrix = np.zeros((y.size + 1, y.size + 1))
+    for i, e in enumerate(np.eye(y.size)):
+        matrix[:-1, i] = (rates(y + e, model.g0) - rates(y - e, model.g0)) / 2
+    matrix[:-1, -1] = (rates(y, model.g0 + 1) - rates(y, model.g0 - 1)) / 2
+    return scipy.linalg.expm(matrix * time)
+
+
+@pytest.mark.parametrize(
+    "solver, how",
+    [
+        (None, {}),
+        (None, {"adjoint": dfx.ForwardMode()}),
+        pytest.param(dfx.Tsit5(), {}, marks=pytest.mark.slow),
+        pytest.param(dfx.Dopri8(), {"adjoint": dfx.RecursiveCheckpointAdjoint()}, marks=pytest.mark.slow),
+        pytest.param(None, {"adjoint": dfx.RecursiveCheckpointAdjoint()}, marks=pytest.mark.slow),
+    ],
+)
+def test_derivatives_of_a_run_that_rests(solver, how):
+    """A state at rest has no error: steps grew until the derivative was off by 1e5 and more, and was told as right."""
+    model = paper(1.2, num_patterns=1)
+    start, time = dj.retrieval_state(model), 20.0
+    expected = at_rest_and_linear(model, start, time)[2, -1]  # z of one subset
+
+    def end(g0):
+        return dj.mfsolve(model.replace(g0=g0), start, [0.0, time], solver=solver, **how).m[-1, 2, 0]
+
+    derivative = jax.jacfwd if isinstance(how.get("adjoint"), dfx.ForwardMode) else jax.grad
+    assert float(derivative(end)(1.2)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_derivatives_of_a_stiff_run_that_rests():
+    """In the start, through the implicit solver, whose steps need not follow the modes."""
+    model = dj.DickeModel(dj.LargeSpins.hypercube(1), 0.5, 1e4, 1e4, 1.5 * np.sqrt(0.5 * 1.25e4 / 2))
+    start, time = dj.retrieval_state(model), 5.0
+    expected = at_rest_and_linear(model, start, time)[2, 1]
+
+    def end(y):
+        m = start.m.at[1, 0].set(y)
+        return dj.mfsolve(model, dj.MeanFieldState(m, start.alpha), [0.0, time]).m[-1, 2, 0]
+
+    assert float(jax.grad(end)(0.0)) == pytest.approx(expected, abs=1e-6)

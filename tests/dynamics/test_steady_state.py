@@ -207,6 +207,61 @@ def test_slow_relaxation_is_neither_converged_nor_oscillating(dtype):
     assert end.status == (dj.Status.not_converged if dtype is float else dj.Status.undecided)
 
 
+def slow_rates(model):
+    """Of the quartic of a pattern's own mode (PHYSICS.md), by NumPy: (l^2 + w^2)((l + kappa/2)^2 + Omega_mu^2) = ..."""
+    omega, (mode,), (kappa,) = float(model.omega_spin), np.asarray(model.omega_mode), np.asarray(model.kappa)
+    threshold = omega * (mode**2 + kappa**2 / 4) / (2 * mode)
+    w = 2 * omega * float(model.g0) ** 2 / threshold
+    left = np.polymul([1, 0, w**2], [1, kappa, kappa**2 / 4 + mode**2])
+    return -np.roots(np.polysub(left, [8 * omega * mode * threshold])).real.max()
+
+
+def test_a_run_that_is_too_short_says_how_long_it_must_be():
+    model, state = bad_cavity(1e4)
+    end, rate = dj.steadystate(model, state, max_time=50.0), slow_rates(model)
+    residual = float(end.residual) * 1e4  # in units of min kappa; stationary is 1e-9 of 2 Omega = 1
+    assert float(end.time_needed) == pytest.approx(50 + (1 + 1.1 * np.log(residual / 1e-9)) / rate, rel=1e-4)
+    assert f"max_time = {float(end.time_needed):.3g}" in str(end)
+
+
+def test_rows_of_a_batch_are_not_told_how_long_they_must_be():
+    """No spectrum is known there, and no row runs longer for another (found by the fuzzer)."""
+    model, state = bad_cavity(10.0)
+    ends = jax.vmap(lambda x: dj.steadystate(model, dj.MeanFieldState(x * state.m, state.alpha)))(jnp.array([1.0, 0.9]))
+    assert ends.converged.all() and np.isnan(ends.time_needed).all()
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_for_as_long_as_the_slowest_decay_asks():
+    """5000 time units, the default, leave the spins at 2e-8 of what moves; relaxing at kappa / 1e3 of them."""
+    model = dj.DickeModel(dj.LargeSpins.hypercube(1), 0.5, 1.0, 1e3, 1.5 * np.sqrt(0.25 * (1 + 2.5e5)))
+    end = dj.steadystate(model, dj.tilted_pattern(jax.random.key(0), model, 0, angle=0.6))
+    assert end.converged and 5000 < float(end.time) < 2 * np.log(1e9) / slow_rates(model)
+    np.testing.assert_allclose(np.abs(end.overlaps), np.sqrt(1 - 1.5**-4), rtol=1e-8)
+
+
+@pytest.mark.slow
+def test_steps_to_rest_do_not_grow_with_the_speed_of_the_modes():
+    """With spins that decay by themselves; the state at rest by SciPy from the equations written out."""
+    from scipy.optimize import fsolve
+
+    steps = []
+    for k in (1e3, 1e4, 1e5):
+        model, state = bad_cavity(k)
+        model = model.replace(dissipation=dj.LocalDissipation([("decay_x", 0.1)]))
+        end = dj.steadystate(model, state)
+        assert end.converged
+        steps.append(int(end.num_steps))
+        c = 2 * float(model.g0) ** 2 * k / (1.25 * k**2)  # the field of a mode that follows: b = -c xi
+
+        def rates(m, c=c):
+            x, y, z = m
+            return [2 * c * z * y - 0.1 * (1 + x), -2 * c * z * x - z - 0.05 * y, y - 0.05 * z]
+
+        np.testing.assert_allclose(end.state.m[:, 0], fsolve(rates, end.state.m[:, 0]), atol=1e-7)
+    assert steps[2] < 1.2 * steps[1], steps
+
+
 def test_fast_modes_converge_to_the_closed_form():
     end = dj.steadystate(*bad_cavity(100.0))
     assert end.converged

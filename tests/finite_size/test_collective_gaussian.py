@@ -98,3 +98,37 @@ def test_derivatives_in_the_energy_s_own_parameters():
 
     slope = (variance(1.501) - variance(1.499)) / 0.002
     assert float(jax.grad(variance)(1.5)) == pytest.approx(float(slope), rel=1e-5)
+
+
+@pytest.mark.parametrize("decay", [None, 0.2])
+def test_the_light_of_the_dicke_model_and_of_its_twin(decay):
+    """All photons that leave are kappa <b^dag b> of the covariance, which has another equation."""
+    model = paper(0.4 if decay is None else 1.3, 1)
+    state = dj.retrieval_state(model)
+    if decay is not None:
+        model = model.replace(dissipation=dj.LocalDissipation([("decay_x", decay)]))
+        state, _ = dj.stationary_state(model, [0.8])
+    omega = np.tan(np.linspace(-np.pi / 2, np.pi / 2, 2002)[1:-1]) * 3  # the trapezoidal rule on a circle
+    one, other = (dj.output_spectrum(m, state, omega) for m in (model, model.as_collective()))
+    np.testing.assert_allclose(other.photons, one.photons, atol=1e-12)
+    inside = np.trace(dj.stationary_covariance(model, state).moments.covariance[0, -2:, -2:]) - 0.5
+    step = np.pi / 2001 * (9 + omega**2) / 3
+    np.testing.assert_allclose(np.sum(one.photons[:, 0] * step) / (2 * np.pi), model.kappa[0] * inside, rtol=1e-6)
+
+
+def test_a_parametric_oscillator_s_squeezing_leaves_by_one_of_two_ports():
+    """Q' = -(k / 2 + chi) q, k = k_1 + k_2: noise |1 - k_1 / (g - i w)|^2 + k_1 k_2 / (g^2 + w^2) of the vacuum's."""
+    chi, k1, k2, omega = 0.3, 0.5, 0.4, np.array([0.0, 0.7])
+
+    def energy(s):
+        return 0.5 * s.z[0] + chi * s.alpha[0].real * s.alpha[0].imag
+
+    jumps = [dj.photon_loss(k1), dj.collective(lambda s: s.alpha[0], k2)]
+    found = dj.output_spectrum(dj.CollectiveModel(energy, jumps, num_modes=1), dj.MeanFieldState(DOWN, [0.0]), omega)
+    for part, rate in ((0, (k1 + k2 - chi) / 2), (1, (k1 + k2 + chi) / 2)):
+        noise = abs(1 - k1 / (rate - 1j * omega)) ** 2 + k1 * k2 / (rate**2 + omega**2)
+        np.testing.assert_allclose(4 * found.quadratures[:, part, 0, part, 0].real, noise, atol=1e-12)
+    np.testing.assert_allclose(found.squeezing[:, 0], noise, atol=1e-12)
+
+
+DOWN = [[0.0], [0.0], [-1.0]]

@@ -9,6 +9,7 @@ from problems import paper
 
 import dicke_jax as dj
 
+DOWN = [[0.0], [0.0], [-1.0]]
 KEY = jax.random.key(0)
 MODEL = paper(1.0, num_patterns=2)
 STATE = dj.stored_pattern(MODEL)
@@ -130,9 +131,9 @@ CASES = {
         lambda: dj.stationary_covariance(MODEL.replace(g0=lambda t: 1.0), STATE),
         "model must be one with constant rates for a stationary state",
     ),
-    "spectrum: dissipation": (
-        lambda: dj.output_spectrum(DISSIPATIVE, STATE, [1.0]),
-        "model must be without single-spin dissipation for this spectrum",
+    "spectrum: no losses": (
+        lambda: dj.output_spectrum(dj.gallery.boundary_time_crystal(0.5, 1.0), dj.MeanFieldState(DOWN, []), [1.0]),
+        "model must be one with one photon_loss, for its light to leave by; got one with 0",
     ),
     "omega": (lambda: dj.output_spectrum(MODEL, STATE, 1.0), r"omega must be one-dimensional; got shape \(\)"),
     "num_samples: wigner": (

@@ -1,7 +1,9 @@
 """Whether an answer is right: compared with the slow route, within what rtol and the precision allow.
 
 A verdict is a pair of a word, "right", "refused", "wrong" or "unchecked", and of what was found. "unchecked" is an
-answer that the slow route cannot reach: a chaotic run, or one that takes it too long.
+answer that the slow route cannot reach: a run in which a deviation grows a millionfold from one saved time to the next,
+so that nothing of 1e-10 is left; one that takes it too long; a threshold itself, where everything is slow and nothing
+has a derivative; and spins that nothing flips, which stay where they are.
 """
 
 import numpy as np
@@ -9,12 +11,10 @@ import numpy as np
 from . import master, slow_route
 from .asking import starts_of
 from .drawing import INVARIANT
+from .runs import CHAOTIC, compare, with_start
 from .slow_route import Equations, TooLong
 from .thresholds import closed_form, judge_critical
 
-TRAJECTORY = {"float64": 1e-6, "mixed": 1e-5, "float32": 2e-3}  # where a deviation of the start does not grow
-LOW_ORDER = 10.0  # times that of a method of fifth order, which takes thousands of steps with an error of 1e-10 each
-CHAOTIC = {"float64": 1e5, "mixed": 1e3, "float32": 30.0}  # growth of a deviation from which on a run is not compared
 REST = {"float64": 1e-5, "float32": 1e-2}  # of a state that calls itself stationary, from the stationary state
 
 
@@ -34,33 +34,11 @@ def judge(draw, answer):
         return "unchecked", f"the slow route takes too long {reason}"
 
 
-def _compare(draw, states, growth, m, alpha):
-    """A trajectory, as far as it is not chaotic."""
-    K = draw.w.size
-    flat = np.concatenate([m.reshape(len(m), 3 * K), alpha.real, alpha.imag], axis=1)
-    coarse = any(getattr(rate, "precision", "") == "float32" for rate in draw.rates.values())
-    precision = "mixed" if coarse and draw.precision == "float64" else draw.precision
-    usable = growth < CHAOTIC[precision]
-    allowed = TRAJECTORY[precision] * np.maximum(1, growth / (30 if precision == "float64" else 3))
-    allowed *= LOW_ORDER if draw.solver == "tsit5" else 1.0
-    size = np.maximum(1, np.max(np.abs(states), axis=1))  # of amplitudes that may be large
-    off = np.max(np.abs(flat - states), axis=1) / size
-    bad = usable & ~(off < allowed)
-    if np.any(bad):
-        i = int(np.argmax(bad))
-        where = int(np.argmax(np.abs(flat[i] - states[i])))
-        got, right = flat[i, where], states[i, where]
-        return "wrong", f"off by {off[i]:.2g} > {allowed[i]:.1g} at the {i}th time: {got:.8g}, right {right:.8g}"
-    if not np.all(usable[1:]):
-        return "unchecked", f"chaotic: a deviation grows by {growth[-1]:.2g}"
-    return "right", f"to {np.max(off):.1g}"
-
-
 def _trajectory(draw, answer):
     states, growth = slow_route.trajectory(draw)
     if draw.how["times"] == "ends":
         states, growth = states[[0, -1]], growth[[0, -1]]
-    return _compare(draw, states, growth, answer["m"], answer["alpha"])
+    return compare(draw, states, growth, answer["m"], answer["alpha"])
 
 
 def _batch(draw, answer):
@@ -75,15 +53,11 @@ def _batch(draw, answer):
             if answer["rows"][i]:
                 verdicts.append(("refused", answer["rows"][i]))
                 continue
-            one = _with_start(draw, m, alpha)
+            one = with_start(draw, m, alpha)
             states, growth = slow_route.trajectory(one, seconds=15.0)
-            verdicts.append(_compare(one, states, growth, answer["m"][i], answer["alpha"][i]))
+            verdicts.append(compare(one, states, growth, answer["m"][i], answer["alpha"][i]))
     order = ("wrong", "unchecked", "refused", "right")
     return min(verdicts, key=lambda verdict: order.index(verdict[0]))
-
-
-def _with_start(draw, m, alpha):
-    return type(draw)(**(vars(draw) | {"m": m, "alpha": alpha}))
 
 
 def _flat(answer):
@@ -169,7 +143,7 @@ def _differences(function, order, step):
 
 
 def _derivative(draw, answer):
-    of, by, order = (draw.how[name] for name in ("of", "by", "order"))
+    of, by, order, grown = *(draw.how[name] for name in ("of", "by", "order")), 1.0
 
     def number(factor):
         if of == "overlap at the end":
@@ -190,13 +164,15 @@ def _derivative(draw, answer):
         answer = answer | {"xi": slow_route.overlaps_of(eq, rest), "lengths": _lengths(eq, rest)}
     if of == "overlap at the end":
         _, growth = slow_route.trajectory(draw, draw.times[[0, -1]], seconds=12.0)
-        if growth[-1] > 1e3:
+        if growth[-1] > CHAOTIC["float64"]:
             return "unchecked", f"chaotic: a deviation grows by {growth[-1]:.2g}"
+        grown = max(1.0, growth[-1] / 1e3)
     coarse, fine = (_differences(number, order, step) for step in ((2e-3, 1e-3) if order == 2 else (4e-4, 2e-4)))
     doubt = abs(coarse - fine)
     if not np.isfinite(fine) or doubt > 1e-2 * max(1e-3, abs(fine)):
         return "unchecked", f"differences are {coarse:.6g} and {fine:.6g}"
-    off, allowed = abs(answer["derivative"] - fine), max(1e-3, abs(fine)) * 1e-4 * 10 ** (order - 1) + 3 * doubt
+    allowed = max(1e-3, abs(fine)) * 1e-4 * 10 ** (order - 1) * grown + 3 * doubt
+    off = abs(answer["derivative"] - fine)
     if not off < allowed:
         return "wrong", f"{answer['derivative']:.8g} where differences are {fine:.8g} (+- {doubt:.1g})"
     return "right", f"to {off:.1g}"

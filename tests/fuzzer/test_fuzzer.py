@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from . import running, slow_route
+from . import known_kinds, running, slow_route
 from .drawing import QUESTIONS, draw
 from .judging import judge
 from .rates_in_time import Constant
@@ -72,6 +72,28 @@ def test_the_slow_route_knows_a_pulse_that_steps_could_miss():
     area = pulse.height * pulse.width * np.sqrt(np.pi)
     states, _ = slow_route.trajectory(question, question.times[[0, -1]])
     assert states[-1, 2] == pytest.approx(question.m[2, 0] * np.cos(2 * area), abs=1e-9)
+
+
+WRONG = {
+    "trace": {"value": 0.3},
+    "complex": {"m": np.zeros(3)},
+    "wigner": {"covariance": np.full((3, 5, 5), 3.4)},
+    "fit": {"g0": np.array([1.30]), "interval": np.array([1.2995, 1.3005])},
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_wrong_answers_of_the_known_kinds_are_found(kind):
+    question = known_kinds.draw(0, 1, kind)
+    assert known_kinds.judge(question, {"said": ""} | WRONG[kind])[0] == "wrong"
+    assert known_kinds.judge(question, {"said": "failed: so it says"} | WRONG[kind])[0] == "refused"
+
+
+def test_a_vacuum_and_a_complex_argument_are_judged_right():
+    question = known_kinds.draw(0, 1, "wigner")
+    assert known_kinds.judge(question, {"said": "", "covariance": np.tile(np.eye(5) / 4, (3, 1, 1))})[0] == "right"
+    assert running.verdict_of("0:3:complex")[1] == "refused"
+    assert tuple(known_kinds.KINDS) == running.KINDS
 
 
 @pytest.mark.parametrize("text, clear", [("g0 must be finite; got nan.", True), ("'NoneType' has no 'x'", False)])

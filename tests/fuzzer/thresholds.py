@@ -30,23 +30,62 @@ def judge_critical(draw, answer):
         return "right", f"to {abs(g0 - right):.1g}"
     if np.isnan(g0):
         return "refused", "NaN: the state could not be followed"
-    if not np.isfinite(g0) or g0 == 0 or draw.precision == "float32":
-        return "unchecked", f"{g0}"
-    return _around(draw, kind, nu, g0)
+    if rates["omega_spin"].value == 0:
+        return "unchecked", "spins that nothing flips have no states of their own"
+    if g0 == 0 or np.isposinf(g0):
+        return _nowhere(draw, kind, nu, always=g0 == 0)
+    return _around(draw, kind, nu, g0) if np.isfinite(g0) else ("wrong", f"{g0}")
+
+
+def _lengths(draw, kind, nu):
+    """How the spins of the state stand to their fields."""
+    mode = draw.rates["omega_mode"].value
+    if kind == "normal":
+        return np.full(draw.w.size, -1.0 if np.all(mode < 0) else 1.0)
+    return np.full(draw.w.size, np.sign(mode[nu]) or 1.0)
+
+
+def _nowhere(draw, kind, nu, always):
+    """No threshold at any coupling: a state that is there, or stable, at every one or at none of many."""
+    rates, lengths = {name: rate.value for name, rate in draw.rates.items()}, _lengths(draw, kind, nu)
+    mode, kappa = rates["omega_mode"], rates["kappa"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        g = np.sqrt(np.abs(rates["omega_spin"] * (mode**2 + kappa**2 / 4) / (2 * mode)))
+    unit = float(np.median(g[np.isfinite(g) & (g > 0)])) if np.any(np.isfinite(g) & (g > 0)) else 1.0
+    seen, start = [], (draw.G * draw.w) @ np.sign(draw.G[nu])
+    xi = start
+    for s in np.geomspace(30, 0.03, 60):
+        eq = Equations(draw, g0=s * unit / float(rates["g0"]))
+        found = np.zeros(eq.M) if kind == "normal" else slow_route.root_near(eq, xi, lengths)
+        there = found is not None and (kind == "normal" or np.max(np.abs(found - xi)) < 0.3)
+        if (
+            kind != "normal"
+        ):  # a memory is a state with this overlap the largest at strong coupling, and what it becomes
+            there = there and np.abs(found[nu]) > (0.01 if seen else 1 - 1e-6) * np.max(np.abs(found))
+            if not there:
+                break
+            xi = found
+        growth = slow_route.growth_rate(eq, slow_route.state_at(eq, found, lengths)) if there else np.nan
+        holds = there if kind == "existence" else (None if 1e-12 < growth < 1e-7 else growth <= 1e-12)
+        seen.append((s * unit, holds if kind != "normal" or holds is None else not holds))
+    if always:  # a normal state that grows, or a state that is stable, however weak the coupling
+        told = [at for at, holds in seen[-20:] if holds is False]
+        return ("wrong", f"0, and nothing yet at {told[0]:.6g}") if told else ("right", "")
+    told = [at for at, holds in seen if holds]
+    return ("wrong", f"inf, and already at {told[0]:.6g}") if told else ("right", "")
 
 
 def _around(draw, kind, nu, g0):
     """Whether something happens there: the branch ends, or the largest growth of a state changes sign."""
-    eqs = {s: Equations(draw, g0=s * g0 / float(draw.rates["g0"].value)) for s in (0.995, 1.005)}
-    lengths = np.full(draw.w.size, np.sign(draw.rates["omega_mode"].value[nu]) or 1.0)
+    near, lengths = (0.005 if draw.precision == "float64" else 0.02), _lengths(draw, kind, nu)
+    eqs = {s: Equations(draw, g0=s * g0 / float(draw.rates["g0"].value)) for s in (1 - near, 1 + near)}
     if kind == "normal":
-        lengths = np.full(draw.w.size, -1.0 if np.all(draw.rates["omega_mode"].value < 0) else 1.0)
         growths = [slow_route.growth_rate(eq, slow_route.state_at(eq, np.zeros(eq.M), lengths)) for eq in eqs.values()]
         if growths[0] > 1e-9 or not growths[1] > 1e-9:
             return "wrong", f"growth rates {growths[0]:.3g} and {growths[1]:.3g} around {g0:.9g}"
         return "right", ""
     states, xi = [], (draw.G * draw.w) @ np.sign(draw.G[nu])
-    for s in (*(1 + np.geomspace(30, 0.006, 60)), 1.005, 0.995):
+    for s in (*(1 + np.geomspace(30, 1.2 * near, 60)), 1 + near, 1 - near):
         eq = Equations(draw, g0=s * g0 / float(draw.rates["g0"].value))
         found = None if xi is None else slow_route.root_near(eq, xi, lengths)
         if found is not None and s not in eqs and np.max(np.abs(found - xi)) > 0.3:

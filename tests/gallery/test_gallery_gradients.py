@@ -16,6 +16,7 @@ MODELS = {  # of numbers of its own, how many, M and K
         lambda p: G.dicke_ring(3, *p[:4], hopping=p[4], phase=p[5], kerr=p[6], drive=p[7], field=p[8]), 9, 3, 3
     ),
     "dissipative_xyz": (lambda p: G.dissipative_xyz(p[:3], p[3]), 4, 0, 1),
+    "multilevel_dicke": (lambda p: G.multilevel_dicke(p[0], p[1:4], p[4:13].reshape(3, 3), p[13]), 14, 1, 1),
     "nonlinear_dicke": (lambda p: G.nonlinear_dicke(*p), 5, 1, 1),
     "p_spin": (lambda p: G.p_spin(3, *p), 3, 0, 1),
     "polynomial_spins": (lambda p: G.polynomial_spins([(0, 1, 2), (1, 0, 0), (3, 1, 1)], p), 3, 0, 1),
@@ -32,7 +33,8 @@ MODELS = {  # of numbers of its own, how many, M and K
 def test_derivatives_in_all_parameters(name):
     model_of, number, M, K = MODELS[name]
     at = 0.3 + 0.5 * np.cos(1 + 1.3 * np.arange(number)) ** 2
-    m = jnp.asarray(0.6 * np.sin(1 + np.arange(3 * K)).reshape(3, K))
+    B = model_of(at).levels ** 2 - 1
+    m = jnp.asarray(0.6 * np.sin(1 + np.arange(B * K)).reshape(B, K))
     quadratures = jnp.asarray(0.4 * np.cos(2 + np.arange(2 * M)).reshape(2, M))
 
     @jax.jit

@@ -155,6 +155,28 @@ def test_mixed_signs_leave_nothing_stable():
         assert a == pytest.approx(b, rel=1e-12)
 
 
+def test_mixed_signs_of_patterns_that_are_not_orthogonal_are_not_decided():
+    """One spin that both modes see: the first damps what the second lets grow (found by the fuzzer).
+
+    0 was said of the normal state, which eigenvalues call stable at g0 = .2, and inf of a sample's patterns.
+    """
+    spins = dj.LargeSpins(dj.DenseCouplings([[1.0], [1.0]]), [1.0])
+    model = dj.DickeModel(spins, 0.5, jnp.array([1.0, -3.0]), 1.0, 0.2)
+    normal = np.array([[-1.0], [0.0], [0.0]])
+    rates = np.linalg.eigvals(written_out_jacobian(model, normal, np.zeros(2)))
+    assert np.sort(rates.real)[-2] < -1e-4  # besides the spin's length
+    assert np.isnan(dj.critical_coupling(model, kind="normal"))
+    assert np.isnan(dj.critical_coupling(sampled(2, g0=1.2, omega_mode=[1.5, -2.0]), 0, kind="stability"))
+
+
+def test_patterns_that_are_alike_are_memories_both():
+    spins = dj.LargeSpins(dj.DenseCouplings([[1.0, 1.0], [1.0, -1.0], [1.0, -1.0]]), [0.5, 0.5])
+    model = dj.DickeModel(spins, 0.5, jnp.array([1.0, 1.5, 1.5]), 1.0, 1.0)
+    first, second = (float(dj.critical_coupling(model, nu, kind="existence")) for nu in (1, 2))
+    # modes that pull alike pull as one, of twice the strength
+    assert first == second == pytest.approx(np.sqrt(0.5 * (1.5**2 + 0.25) / (2 * 2 * 1.5)), rel=1e-9)
+
+
 def test_shorter_spins_need_more_coupling():
     model, length = paper(1.0, 2), 0.6
     for kind in ("existence", "stability"):

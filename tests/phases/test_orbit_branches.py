@@ -132,3 +132,17 @@ def test_what_does_not_fit_is_refused():
         dj.orbit_continuation(model(HOPF), rest, "detuning", limits=(0.9, 1.5))
     with pytest.raises(ValueError, match="value must be the parameter's at the start, from 2 to 3; got 1.04"):
         dj.orbit_continuation(model(HOPF), rest, "counter", limits=(2.0, 3.0))
+
+
+def test_a_diagram_holds_the_states_and_the_orbits_born_at_their_hopf_points():
+    states = dj.continuation(model(1.0), as_state(at_rest(1.0)[0]), "counter", limits=(0.95, 1.1))
+    diagram = dj.bifurcations(model(1.0), states, "counter", limits=(0.95, 1.2))
+    assert diagram.states is states and len(diagram.orbits) == len(diagram.hopf) == 1 and not diagram.without
+    (point,), (orbits,) = diagram.hopf, diagram.orbits
+    assert point.parameter == pytest.approx(HOPF, abs=1e-7)
+    assert orbits.ended == "limit" and orbits.parameter[-1] == pytest.approx(1.2, abs=1e-12)
+    assert orbits.period[0] == pytest.approx(2 * np.pi / at_rest(HOPF)[1].imag, rel=1e-3)
+    assert orbits.lowest[0, 0] < point.overlaps[0] < orbits.highest[0, 0]
+    assert "1 branches of orbits" in repr(diagram) and "from counter = 1.048" in repr(diagram)
+    with pytest.raises(ValueError, match="^parameter must be that of the branch, counter; got rotating.$"):
+        dj.bifurcations(model(1.0), states, "rotating")

@@ -7,6 +7,7 @@ import pytest
 from orbit_equations import dicke_equations, flat, monodromy, unbalanced_equations
 from problems import differences
 from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
 
 import dicke_jax as dj
 
@@ -156,3 +157,40 @@ def test_an_attractor_hands_over_its_limit_cycle():
     orbit = dj.periodic_orbit(model, end)
     assert orbit.successful and orbit.is_stable
     assert float(orbit.period) == pytest.approx(float(end.period), rel=1e-6)
+
+
+def strongest_frequency(t, signal):
+    """Laskar's: where the transform of the windowed signal is largest, between the points of its FFT."""
+    window = (1 - np.cos(2 * np.pi * np.arange(t.size) / t.size)) ** 3
+    signal = signal - np.sum(window * signal) / np.sum(window)
+    step = t[1] - t[0]
+    at = np.argmax(np.abs(np.fft.rfft(window * signal)))
+    unit = 2 * np.pi / (step * t.size)
+
+    def power(omega):
+        return -(np.abs(np.sum(window * signal * np.exp(-1j * omega * t))) ** 2)
+
+    def slope(omega):  # whose root is found to round-off, where the largest value is flat
+        wave = window * signal * np.exp(-1j * omega * t)
+        return np.real(np.conj(np.sum(wave)) * np.sum(-1j * t * wave))
+
+    assert power(at * unit) < power((at - 1) * unit) and power(at * unit) < power((at + 1) * unit)
+    return brentq(slope, (at - 1) * unit, (at + 1) * unit, xtol=1e-15)
+
+
+@pytest.mark.slow
+def test_a_fourier_transform_of_a_long_run_has_the_period_of_two_modes():
+    """That of SciPy, which is not at the orbit but comes to it."""
+    model = two_modes()
+    orbit = dj.periodic_orbit(model, near_two())
+    period = float(orbit.period)
+    assert orbit.successful and orbit.is_stable
+    f, _ = dicke_equations(model)
+    long = np.log(1e-12) / np.log(np.max(np.abs(orbit.multipliers)))
+    t = period * (long + np.arange(2**13) * 300 / 2**13)
+    start = flat(near_two())
+    run = solve_ivp(f, (0, t[-1]), start, method="DOP853", t_eval=t, rtol=1e-12, atol=1e-13).y
+    frequency = strongest_frequency(t - t[0], run[-1])
+    turns = frequency * period / (2 * np.pi)  # a harmonic may be the strongest
+    assert round(turns) >= 1
+    np.testing.assert_allclose(turns / round(turns), 1, atol=1e-8)

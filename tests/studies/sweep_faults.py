@@ -21,15 +21,18 @@ import numpy as np
 import dicke_jax as dj
 from dicke_jax.studies.sweeps import Store
 
-STUDY = """
-compute = "critical_coupling"
+TABLE = """
 [model]
 num_patterns = 2
 omega_spin = 0.5
 omega_mode = [1.5, 2.0]
 kappa = 1.0
+"""
+STUDY = f"""
+compute = "critical_coupling"
+{TABLE}
 [axes]
-omega_spin = { from = 0.1, to = 0.9, points = 100 }
+omega_spin = {{ from = 0.1, to = 0.9, points = 100 }}
 pattern = [0, 1]
 """
 CHUNK, NUM_CHUNKS = 32, 7

@@ -1,5 +1,6 @@
 """Sweeps: labels, numbers against the functions they stand for, programs, and study files."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,10 @@ from compilations import compilations
 from problems import paper, sampled
 
 import dicke_jax as dj
+from dicke_jax.studies.sweeps import rows, starts
 from dicke_jax.studies.sweeps.axes import Layout
+
+from .sweep_faults import TABLE
 
 MODEL = paper(1.2, 2)
 
@@ -110,19 +114,15 @@ def test_chunks_never_mix_models_and_every_row_has_a_place():
         np.testing.assert_array_equal(places[places >= 0], layout.rows_of(number)[1])
 
 
-STUDY = """
+STUDY = f"""
 title = "A \\"study\\""
 compute = "critical_coupling"
 zipped = [["g0", "kappa[1]"]]
-[model]
-num_patterns = 2
-omega_spin = 0.5
-omega_mode = [1.5, 2.0]
-kappa = 1.0
+{TABLE}
 [axes]
-g0 = { from = 0.1, to = 10.0, points = 3, scale = "log" }
+g0 = {{ from = 0.1, to = 10.0, points = 3, scale = "log" }}
 "kappa[1]" = [1, 2.5, 3]
-pattern = { count = 2 }
+pattern = {{ count = 2 }}
 [options]
 kind = "stability"
 """
@@ -202,3 +202,59 @@ def test_bad_ways_to_run_are_refused():
     sweep = dj.Sweep(MODEL, {"g0": [1.0]}, told_overlap)
     for wrong in (dict(chunk=0), dict(chunk=33), dict(chunk=1.5), dict(resume=True)):
         assert next(iter(wrong)) in refused(lambda wrong=wrong: sweep.run(**wrong))
+
+
+class OwnPatterns(eqx.Module):
+    """A cue that brings its own memory, of numbers that are no part of the program."""
+
+    share: jax.Array
+
+    def __call__(self, model, row):
+        key = jax.random.fold_in(jax.random.key(7), row["seed"])
+        model = model.replace(spins=dj.LargeSpins.individual(dj.random_patterns(key, 2, 12)))
+        return model, dj.corrupted_pattern(key, model, row["pattern"], self.share)
+
+
+def test_a_cue_may_be_a_function_and_bring_its_own_memory():
+    def told(model, state):
+        return {"xi": dj.overlaps(model, state.m), "G": model.spins.couplings}
+
+    axes = {"g0": [0.5, 1.0], "pattern": [0, 1], "seed": [3, 4, 5]}
+    template = MODEL.replace(spins=dj.LargeSpins.individual(np.ones((2, 12))))
+    sweep = dj.Sweep(template, axes, told, cue=OwnPatterns(jnp.asarray(0.2)))
+    found = sweep.run()
+    for nu, s in np.ndindex(2, 3):
+        model, state = OwnPatterns(0.2)(template, {"seed": axes["seed"][s], "pattern": nu})
+        np.testing.assert_array_equal(found.G[0, nu, s], model.spins.couplings)
+        np.testing.assert_allclose(found.xi[1, nu, s], dj.overlaps(model, state.m), rtol=1e-14)
+    with compilations() as again:  # neither another number nor another object is another program
+        other = dj.Sweep(template, axes, told, cue=OwnPatterns(jnp.asarray(0.3)))
+        assert not found.xi.equals(other.run().xi)
+    assert not [name for name in again if "_of_rows" in name]
+    assert sweep.identity()["cue"] != other.identity()["cue"] and "OwnPatterns" in found.attrs["cue"]
+    with pytest.raises(ValueError, match="cue must be one of stored, .* to be written to a study file"):
+        sweep.to_toml()
+    assert "a MeanFieldState" in refused(lambda: dj.Sweep(MODEL, axes, told, cue=lambda model, row: 1.0).run())
+
+
+@pytest.mark.parametrize("cue", ["stored", "tilt", "flip", "random"])
+def test_programs_of_cues_call_nobody_back_and_so_are_kept_on_disk(cue):
+    """Patterns and probabilities were looked at before; a check in the program would be the host's at run time."""
+    values = {name: np.zeros(32) + x for name, x in starts.DEFAULT_CUE.items()} | {"g0": np.ones(32)}
+    cues, rates = starts.of_cues_and_rates(values, MODEL)
+    made = rows._of_rows.lower(rows._state, MODEL, cues, rates, cue)
+    assert "callback" not in made.as_text()
+    with pytest.raises(Exception, match="must be a pattern number from 0 to 1"):
+        eqx.filter_jit(dj.stored_pattern)(MODEL, jnp.asarray(2)).m.block_until_ready()
+
+
+def test_how_exact_mean_field_is():
+    """Without a coupling spins and modes keep their noise, 2 K + M; with one it is the Gaussian limit along the run."""
+    model, axes = paper(1.0, 1), {"g0": [0.0, 0.4], "angle": [0.2, 1.0]}
+    found = dj.Sweep(model, axes, "exactness", options={"time": 2.0}).run()
+    np.testing.assert_allclose(found.scaled_error[0], 3.0, rtol=1e-8)
+    at, times = model.replace(g0=0.4), jnp.array([0.0, 2.0])
+    state = dj.tilted_pattern(jax.random.key(0), at, 0, 1.0)
+    limit = dj.scaled_error(at, dj.gaussian_moments(at, state, times), dj.mfsolve(at, state, times))
+    np.testing.assert_allclose(found.scaled_error[1, 1], limit[-1], rtol=1e-9)
+    assert "time at which runs end" in refused(lambda: dj.Sweep(model, axes, "exactness"))

@@ -1,7 +1,9 @@
 """The store of a sweep: nothing whole is lost, nothing damaged is accepted, and chunks change no bit."""
 
 import builtins
+import os
 import signal
+import subprocess
 import sys
 import threading
 
@@ -142,6 +144,33 @@ def test_without_zarr_one_line_says_how_to_get_it(sweep, tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r'zarr must be installed to keep sweeps: pip install "dicke-jax\[studies\]"'):
         sweep.fill(tmp_path / "store")
     assert sweep.run().g_crit.size == 200 and builtins.list(tmp_path.iterdir()) == []
+
+
+MANY_ROWS = """
+import resource, sys
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_enable_x64", True)
+import dicke_jax as dj
+def wide(model, state):
+    return jnp.full(64, model.g0)
+axes = {"g0": np.arange(1, int(sys.argv[1]) // 1000 + 1), "kappa": np.arange(1, 1001)}
+sweep = dj.Sweep(dj.examples.paper_model(num_patterns=1), axes, wide)
+sweep.fill(sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 1024**2))
+"""
+
+
+@pytest.mark.slow
+def test_a_million_rows_keep_a_bounded_resident_size(tmp_path):
+    """Each of 512 bytes: 410 MB between the two, of which no more stays than what tells which row is where."""
+    (tmp_path / "script.py").write_text(MANY_ROWS)
+    here, most = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}, []
+    for rows in (200_000, 1_000_000):
+        words = [sys.executable, str(tmp_path / "script.py"), str(rows), str(tmp_path / str(rows))]
+        told = subprocess.run(words, env=here, capture_output=True, text=True, timeout=900, check=True).stdout
+        most.append(int(told.split()[-1]))
+    assert most[1] - most[0] < 120, most
+    assert Store(tmp_path / "1000000", "r").num_chunks == 489  # of 2,048 rows
 
 
 @pytest.mark.slow

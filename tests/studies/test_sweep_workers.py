@@ -16,7 +16,7 @@ from dicke_jax.studies import open_store
 from dicke_jax.studies.sweeps import Store
 from dicke_jax.studies.sweeps.writer import FILE, only_writer
 
-from .sweep_faults import CHUNK, NUM_CHUNKS, STUDY, goes_on, killed_at_work, numbers_of
+from .sweep_faults import CHUNK, NUM_CHUNKS, STUDY, TABLE, goes_on, killed_at_work, numbers_of
 
 
 @pytest.fixture(scope="module")
@@ -125,17 +125,13 @@ def test_workers_that_are_killed_change_nothing(sweep, tmp_path):
     goes_on(sweep, tmp_path / "store", numbers_of(tmp_path / "whole"), 1)
 
 
-RUNS = """
+RUNS = f"""
 compute = "retrieval"
-[model]
-num_patterns = 2
-omega_spin = 0.5
-omega_mode = [1.5, 2.0]
-kappa = 1.0
+{TABLE}
 [axes]
-g0 = { from = 0.6, to = 1.4, points = 10 }
+g0 = {{ from = 0.6, to = 1.4, points = 10 }}
 flip = [0.1, 0.2]
-seed = { count = 10 }
+seed = {{ count = 10 }}
 [fixed]
 pattern = 1
 """

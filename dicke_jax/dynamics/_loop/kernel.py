@@ -18,6 +18,7 @@ from ..._door import checked
 from ...couplings.operators import SMALL_MATRIX, DenseCouplings, HypercubeCouplings
 from ...mean_field import DickeModel, LocalDissipation, PiecewiseLinear
 from ..begin_and_end import FirstStep, IsStationary
+from ..tangent_steps import TangentSteps
 from ..taylor_solver import BilinearTaylor
 from .marks import set_xla_metadata
 from .replay_adjoint import ReplayAdjoint
@@ -96,7 +97,8 @@ def as_small_as_known(function: Callable[..., Any], model: DickeModel, *given: A
     arrays, rest = eqx.partition((model, given), eqx.is_array)
     leaves, structure = jax.tree.flatten(arrays)
     fits = kernel_state() == "on" and _fits(model)
-    if not fits or any(leaf.size >= FEWEST_SUMMED for leaf in leaves):
+    # a column of its own may stand beside those of a leaf in a sum: of 256 samples of 15 overlaps there are 4096 then
+    if not fits or any(leaf.size + len(leaf) >= FEWEST_SUMMED for leaf in leaves if jnp.ndim(leaf)):
         return function(model, *given)
 
     def of(leaves: list[Array]) -> Any:
@@ -128,8 +130,8 @@ def _sums_fit(model: DickeModel, solver: Any) -> bool:
 
 
 def _steps_fit(controller: Any) -> bool:
-    """A `PIDController` with its default norm, or constant steps; clipped to times, or with a first step given."""
-    if type(controller) is FirstStep:
+    """A `PIDController` with its default norm, or constant steps; clipped to times, fit for derivatives, or begun."""
+    if type(controller) in (FirstStep, TangentSteps):
         return _steps_fit(controller.controller)
     if type(controller) is dfx.ClipStepSizeController:
         plain = controller.jump_ts is None and controller.store_rejected_steps is None

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..._checks import check_count, refuse
+from ..tangent_steps import TangentSteps, steps_for_derivatives
 from .saved_times import parts_of, saves_of
 from .two_ways import Ways, both_ways
 from .whole_run import WholeRun, one_kernel
@@ -66,9 +67,9 @@ class ReplayAdjoint(dfx.AbstractAdjoint):
             others, held, rest = eqx.combine(arrays, static)
             return eqx.combine(free, others), held, rest
 
-        def run(leaves: list[Array], record: bool) -> Any:
+        def run(leaves: list[Array], derivatives: bool, record: bool) -> Any:
             given, held, rest = whole(leaves)
-            state = _run(given, held, rest, self, record)
+            state = _run(given, held, rest, self, derivatives, record)
             ys, *outcome = _outcome(state)
             kept = (saves_of(state)[1].ys, state.num_accepted_steps) if record else ()
             return ys, outcome, kept
@@ -83,8 +84,8 @@ class ReplayAdjoint(dfx.AbstractAdjoint):
         return eqx.tree_at(_outcome, begin, (saved, *outcome), is_leaf=lambda x: x is None), {}
 
 
-def _run(given: Any, held: Any, rest: Any, adjoint: ReplayAdjoint, record: bool) -> Any:
-    """The final state of the loop; with `record` also where each step began."""
+def _run(given: Any, held: Any, rest: Any, adjoint: ReplayAdjoint, derivatives: bool, record: bool) -> Any:
+    """The final state of the loop, in steps fit for `derivatives`; with `record` also where each step began."""
     args, y0, t0, t1, ts = given
     how = held | rest | dict(args=args, t0=t0, t1=t1)
     (part,), begin = parts_of(how["saveat"]), how["init_state"]
@@ -98,7 +99,12 @@ def _run(given: Any, held: Any, rest: Any, adjoint: ReplayAdjoint, record: bool)
         room = jax.tree.map(lambda x: jnp.full((most + 1, *jnp.shape(x)), jnp.inf, jnp.result_type(x)), (t0, y0))
         saves.append(eqx.tree_at(lambda s: (s.ts, s.ys), saves[0], (room[0], room)))
     how["saveat"] = eqx.tree_at(lambda s: s.subs, how["saveat"], parts)
-    times = t0, begin.tnext + (t0 - jax.lax.stop_gradient(t0))  # the numbers that are there, and they move with t0
+    end = begin.tnext
+    if derivatives:
+        how["stepsize_controller"] = steps_for_derivatives(how["stepsize_controller"], how["solver"])
+    if isinstance(controller := how["stepsize_controller"], TangentSteps):
+        end = controller.clipped(jax.lax.stop_gradient(t0), end, y0, args)
+    times = t0, end + (t0 - jax.lax.stop_gradient(t0))  # the numbers that are there, and they move with t0
     how["init_state"] = eqx.tree_at(lambda s: (s.y, s.tprev, s.tnext, s.save_state), begin, (y0, *times, saves))
     return adjoint.run.loop(**how)[0]
 

@@ -26,7 +26,8 @@ Leaves = list[Array]
 class Ways:
     """The function and its first derivative in reverse mode; neither may close over arrays.
 
-    - `run`: of leaves and whether to record: values, what else is known of the run, and with a record that.
+    - `run`: of leaves, whether derivatives are asked for and whether to record: values, what else is known of the run,
+      and with a record that.
     - `back`: of leaves, a record and cotangents of the values: those of the first leaves, as many as are `free`.
     """
 
@@ -40,7 +41,7 @@ def both_ways(ways: Ways, leaves: Leaves) -> Any:
 
 
 def _run(ways: Ways, leaves: Leaves, record: bool) -> Any:
-    run = jax.custom_jvp(lambda *leaves: ways.run(list(leaves), record))
+    run = jax.custom_jvp(lambda *leaves: ways.run(list(leaves), record, record))
     run.defjvp(lambda primals, tangents: _moved(ways, list(primals), tangents, record), symbolic_zeros=True)
     return run(*leaves)
 
@@ -93,8 +94,8 @@ def _evaluate(*operands: Array, **how: Any) -> Leaves:
         def first(*free: Array) -> Leaves:
             leaves = [*free, *rest]
             if not how["bar"]:
-                return jax.tree.leaves(ways.run(leaves, record=False)[0])
-            kept = record if not slots else jax.tree.leaves(ways.run(leaves, record=True)[2])
+                return jax.tree.leaves(ways.run(leaves, True, False)[0])
+            kept = record if not slots else jax.tree.leaves(ways.run(leaves, True, True)[2])
             return ways.back(leaves, kept, cotangents)
 
         def along(function: Any, slot: Leaves) -> Any:

@@ -11,9 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
+from ..._checks import is_key
 from ...dynamics._loop import kernel_state
 from ...mean_field import DickeModel
 
@@ -29,27 +31,37 @@ def digest(*parts: bytes) -> str:
     return whole.hexdigest()[:16]
 
 
-def of_function(function: Any) -> str:
-    """A function's name, with a digest of its text where there is one."""
-    called = f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', type(function).__name__)}"
+def named(what: Any) -> str:
+    """A text as it is; a function's name, with a digest of its text where there is one, and of its numbers."""
+    if isinstance(what, str):
+        return what
+    of_class = type(what) if isinstance(what, eqx.Module) else what
+    called = f"{getattr(of_class, '__module__', '?')}:{getattr(of_class, '__qualname__', type(what).__name__)}"
+    own = [repr(what).encode(), *_numbers(what)] if isinstance(what, eqx.Module) else []
     try:
-        return f"{called} ({digest(inspect.getsource(function).encode())})"
+        own.append(inspect.getsource(of_class).encode())
     except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        return called if code is None else f"{called} ({digest(code.co_code, repr(code.co_names).encode())})"
+        code = getattr(what, "__code__", None)
+        own += [] if code is None else [code.co_code, repr(code.co_names).encode()]
+    return f"{called} ({digest(*own)})" if own else called
 
 
 def of_model(model: DickeModel) -> str:
     """A digest of all numbers of a model."""
-    parts = [f"{model.spins.num_spins} {model.spins.gauged} {model.dtype} {type(model.spins.operator)}".encode()]
-    for path, leaf in jax.tree_util.tree_leaves_with_path(model):
-        parts.append(jax.tree_util.keystr(path).encode())
+    about = f"{model.spins.num_spins} {model.spins.gauged} {model.dtype} {type(model.spins.operator)}"
+    return digest(about.encode(), *_numbers(model))
+
+
+def _numbers(tree: Any) -> Iterator[bytes]:
+    """All numbers and functions of a tree, and where they stand."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        yield jax.tree_util.keystr(path).encode()
         if isinstance(leaf, jax.Array | np.ndarray):
-            numbers = np.asarray(leaf)
-            parts += [f"{numbers.dtype} {numbers.shape}".encode(), numbers.tobytes()]
+            numbers = np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
+            yield f"{numbers.dtype} {numbers.shape}".encode()
+            yield numbers.tobytes()
         else:
-            parts.append((of_function(leaf) if callable(leaf) else repr(leaf)).encode())
-    return digest(*parts)
+            yield (named(leaf) if callable(leaf) else repr(leaf)).encode()
 
 
 def of_values(values: np.ndarray) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..._labelled import ATTRS, RATES
 from ..._status import Status
 from ...mean_field import DickeModel
 from ...phases.cue_outcome import OUTCOMES
@@ -15,18 +16,11 @@ from ..results import provenance
 from .axes import LONG_NAMES, UNITS, Axes, split_name
 from .identity import git_revision
 
-PHOTONS, IN_TIME = "photons per spin", "standard deviation of the overlap in time, 0 where converged"
-ATTRS: dict[str, dict[str, str]] = {
-    "overlap": {"long_name": "overlap xi_mu", "units": "1"},
-    "occupation": {"long_name": "occupation |alpha_mu|^2 of the mode", "units": PHOTONS},
-    "fluctuation": {"long_name": IN_TIME, "units": "1"},
-    "residual": {"long_name": "max |dy/dt|", "units": "min kappa"},
-    "time": {"long_name": "when the run ended", "units": "inverse unit of the rates"},
-    "num_steps": {"long_name": "steps of the integration", "units": "1"},
-    "g_crit": {"long_name": "critical coupling", "units": "unit of the rates"},
-    "growth_rate": {"long_name": "largest real part of the spectrum", "units": "unit of the rates"},
+OF_ROWS: dict[str, dict[str, str]] = {  # what only sweeps have; a row's overlap is one of a run's overlaps
+    **{name: ATTRS[f"{name}s"] for name in ("overlap", "occupation", "fluctuation")},
+    "g_crit": {"long_name": "critical coupling", "units": RATES},
+    "scaled_error": {"long_name": "limit of N E_N(t), Eq. 9", "units": "1"},
     "is_stable": {"long_name": "whether nothing grows", "units": "1"},
-    "status": {"long_name": "how the computation ended"},
     "outcome": {"long_name": "where the cue ended"},
 }
 STATUSES = tuple(Status._name_to_item)  # pyright: ignore[reportAttributeAccessIssue]
@@ -102,7 +96,7 @@ def dataset(labels: Labels, slots: np.ndarray, complete: np.ndarray, flat: Mappi
 
 
 def _attrs_of(name: str, values: np.ndarray) -> dict[str, Any]:
-    attrs: dict[str, Any] = dict(ATTRS.get(name, {}))
+    attrs: dict[str, Any] = dict((ATTRS | OF_ROWS).get(name, {}))
     if name in MEANINGS and values.dtype == np.int8:
         codes = [code for code in np.unique(values).tolist() if code >= 0]
         attrs["flag_values"] = np.asarray(codes, np.int8)

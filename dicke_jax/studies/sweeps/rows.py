@@ -1,7 +1,7 @@
 """What a sweep computes: pure functions of the values that a chunk of rows has."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,101 +9,55 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..._checks import check_all, check_choice, check_count, refuse, told
-from ...dynamics import MFSolution, SteadyState, check_reaches_steady, solve_ensemble
+from ..._checks import as_array, check_all, check_choice, check_count, refuse, told
+from ...dynamics import MFSolution, SteadyState, check_reaches_steady, mfsolve, solve_ensemble
 from ...dynamics.ensemble import MANY
 from ...dynamics.steady_state import STIFF_TOLERANCE, check_ends, default_residual, relaxing_solver
 from ...dynamics.taylor_solver import written_out
 from ...dynamics.trajectory import STIFF, check_tolerance, default_solver, stiffness
-from ...mean_field import (
-    DickeModel,
-    MeanFieldState,
-    check_constant_rates,
-    corrupted_pattern,
-    random_state,
-    stored_pattern,
-    tilted_pattern,
-)
+from ...finite_size import gaussian_moments, scaled_error
+from ...mean_field import DickeModel, MeanFieldState, check_constant_rates
 from ...phases import critical_coupling, retrieval_state, stability
 from ...phases.basins import named_outcomes
-from .axes import BATCH, split_name
+from .axes import BATCH
+from .starts import Values, of_cues_and_rates, start_of, with_values
 
-CUES: Final = ("stored", "tilt", "flip", "random")
 OPTIONS: dict[str, dict[str, Any]] = {  # of what is computed, with their defaults
     "steadystate": dict(tol=None, max_time=None, rtol=None, atol=None, max_steps=None),
     "final_overlap": dict(time=None, rtol=None, atol=None, max_steps=None),
     "retrieval": dict(tol=None, max_time=None),
     "critical_coupling": dict(kind="existence", method=None),
     "stability": dict(tol=None),
+    "exactness": dict(time=None),
 }
-Values = dict[str, np.ndarray]
-
-
-def with_values(model: DickeModel, values: Mapping[str, Any]) -> DickeModel:
-    """The model with other rates: a name alone stands for all modes, and "kappa[1]" for one."""
-    changes: dict[str, Any] = {}
-    for name in sorted(values):  # "kappa" before "kappa[1]"
-        kind, index = split_name(name)
-        if kind == "jump":
-            of = changes.get("dissipation", model.dissipation)
-            rate = jnp.broadcast_to(jnp.asarray(values[name], of.rates[index].dtype), of.rates[index].shape)
-            changes["dissipation"] = eqx.tree_at(lambda d, i=index: d.rates[i], of, rate)
-        elif index is None:
-            changes[kind] = jnp.asarray(values[name], model.dtype)
-        else:
-            rate = jnp.broadcast_to(changes.get(kind, getattr(model, kind)), (model.num_modes,))
-            changes[kind] = rate.at[index].set(jnp.asarray(values[name], model.dtype))
-    return model.replace(**changes) if changes else model
-
-
-def with_known(model: DickeModel, values: Mapping[str, Any]) -> DickeModel:
-    """The model with known values of rates, for which no program is compiled."""
-    changes: dict[str, Any] = {}
-    for name in sorted(values):
-        kind, index = split_name(name)
-        if kind == "jump":
-            of = changes.get("dissipation", model.dissipation)
-            rate = np.full(of.rates[index].shape, values[name], of.rates[index].dtype)
-            changes["dissipation"] = eqx.tree_at(lambda d, i=index: d.rates[i], of, jax.device_put(rate))
-            continue
-        shape = (model.num_modes,) if kind in ("omega_mode", "kappa") else ()
-        now = values[name] if index is None else changes.get(kind, getattr(model, kind))
-        rate = np.array(np.broadcast_to(np.asarray(now, model.dtype), shape))
-        if index is not None:
-            rate[index] = values[name]
-        changes[kind] = rate
-    return model.replace(**changes) if changes else model
-
-
-def cue_of(model: DickeModel, cue: str, own: Mapping[str, Any]) -> MeanFieldState:
-    """The state that a row starts from."""
-    if cue == "stored":
-        return stored_pattern(model, own["pattern"])
-    key = jax.random.key(own["seed"])
-    if cue == "tilt":
-        return tilted_pattern(key, model, own["pattern"], own["angle"])
-    return corrupted_pattern(key, model, own["pattern"], own["flip"]) if cue == "flip" else random_state(key, model)
-
-
-def of_cues_and_rates(values: Values, model: DickeModel) -> tuple[Values, Values]:
-    """The values in the precisions that a program takes them in: what makes cues, and what makes models."""
-    kinds = {"pattern": jax.dtypes.canonicalize_dtype(np.int64), "seed": np.uint32}
-    cues = {name: x.astype(kinds.get(name, model.dtype)) for name, x in values.items() if name in DEFAULT_CUE}
-    return cues, {name: x.astype(model.dtype) for name, x in values.items() if name not in DEFAULT_CUE}
-
-
-DEFAULT_CUE = {"pattern": 0, "angle": 0.3, "flip": 0.1, "seed": 0}
+LONG = 5000  # in 1 / kappa: so long a run takes by default at most; fewer that are longer pay for a longer compilation
 
 
 @eqx.filter_jit
-def _of_rows(function: Callable[..., Any], model: DickeModel, cues: Any, rates: Any, cue: str) -> Any:
+def _of_rows(function: Callable[..., Any], model: DickeModel, cues: Any, rates: Any, cue: Any) -> Any:
     """`function` of the model, cue and pattern of every row, in batches of a fixed size."""
 
     def one(row: Any) -> Any:
-        own = with_values(model, row[1])
-        return function(own, cue_of(own, cue, row[0]), row[0]["pattern"])
+        return function(*start_of(with_values(model, row[1]), cue, row[0]), row[0]["pattern"])
 
     return jax.lax.map(one, (cues, rates), batch_size=BATCH)
+
+
+@eqx.filter_jit
+def _in_turn(function: Callable[..., Any], model: DickeModel, cues: Any, rates: Any, cue: Any, filled: Array) -> Any:
+    """The same one by one, for what takes very different times; the last row's repetitions are left out."""
+    rows = cues, rates
+
+    def one(i: Array) -> Any:
+        own, rate = jax.tree.map(lambda x: x[i], rows)
+        return function(*start_of(with_values(model, rate), cue, own), own["pattern"])
+
+    def put(i: Array, found: Any) -> Any:
+        return jax.tree.map(lambda whole, x: whole.at[i].set(x), found, one(i))
+
+    size = jax.tree.leaves(rows)[0].shape[0]
+    empty = jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), jax.eval_shape(one, filled))
+    return jax.lax.fori_loop(0, filled, put, empty)
 
 
 def _model_and_state(model: DickeModel, state: MeanFieldState, pattern: Array) -> Any:
@@ -117,7 +71,7 @@ def _state(model: DickeModel, state: MeanFieldState, pattern: Array) -> Any:
 class RowFunction(eqx.Module):
     """What a row computes that is no run: of its model, its cue's state and pattern."""
 
-    compute: Any = eqx.field(static=True)
+    compute: Any  # numbers in a module are no part of the program
     options: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
     def __call__(self, model: DickeModel, state: MeanFieldState, pattern: Array) -> dict[str, Any]:
@@ -129,6 +83,10 @@ class RowFunction(eqx.Module):
             names = ("growth_rate", "num_growing", "num_neutral", "num_decaying", "residual")
             stable = {"is_stable": found.is_stable.astype(jnp.int8)}
             return {**{name: getattr(found, name) for name in names}, **stable, "status": code_of(found.status)}
+        if self.compute == "exactness":
+            times = np.array([0.0, options["time"]], model.dtype)
+            limit, reference = gaussian_moments(model, state, times), mfsolve(model, state, times, throw=False)
+            return {"scaled_error": scaled_error(model, limit, reference)[-1]}
         result = self.compute(model, state)
         named = result if isinstance(result, Mapping) else {"value": result}
         return {name: jnp.asarray(x) for name, x in named.items()}
@@ -148,7 +106,7 @@ def _last(run: MFSolution) -> dict[str, Any]:
 
 
 def compute_rows(
-    model: DickeModel, values: Values, filled: int, compute: Any, cue: str, how: Mapping[str, Any]
+    model: DickeModel, values: Values, filled: int, compute: Any, cue: Any, how: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
     """What one chunk computes, on the host: a pure function of its arguments, and of what runs it.
 
@@ -158,17 +116,21 @@ def compute_rows(
     cues, rates = of_cues_and_rates(values, model)
     size = cues["pattern"].size
     if compute not in ("steadystate", "final_overlap", "retrieval"):
-        found = _of_rows(RowFunction(compute, tuple(how.items())), model, cues, rates, cue)
-        return jax.tree.map(np.asarray, found)
-    if rates:
+        own = RowFunction(compute, tuple(how.items())), model, cues, rates, cue
+        one_by_one = getattr(compute, "one_by_one", False)
+        return jax.tree.map(np.asarray, _in_turn(*own, jnp.asarray(filled)) if one_by_one else _of_rows(*own))
+    if rates or callable(cue):
         arrays, states = _of_rows(_model_and_state, model, cues, rates, cue)
-        models = eqx.combine(arrays, eqx.filter(model, eqx.is_array, inverse=True))
+        rest = eqx.filter(model, eqx.is_array, inverse=True)  # rates that are functions of time
+        models = eqx.combine(arrays, rest) if jax.tree.leaves(rest) else arrays
     else:
         models, states = model, _of_rows(_state, model, cues, rates, cue)
     states = jax.tree.map(np.array, states)
     for x in jax.tree.leaves(states):
         x[filled:] = np.nan  # put to rest
-    options = {name: option for name, option in how.items() if name != "time"}
+    options = {name: option for name, option in how.items() if name not in ("time", "max_time")}
+    if "max_time" in how:
+        options["max_time"] = as_array(how["max_time"], model.dtype)  # no part of the program
     if compute == "final_overlap":
         times = np.array([0.0, how["time"]], model.dtype)
         run = solve_ensemble(models, states, times, save=_last, chunk=size, **options)
@@ -190,7 +152,13 @@ def compute_rows(
     return found
 
 
-def variables_of(model: DickeModel, values: Values, compute: Any, cue: str, how: Mapping[str, Any]) -> dict[str, Any]:
+def check_cue(model: DickeModel, values: Values, cue: Any) -> None:
+    """Refuse a function that makes no cue, before anything is computed."""
+    if callable(cue):
+        eqx.filter_eval_shape(_of_rows, _state, model, *of_cues_and_rates(values, model), cue)
+
+
+def variables_of(model: DickeModel, values: Values, compute: Any, cue: Any, how: Mapping[str, Any]) -> dict[str, Any]:
     """Names, shapes and types of what a row computes, without computing it."""
     M, real = (model.num_modes,), np.dtype(model.dtype)
     runs = {"overlap": (M, real), "status": ((), np.dtype(np.int8)), "num_steps": ((), np.dtype(np.int32))}
@@ -220,7 +188,7 @@ def as_options(compute: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         if options:
             refuse("options", "left out where compute is a function", ", ".join(map(str, options)))
         return {}
-    own = OPTIONS[compute]
+    own, options = OPTIONS[compute], {name: value for name, value in options.items() if value is not None}
     for name, value in options.items():
         if name not in own:
             refuse("options", f"those of {compute}, {', '.join(own)}", told(name))
@@ -233,9 +201,9 @@ def as_options(compute: Any, options: Mapping[str, Any]) -> dict[str, Any]:
             refuse(f"options, {name},", "a positive number", told(value))
         else:
             check_all(f"options, {name},", value, lambda x: (x > 0) & np.isfinite(x), "positive and finite")
-    if compute == "final_overlap" and "time" not in options:
-        refuse("options", "given for final_overlap, with the time at which runs end", "no time")
-    return {name: value for name, value in options.items() if value is not None}
+    if compute in ("final_overlap", "exactness") and "time" not in options:
+        refuse("options", f"given for {compute}, with the time at which runs end", "no time")
+    return options
 
 
 def settled(models: list[DickeModel], compute: Any, options: Mapping[str, Any], num_rows: int) -> dict[str, Any]:
@@ -244,8 +212,8 @@ def settled(models: list[DickeModel], compute: Any, options: Mapping[str, Any], 
     - `models`: those at the corners of the axes. Where one is stiff all rows get the solver that it needs.
     """
     how = dict(options)
-    if callable(compute) or compute in ("critical_coupling", "stability"):
-        if not callable(compute):
+    if callable(compute) or compute in ("critical_coupling", "stability", "exactness"):
+        if compute in ("critical_coupling", "stability"):
             check_constant_rates(models[0])
         return how
     hardest, tol = max(models, key=stiffness), how.get("tol")
@@ -267,5 +235,7 @@ def settled(models: list[DickeModel], compute: Any, options: Mapping[str, Any], 
             for name in ("rtol", "atol"):
                 how.setdefault(name, STIFF_TOLERANCE[str(hardest.dtype)])
         solver = relaxing_solver(hardest, how["tol"], how.get("rtol"))
-    how["solver"] = written_out(solver) if num_rows >= MANY else solver
+    longest = how.get("max_time", 0.0) * min(float(np.min(model.kappa)) for model in models)
+    many = num_rows >= MANY or num_rows * longest >= MANY * LONG
+    how["solver"] = written_out(solver) if many else solver
     return how

@@ -211,6 +211,8 @@ class Store:
 
     def _chunk(self, number: int) -> Numbers | None:
         """The numbers of a chunk, None where it is not whole."""
+        if not self._is_marked(number):
+            return None
         place = slice(number * self.chunk, (number + 1) * self.chunk)
         try:
             mark = int(self.group[MARK][number])
@@ -220,6 +222,9 @@ class Store:
         except Exception:  # a checksum that does not fit, a file that is cut or no file at all
             return None
         return chunk if mark and mark == mark_of(number, chunk) else None
+
+    def _is_marked(self, number: int) -> bool:
+        return (self.path / MARK / "c" / str(number)).exists()
 
     @property
     def whole(self) -> np.ndarray:
@@ -233,7 +238,7 @@ class Store:
         for number in range(self.num_chunks):
             there = slots[number * self.chunk : (number + 1) * self.chunk] >= 0
             chunk = self._chunk(number)
-            damaged += chunk is None and (self.path / MARK / "c" / str(number)).exists()
+            damaged += chunk is None and self._is_marked(number)
             if chunk is None:
                 continue
             chunks, rows = chunks + 1, rows + int(there.sum())

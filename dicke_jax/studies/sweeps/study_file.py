@@ -12,7 +12,9 @@ import numpy as np
 
 from ..._checks import check_choice, refuse, told
 from ...mean_field import DickeModel
+from .identity import named
 from .model_table import ModelTable
+from .starts import CUES
 
 KEYS = ("title", "compute", "precision", "cue", "zipped", "model", "axes", "fixed", "options")
 RANGES = ("from", "to", "points", "scale")
@@ -104,6 +106,8 @@ def study_text(sweep: Any) -> str:
         model = ModelTable.of(model)
     if not isinstance(model, ModelTable):
         refuse("model", "a DickeModel, to be written to a study file", "a function")
+    if callable(sweep.cue):
+        refuse("cue", f"one of {', '.join(CUES)}, to be written to a study file", named(sweep.cue))
     if callable(compute):
         name = f"{getattr(compute, '__module__', None)}:{getattr(compute, '__qualname__', '')}"
         if getattr(compute, "__module__", "__main__") == "__main__" or not name.split(":")[1].isidentifier():

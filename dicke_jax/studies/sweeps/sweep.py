@@ -16,12 +16,13 @@ from ..._door import checked
 from ...mean_field import DickeModel, check_model
 from ..results import Progress
 from .axes import BATCH, Axes, Layout, as_axes, as_values, check_fits
-from .identity import of_function, of_model, of_software, of_values
+from .identity import named, of_model, of_software, of_values
 from .labels import Labels, dataset, origin
 from .model_table import ModelTable
 from .planning import Plan, default_chunk
-from .rows import CUES, DEFAULT_CUE, OPTIONS, as_options, compute_rows, settled, variables_of, with_known
+from .rows import OPTIONS, as_options, check_cue, compute_rows, settled, variables_of
 from .running import compute_missing, fill_store
+from .starts import CUES, DEFAULT_CUE, with_known
 from .store import Store, fill_of, in_memory
 from .study_file import read_study, study_of, study_text
 from .workers import crew_of
@@ -45,15 +46,17 @@ class Sweep:
     - `axes`: values by name. Rates: "omega_spin", "omega_mode", "kappa", "g0", one mode's as "kappa[1]" (from 0), a
       jump's rate as "jump[0]". Of the cue: "pattern", "angle" of a tilt, "flip" probability, "seed": the cue's key is
       `jax.random.key(seed)`, so that the same seeds are the same cues everywhere.
-    - `compute`: what every row computes from its model and its cue. "steadystate"; "final_overlap", at the time that
-      `options` give; "retrieval", where the cue ends; of its pattern alone "critical_coupling" and "stability" (of the
-      retrieval state); or a function (model, state) that `jax.vmap` takes, of an array or of arrays by name.
+    - `compute`: what every row computes from its model and its cue. "steadystate"; "retrieval", where the cue ends; at
+      the time that `options` give "final_overlap" and "exactness", lim N E_N(t) of Eq. 9; of the pattern alone
+      "critical_coupling" and "stability" (of the retrieval state). Or a function (model, state) that `jax.vmap` takes.
 
     **Other arguments**
 
     - `zipped`: lists of axes of one length that go together, in one dimension called as the first.
     - `fixed`: values of what could be an axis.
-    - `cue`: "stored", "tilt", "flip" or "random"; by default "tilt" or "flip" where there is an angle or a flip.
+    - `cue`: "stored", "tilt", "flip" or "random"; by default "tilt" or "flip" where there is an angle or a flip. Or a
+      function (model, row) -> `MeanFieldState` that `jax.vmap` takes, of the row's "pattern", "angle", "flip" and
+      "seed" by name; where it returns a model, too, (model, state), that is the row's.
     - `options`: of what is computed: `tol`, `max_time`, `rtol`, `atol`, `max_steps`, `time`, `kind`, `method`.
     - `title`: of the results.
 
@@ -91,12 +94,14 @@ class Sweep:
         self.cue = self._cue(cue)
         _ = self._how  # every model is made, and looked at
 
-    def _cue(self, cue: Any) -> str:
+    def _cue(self, cue: Any) -> Any:
         given = {name for name in (*self.axes.values, *self.fixed) if name not in self._made_of}
         if cue is None:
             cue = "tilt" if "angle" in given else "flip" if "flip" in given else "stored"
-        if cue not in CUES:
-            refuse("cue", f"one of {', '.join(CUES)}", told(cue))
+        if callable(cue):
+            return cue
+        if not isinstance(cue, str) or cue not in CUES:
+            refuse("cue", f"one of {', '.join(CUES)}, or a function of model and row", told(cue))
         uses = {"stored": {"pattern"}, "tilt": {"pattern", "angle", "seed"}, "flip": {"pattern", "flip", "seed"}}
         for name in sorted(given & DEFAULT_CUE.keys() - uses.get(cue, {"pattern", "seed"})):
             refuse(f"axes and fixed, for cue {cue!r},", f"without {name}, which does not decide such a cue", name)
@@ -120,25 +125,24 @@ class Sweep:
         rows, names = np.arange(self.axes.num_rows), [n for n in self.axes.values if n in self._made_of]
         given = {name: x.item() for name, x in self.fixed.items() if name in self._made_of}
         if isinstance(self.model, DickeModel):
-            return [self._checked(self.model)], [rows]
+            return [self._checked(self.model, self.axes.values)], [rows]
         if not names:
-            return [self._make(given)], [rows]
+            return [self._make(given, self.axes.values)], [rows]
         own = self.axes.at(rows)
         combined = np.stack([np.unique(own[name], return_inverse=True)[1] for name in names], axis=1)
         different, which = np.unique(combined, axis=0, return_inverse=True)
         if len(different) > MOST_MODELS:
             refuse("axes", f"of at most {MOST_MODELS} different models that a function makes", len(different))
-        of_model = [rows[which.ravel() == i] for i in range(len(different))]
-        return [self._make(given | {n: own[n][r[0]].item() for n in names}) for r in of_model], of_model
+        groups = [rows[which.ravel() == i] for i in range(len(different))]
+        return [self._make(given | {n: own[n][r[0]].item() for n in names}, self.axes.at(r)) for r in groups], groups
 
-    def _make(self, arguments: Mapping[str, Any]) -> DickeModel:
-        made = self.model(**arguments)
-        check_model(made, "model, made by its function,")
-        return self._checked(made)
+    def _make(self, arguments: Mapping[str, Any], values: Mapping[str, np.ndarray]) -> DickeModel:
+        return self._checked(self.model(**arguments), values)
 
-    def _checked(self, model: DickeModel) -> DickeModel:
-        """The model with what is fixed, if it has all the axes."""
-        for name, x in (*self.axes.values.items(), *self.fixed.items()):
+    def _checked(self, model: DickeModel, values: Mapping[str, np.ndarray]) -> DickeModel:
+        """The model with what is fixed, if it has all the axes of its rows."""
+        check_model(model, "model, made by its function,")
+        for name, x in (*values.items(), *self.fixed.items()):
             if name not in self._made_of:
                 check_fits(model, f"{'axes' if name in self.axes.values else 'fixed'}, {name},", name, x)
         return with_known(model, self._rates(self.fixed))
@@ -192,6 +196,7 @@ class Sweep:
     def variables(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Names, shapes and types of what every row computes; models with fewer modes leave the last empty."""
         found: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
+        check_cue(self._models[0][0], self._values(np.zeros(BATCH, int)), self.cue)
         for model, how in zip(self._models[0], self._how, strict=True):
             for name, (shape, dtype) in self._variables_of(model, how).items():
                 largest = found.get(name, (shape, dtype))[0]
@@ -201,8 +206,7 @@ class Sweep:
         return found
 
     def _variables_of(self, model: DickeModel, how: Mapping[str, Any]) -> dict[str, Any]:
-        some = np.zeros(BATCH, int)
-        return variables_of(model, self._values(some), self.compute, self.cue, how)
+        return variables_of(model, self._values(np.zeros(BATCH, int)), self.compute, self.cue, how)
 
     @cached_property
     def _bytes_of_row(self) -> tuple[int, int]:
@@ -273,18 +277,18 @@ class Sweep:
     def labels(self) -> Labels:
         """What the results have besides their numbers."""
         modes = max(model.num_modes for model in self._models[0])
-        attrs = {"title": self.title, **origin(self._models[0][0], self._how[0], self.fixed), "cue": self.cue}
-        attrs["compute"] = of_function(self.compute) if callable(self.compute) else self.compute
+        attrs = {"title": self.title, **origin(self._models[0][0], self._how[0], self.fixed)}
+        attrs |= {"cue": named(self.cue), "compute": named(self.compute)}
         return Labels(self.axes, {name: shape for name, (shape, _) in self.variables.items()}, modes, attrs)
 
     def identity(self, software: Mapping[str, str] | None = None) -> dict[str, Any]:
         """What decides the numbers, in words and digests; `software` is that of this process unless told."""
         models, how = self._models[0], self._how[0]
         return {
-            "compute": of_function(self.compute) if callable(self.compute) else self.compute,
+            "compute": named(self.compute),
             "axes": {name: of_values(x) for name, x in self.axes.values.items()} | {"zipped": str(self.axes.zipped)},
             "fixed": {name: repr(x.item()) for name, x in self.fixed.items()},
-            "cue": self.cue,
+            "cue": named(self.cue),
             "options": {name: repr(x) for name, x in how.items()},
             "model": of_values(np.array([of_model(model) for model in models])),
             "precision": str(models[0].dtype),
@@ -302,5 +306,5 @@ class Sweep:
 
     def __repr__(self) -> str:
         dims = ", ".join(f"{'+'.join(names)}: {self.axes.values[dim].size}" for dim, names in self.axes.dims.items())
-        what = self.compute if isinstance(self.compute, str) else of_function(self.compute)
-        return f"Sweep: {what} over {dims or 'nothing'}; {self.axes.num_rows:,} rows, cue {self.cue}"
+        what = f"{named(self.compute)} over {dims or 'nothing'}"
+        return f"Sweep: {what}; {self.axes.num_rows:,} rows, cue {named(self.cue)}"
