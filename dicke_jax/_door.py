@@ -26,6 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Check: TypeAlias = Callable[[str, Any], Any]  # of a name and a value: the value, unless it is refused
 NUMBERS = set(get_args(ArrayLike))
+RENAMED = {"axis": "ax", "axes": "ax"}  # arguments of the version before, which work for one version more and warn
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -41,6 +42,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             text = f"{function.__name__}(key, ...) takes the key first"
             warnings.warn(text, DeprecationWarning, stacklevel=2)
             args = args[1], args[0], *args[2:]
+        if not named.keys() <= parameters.keys():
+            named = _under_new_names(parameters, named)
         given = [*_looked_at(checks, zip(order, args, strict=False)).values(), *args[len(order) :]]
         named = _looked_at(checks, named.items())
         wait = begin(called, silent=named.get("progress") is not None)
@@ -61,6 +64,16 @@ def check_options(function: Any, options: dict[str, Any], given: tuple[str, ...]
         if name not in names:
             refuse("options", f"those of {function.__name__}, {', '.join(names)}", repr(name))
     return _looked_at(function.checks, options.items())
+
+
+def _under_new_names(parameters: Mapping[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments, of which some are called as they were in the version before."""
+    for old, new in RENAMED.items():
+        if old in given and old not in parameters and new in parameters and new not in given:
+            text = f"the argument {old} is now {new}; the old name goes with the next version."
+            warnings.warn(text, DeprecationWarning, stacklevel=3)
+            given = {new if name == old else name: value for name, value in given.items()}
+    return given
 
 
 def _looked_at(checks: dict[str, Check], arguments: Any) -> dict[str, Any]:

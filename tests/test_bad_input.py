@@ -163,7 +163,11 @@ CASES = {
     "2^M": (lambda: dj.LargeSpins.hypercube(41), r"num_patterns must be .*2\^40 = 1099511627776 subsets.* GB"),
     "jumps": (lambda: dj.LocalDissipation([]), "jumps must be pairs"),
     "jump: name": (lambda: dj.LocalDissipation([("decay", 1.0)]), "jump must be one of 'decay_x'.*'decay'"),
-    "jump: shape": (lambda: dj.LocalDissipation([(np.eye(3), 1.0)]), "jump must be a 2x2 matrix"),
+    "jump: shape": (lambda: dj.LocalDissipation([(np.ones((2, 3)), 1.0)]), "jump must be a matrix, 2x2 .*2, 3"),
+    "jump: of other levels": (
+        lambda: dataclasses.replace(paper(), dissipation=dj.LocalDissipation([(np.eye(3), 1.0)])),
+        "dissipation must be of 2x2 matrices .* got 3x3",
+    ),
     "rate: sign": (lambda: dj.LocalDissipation([("decay_x", -1.0)]), "rate of a jump must be not negative"),
     "rate: shape": (
         lambda: dataclasses.replace(paper(), dissipation=dj.LocalDissipation([("decay_x", jnp.ones(3))])),

@@ -18,7 +18,6 @@ from problems import paper
 import dicke_jax as dj
 from dicke_jax import _progress
 from dicke_jax._door import checked
-from dicke_jax.studies.results import part_of
 
 KEY = jax.random.key(0)
 WALK = """
@@ -232,21 +231,6 @@ def test_a_loop_in_a_loop_is_silent_and_one_after_another_is_not(shown):
 
     assert "7/7 parts" in call(4)
     assert told == [(1, 4), (1, 4, "whole"), (7, 7, "parts")]
-
-
-def test_parts_of_a_study_tell_how_far_all_of_it_is(shown):
-    @checked
-    def study(n: int):
-        lines = []
-        for part in range(2):
-            counted = part_of(None, part * n, 2 * n)
-            report = _progress.Loop(n, "runs", counted)  # as in `solve_ensemble`
-            for done in range(n + 1):
-                report(done)
-            lines.append((_progress._current().done, _progress._current().total))
-        return lines
-
-    assert study(3) == [(3, 6), (6, 6)]
 
 
 def test_a_fit_tells_of_its_restarts_and_then_of_its_steps(shown, monkeypatch):

@@ -75,7 +75,8 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayL
 
     **Arguments**
 
-    - `patterns`: the raw G of shape (M, N_sp). With the gauge its entries are +-1; without, any finite numbers.
+    - `patterns`: the raw G of shape (M, N_sp), of pictures `image_patterns(files).reshape(M, -1)`. With the gauge its
+      entries are +-1; without, any finite numbers.
     - `gauge`: make the first pattern uniform (paper, Fig. 2). At most 2^(M-1) subsets then, otherwise 2^M (Fig. S1).
       Initial states must be gauged along with G, which `SpinMapping.to_large` does.
     - `bloch`: initial Bloch vectors of the single spins, (3, N_sp). Spins that start differently are then kept apart,
@@ -95,7 +96,8 @@ def map_to_large_spins(patterns: ArrayLike, gauge: bool = True, *, bloch: ArrayL
         refuse("patterns", "known when they are mapped, since they set the number of subsets", "a tracer")
     G = np.asarray(patterns)
     if G.ndim != 2 or 0 in G.shape:
-        refuse("patterns", "of shape (M, N_sp) with M, N_sp >= 1", f"shape {G.shape}")
+        way_out = ", as patterns.reshape(M, -1) of pictures" if G.ndim == 3 else ""
+        refuse("patterns", f"of shape (M, N_sp) with M, N_sp >= 1{way_out}", f"shape {G.shape}")
     if gauge:
         check_all("patterns", G, lambda g: np.abs(g) == 1, "+1 or -1 in every entry, or mapped with gauge=False")
     else:

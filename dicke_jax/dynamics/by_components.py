@@ -21,6 +21,11 @@ class Components(eqx.Module):
 
     size: tuple[int, int] = eqx.field(static=True)
 
+    @classmethod
+    def of(cls, model: AbstractMeanFieldModel) -> "Components":
+        """Those of a model's states."""
+        return cls(((model.num_components - 2 * model.num_modes) // model.num_subsets, model.num_subsets))
+
     def numbers(self, y: RealState) -> tuple[Array, ...]:
         """All components, one by one."""
         return tuple(part[a, k] for part in y for a in range(part.shape[0]) for k in range(part.shape[1]))
@@ -49,10 +54,10 @@ class OfState(eqx.Module):
 
 
 def by_components(
-    y0: RealState, saveat: dfx.SaveAt, event: dfx.Event | None
+    model: AbstractMeanFieldModel, y0: RealState, saveat: dfx.SaveAt, event: dfx.Event | None
 ) -> tuple[dfx.ODETerm, tuple[Array, ...], dfx.SaveAt, dfx.Event | None]:
     """The mean-field equations of the components, where they begin, and what is saved and ends a run, as before."""
-    components = Components(y0[0].shape)  # pyright: ignore[reportArgumentType]
+    components = Components.of(model)
     subs = saveat.subs if isinstance(saveat.subs, list | tuple) else [saveat.subs]
     of_state = [eqx.tree_at(lambda s: s.fn, sub, OfState(sub.fn, components)) for sub in subs]
     saveat = eqx.tree_at(lambda s: s.subs, saveat, of_state if isinstance(saveat.subs, list | tuple) else of_state[0])

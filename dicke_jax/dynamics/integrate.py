@@ -56,7 +56,7 @@ def integrate(
     if term is TERM and isinstance(model, DickeModel):
         adjoint = as_fast_as_known(adjoint, model, solver, stepsize_controller, event)
     elif term is TERM and isinstance(solver, dfx.AbstractERK) and model.num_components <= FEW:
-        term, y0, saveat, event = by_components(y0, saveat, event)
+        term, y0, saveat, event = by_components(model, y0, saveat, event)
     saveat, adjoint = without_times(saveat, adjoint)
     how: dict[str, Any] = dict(saveat=saveat, adjoint=adjoint, event=event, max_steps=max_steps, throw=False)
     return dfx.diffeqsolve(term, solver, t0, t1, first_step, y0, model, stepsize_controller=stepsize_controller, **how)

@@ -21,6 +21,7 @@ from jaxtyping import Array
 
 from ..mean_field import AbstractMeanFieldModel
 from ..mean_field.rates import value_at
+from .by_components import Components
 
 WIDER = 100.0  # than a step's tolerance: `rate` is a bound, above what moves by half and more
 LEAST_DIGITS = 1e-2  # of a deviation, within the limits of stability
@@ -91,7 +92,10 @@ def first_power_lost(solver: dfx.AbstractSolver) -> tuple[int, float] | None:
 
 def rate_of_deviations(model: AbstractMeanFieldModel, t: Any, y: Any, spins_alone: bool) -> Array:
     """About as fast as a deviation of the state turns, grows or decays."""
-    y = y if isinstance(y[0], Array) else y[0]  # of a state, or a state and tangents
+    if not isinstance(y[0], Array):  # a state and tangents
+        y = y[0]
+    elif not jnp.ndim(y[0]):  # a state as so many numbers
+        y = Components.of(model).state(y)
     rate = model.spin_rate(t, y) if spins_alone else model.fastest_rate(t, y)
     if model.dissipation is None:
         return rate

@@ -39,7 +39,7 @@ def animate_mending(
     pictures = []
     for i, axis in enumerate(made[0]):
         values = results.sigma_z.values[i, 0]
-        pictures.append(axis.imshow(values, cmap="cividis", vmin=-1, vmax=1, interpolation="none"))
+        pictures.append(axis.imshow(values, cmap="gray", vmin=-1, vmax=1, interpolation="none"))
         axis.set(xticks=[], yticks=[])
 
     def draw(frame: int) -> list[Any]:

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 @checked
-def plot_fit(result: "FitResult", axes: Any = None) -> Any:
+def plot_fit(result: "FitResult", ax: Any = None) -> Any:
     """Measurements with their noise, the fit at the same points, and below the residuals in units of the noise.
 
-    A column for each set of measurements; `axes`: two rows of as many.
+    A column for each set of measurements; `ax`: two rows of as many.
     """
     from ..inference import StationaryCurve, TimeTrace  # here, for they load much that no other picture needs
 
     sets = result.data
-    if axes is None:
+    if ax is None:
         figure = plt.figure(figsize=(4.6 * len(sets), 4.6), layout="constrained")
-        axes = figure.subplots(2, len(sets), squeeze=False, sharex="col", height_ratios=(3, 1))
+        ax = figure.subplots(2, len(sets), squeeze=False, sharex="col", height_ratios=(3, 1))
     ends = np.cumsum([measured.values.size for measured in sets])[:-1]
     for column, (measured, part) in enumerate(zip(sets, np.split(np.asarray(result.residuals), ends), strict=True)):
-        top, bottom = axes[0][column], axes[1][column]
+        top, bottom = ax[0][column], ax[1][column]
         curve = isinstance(measured, StationaryCurve)
         assert isinstance(measured, StationaryCurve | TimeTrace)
         x = np.asarray(measured.g0 if isinstance(measured, StationaryCurve) else measured.t)
@@ -51,16 +51,16 @@ def plot_fit(result: "FitResult", axes: Any = None) -> Any:
         top.legend(frameon=False, title="lines: fit")
         along = r"coupling $g_0$ (unit of the rates)" if curve else r"time $t$ (inverse unit of the rates)"
         bottom.set(ylabel="residual / noise", xlabel=along)
-    return axes
+    return ax
 
 
 @checked
-def plot_exactness(results: xr.Dataset, axes: Panels | None = None) -> tuple[Axes, Axes]:
+def plot_exactness(results: xr.Dataset, ax: Panels | None = None) -> tuple[Axes, Axes]:
     """The two panels of `studies.mean_field_exactness`: N E_N(t) against time, and E_N at the last time against N.
 
     In the corner of the second: the theorem's bound, as a power of ten, beside what it bounds.
     """
-    left, right = new_axes(axes, 2)
+    left, right = new_axes(ax, 2)
     time, limit = results.time.values, results.scaled_error_gaussian.values
     left.plot(time, limit, color=COLOURS[0], lw=1.6, label=r"Gaussian, $N\to\infty$")
     for i, (size, ended) in enumerate(zip(results.N_exact.values, meanings(results.status), strict=True)):

@@ -15,26 +15,26 @@ MOST = 12  # states whose rows have room for numbers
 
 
 @checked
-def plot_end(end: SteadyState | Attractor, axis: Axes | None = None) -> Axes:
+def plot_end(end: SteadyState | Attractor, ax: Axes | None = None) -> Axes:
     """The overlap with every pattern at the end of a run; bars are its standard deviation in time where it moves."""
     overlaps, spread = np.asarray(end.overlaps), np.asarray(end.fluctuations)
     if overlaps.ndim != 1:
         refuse("end", "of one run, not of a batch (plot_ensemble shows many)", f"overlaps of shape {overlaps.shape}")
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     for nu, (xi, error) in enumerate(zip(overlaps, spread, strict=True)):
         colour = pattern_style(nu)["color"]
-        axis.vlines(nu + 1, 0, xi, color=colour, lw=2)
-        axis.errorbar(nu + 1, xi, error, fmt="o", color=colour, ms=6, capsize=4, lw=1)
-    axis.axhline(0, color="0.6", lw=0.8, zorder=0)
+        ax.vlines(nu + 1, 0, xi, color=colour, lw=2)
+        ax.errorbar(nu + 1, xi, error, fmt="o", color=colour, ms=6, capsize=4, lw=1)
+    ax.axhline(0, color="0.6", lw=0.8, zorder=0)
     text = AttractorKind[end.kind] if isinstance(end, Attractor) else worst_text(end.status)
-    axis.set_title(text.split(":")[0].split(";")[0], loc="left", fontsize="medium")
-    axis.set(xlabel="pattern", ylabel=r"overlap $\xi_\mu$", xlim=(0.5, overlaps.size + 0.5), ylim=(-1.05, 1.05))
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return axis
+    ax.set_title(text.split(":")[0].split(";")[0], loc="left", fontsize="medium")
+    ax.set(xlabel="pattern", ylabel=r"overlap $\xi_\mu$", xlim=(0.5, overlaps.size + 0.5), ylim=(-1.05, 1.05))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return ax
 
 
 @checked
-def plot_ensemble(ensemble: EnsembleSolution, axis: Axes | None = None, *, bins: int = 41) -> Axes:
+def plot_ensemble(ensemble: EnsembleSolution, ax: Axes | None = None, *, bins: int = 41) -> Axes:
     """How the overlaps with each pattern are distributed over the rows of an ensemble, at their end.
 
     Rows that failed are left out, and counted in the title.
@@ -45,58 +45,58 @@ def plot_ensemble(ensemble: EnsembleSolution, axis: Axes | None = None, *, bins:
     if overlaps.ndim > ensemble.successful.ndim + 1:
         overlaps, good = overlaps[..., -1, :], good[..., -1, :]
     rows, good = overlaps.reshape(-1, overlaps.shape[-1]), good.all(axis=-1).ravel()
-    (axis,) = new_axes(None if axis is None else (axis,), 1, room=1.2)
+    (ax,) = new_axes(ax, 1, room=1.2)
     edges = np.linspace(-1, 1, bins + 1).tolist()
     for nu in range(rows.shape[1]):
-        axis.hist(rows[good, nu], edges, histtype="step", lw=1.5, **pattern_style(nu), label=f"pattern {nu + 1}")
-    axis.set(xlabel=r"overlap $\xi_\mu$ at the end", ylabel="runs", xlim=(-1.02, 1.02))
+        ax.hist(rows[good, nu], edges, histtype="step", lw=1.5, **pattern_style(nu), label=f"pattern {nu + 1}")
+    ax.set(xlabel=r"overlap $\xi_\mu$ at the end", ylabel="runs", xlim=(-1.02, 1.02))
     failed = f", {int(np.sum(~good)):,} without an end" if not good.all() else ""
-    axis.set_title(f"{good.size:,} runs{failed}", loc="left", fontsize="medium")
-    handles, labels = axis.get_legend_handles_labels()
-    axis.legend(handles, labels, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return axis
+    ax.set_title(f"{good.size:,} runs{failed}", loc="left", fontsize="medium")
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend(handles, labels, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax
 
 
 @checked
-def plot_outcomes(outcomes: CueOutcomes, axis: Axes | None = None) -> Axes:
+def plot_outcomes(outcomes: CueOutcomes, ax: Axes | None = None) -> Axes:
     """How many cues ended in each way, and the chance of retrieval with its 95 % interval."""
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     counts = {name: count for name, count in outcomes.counts().items() if count}
     names, numbers = list(counts)[::-1], list(counts.values())[::-1]
     home = ("retrieved", "retrieved_negative")
     colours = [COLOURS[3] if name in home else COLOURS[2] if name in ("failed", "not_converged") else "0.6"
                for name in names]  # fmt: skip
-    bars = axis.barh([name.replace("_", " ") for name in names], numbers, color=colours, height=0.65)
-    axis.bar_label(bars, padding=4)
-    axis.set(xlim=(0, 1.15 * max(numbers)), ylim=(-0.7, max(len(names), 3) - 0.3))
-    axis.set_xlabel(f"cues of pattern {int(outcomes.pattern) + 1}")
+    bars = ax.barh([name.replace("_", " ") for name in names], numbers, color=colours, height=0.65)
+    ax.bar_label(bars, padding=4)
+    ax.set(xlim=(0, 1.15 * max(numbers)), ylim=(-0.7, max(len(names), 3) - 0.3))
+    ax.set_xlabel(f"cues of pattern {int(outcomes.pattern) + 1}")
     low, high = outcomes.interval()
     chance = f"retrieved: {outcomes.probability:.2f}, 95 % interval {low:.2f} to {high:.2f}"
-    axis.set_title(chance, loc="left", fontsize="medium")
-    return axis
+    ax.set_title(chance, loc="left", fontsize="medium")
+    return ax
 
 
 @checked
-def plot_lyapunov(found: LyapunovExponent, axis: Axes | None = None) -> Axes:
+def plot_lyapunov(found: LyapunovExponent, ax: Axes | None = None) -> Axes:
     """The mean growth of a deviation up to every window, and the exponent that it tends to with its standard error."""
     growth = np.asarray(found.growth)
     if growth.ndim != 1:
         refuse("found", "of one run, not of a batch", f"growth of shape {growth.shape}")
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     number = np.arange(1, growth.size + 1)
     time = number * float(found.time) / growth.size
     exponent, error = float(found.exponent), float(found.error)
-    axis.axhspan(exponent - error, exponent + error, color=COLOURS[1], alpha=0.15, lw=0)
-    axis.axhline(exponent, color=COLOURS[1], lw=1.2, label=rf"{exponent:.3g} $\pm$ {error:.1g}")
-    axis.axhline(0, color="0.6", lw=0.8, ls=":", zorder=0)
-    axis.plot(time, np.cumsum(growth) / time, color=COLOURS[0], lw=1.2, label="mean so far")
-    axis.set(xlabel=r"time $t$ (inverse unit of the rates)", ylabel="growth rate (unit of the rates)", xlim=(0, None))
-    axis.legend(frameon=False)
-    return axis
+    ax.axhspan(exponent - error, exponent + error, color=COLOURS[1], alpha=0.15, lw=0)
+    ax.axhline(exponent, color=COLOURS[1], lw=1.2, label=rf"{exponent:.3g} $\pm$ {error:.1g}")
+    ax.axhline(0, color="0.6", lw=0.8, ls=":", zorder=0)
+    ax.plot(time, np.cumsum(growth) / time, color=COLOURS[0], lw=1.2, label="mean so far")
+    ax.set(xlabel=r"time $t$ (inverse unit of the rates)", ylabel="growth rate (unit of the rates)", xlim=(0, None))
+    ax.legend(frameon=False)
+    return ax
 
 
 @checked
-def plot_states(states: StationaryStates | CollectiveStates, axis: Axes | None = None) -> Axes:
+def plot_states(states: StationaryStates | CollectiveStates, ax: Axes | None = None) -> Axes:
     """All stationary states that a search found, a row each: overlaps as colours, and what becomes of a deviation.
 
     Of a `CollectiveModel` the columns are the components of its mean spins.
@@ -112,22 +112,22 @@ def plot_states(states: StationaryStates | CollectiveStates, axis: Axes | None =
     columns = [str(nu + 1) for nu in range(values.shape[1])]
     if not memory:
         columns = [f"$m_{{{axis_name},{k + 1}}}$" for k in range(m.shape[2]) for axis_name in "xyz"]
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
-    picture = axis.imshow(values, cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto", interpolation="none")
-    axis.figure.colorbar(picture, ax=axis, label=r"overlap $\xi_\mu$" if memory else "component of a mean spin")
+    (ax,) = new_axes(ax, 1)
+    picture = ax.imshow(values, cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto", interpolation="none")
+    ax.figure.colorbar(picture, ax=ax, label=r"overlap $\xi_\mu$" if memory else "component of a mean spin")
     rates, grows = np.asarray(states.growth_rate)[found], np.asarray(states.num_growing)[found] > 0
     fates = [f"grows at {rate:.2g}" if up else "stable" for rate, up in zip(rates, grows, strict=True)]
     if memory:
         kinds = np.asarray(states.kind._value)[found]  # pyright: ignore[reportAttributeAccessIssue]
         names = list(StateKind._name_to_item)  # pyright: ignore[reportAttributeAccessIssue]
         fates = [f"{names[kind]}, {fate}" for kind, fate in zip(kinds, fates, strict=True)]
-    axis.set_yticks(range(len(fates)), fates, fontsize="small")
-    axis.set_xticks(range(len(columns)), columns)
-    axis.set_xlabel("pattern" if memory else "mean spins")
-    for label, up in zip(axis.get_yticklabels(), grows, strict=True):
+    ax.set_yticks(range(len(fates)), fates, fontsize="small")
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_xlabel("pattern" if memory else "mean spins")
+    for label, up in zip(ax.get_yticklabels(), grows, strict=True):
         label.set_color(COLOURS[2] if up else COLOURS[0])
     if values.size <= MOST * MOST and values.shape[1] <= MOST:
         for (row, column), value in np.ndenumerate(values):
-            axis.text(column, row, f"{round(float(value), 2) + 0.0:.2f}", ha="center", va="center", fontsize="small",
+            ax.text(column, row, f"{round(float(value), 2) + 0.0:.2f}", ha="center", va="center", fontsize="small",
                       color="white" if abs(value) > 0.6 else "black")  # fmt: skip
-    return axis
+    return ax

@@ -16,7 +16,7 @@ MOST = 6  # subsets that are shown
 
 @checked
 def plot_moments(
-    result: Moments | MasterSolution | WignerSolution | TrajectorySolution, axes: Panels | None = None
+    result: Moments | MasterSolution | WignerSolution | TrajectorySolution, ax: Panels | None = None
 ) -> tuple[Axes, Axes]:
     """Mean spins with one standard deviation of their fluctuations, and the squeezing of the modes, against time.
 
@@ -27,7 +27,7 @@ def plot_moments(
     moments: Any = result if isinstance(result, Moments) else result.moments
     if moments.t.ndim != 1:
         refuse("result", "of one run, not of a batch", f"times of shape {moments.t.shape}")
-    left, right = new_axes(axes, 2)
+    left, right = new_axes(ax, 2)
     t, z, size = np.asarray(moments.t), np.asarray(moments.m)[:, 2], moments.num_spins
     spread = np.diagonal(np.asarray(moments.spin_covariance)[:, 2, :, 2], axis1=1, axis2=2)
     dots = {"marker": "o", "ms": 4} if t.size < 3 else {}
@@ -58,16 +58,16 @@ def plot_moments(
 
 
 @checked
-def plot_theorem(check: TheoremCheck, axis: Axes | None = None) -> Axes:
+def plot_theorem(check: TheoremCheck, ax: Axes | None = None) -> Axes:
     """N E_N(t) beside the bound of the paper's theorem, N E_N(0) exp(C t), as powers of ten."""
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     t = np.asarray(check.t)
     with np.errstate(divide="ignore"):
         error = np.log10(np.asarray(check.scaled_error))
-    axis.plot(t, np.asarray(check.log_scaled_bound) / np.log(10), "--", color=COLOURS[2], lw=1.3, label="bound")
+    ax.plot(t, np.asarray(check.log_scaled_bound) / np.log(10), "--", color=COLOURS[2], lw=1.3, label="bound")
     number = r"$N \to \infty$" if check.N is None else f"$N$ = {check.N:,g}"
-    axis.plot(t, error, color=COLOURS[1], lw=1.6, label=f"error, {number}")
-    axis.set_yscale("symlog", linthresh=1.0)  # bounds of 10^1000 beside errors of 10
-    axis.set(xlabel=TIME, ylabel=r"$\log_{10} N \mathcal{E}_N(t)$")
-    axis.legend(frameon=False)
-    return axis
+    ax.plot(t, error, color=COLOURS[1], lw=1.6, label=f"error, {number}")
+    ax.set_yscale("symlog", linthresh=1.0)  # bounds of 10^1000 beside errors of 10
+    ax.set(xlabel=TIME, ylabel=r"$\log_{10} N \mathcal{E}_N(t)$")
+    ax.legend(frameon=False)
+    return ax

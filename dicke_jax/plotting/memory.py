@@ -12,6 +12,7 @@ from .._door import checked
 from .._typing import ArrayLike
 from ..couplings import SpinMapping
 from ..dynamics import MFSolution
+from ..phases.cue_outcome import FINITE, INVOLVED
 from .style import COLOURS, Panels, meanings, new_axes, pattern_style
 
 ENDED = {  # marker and label; "converged" as older results have it
@@ -23,13 +24,13 @@ ENDED = {  # marker and label; "converged" as older results have it
 
 
 @checked
-def plot_transition(results: xr.Dataset, axes: Panels | None = None) -> tuple[Axes, Axes]:
+def plot_transition(results: xr.Dataset, ax: Panels | None = None) -> tuple[Axes, Axes]:
     """The two panels of the paper's Fig. 3 from `studies.retrieval_transition`: theory as lines, runs as markers.
 
     Panel (b) counts photons per subset, 2^(M-1) times the photons per spin that the results hold. Open circles are
     converged runs; squares are averages of runs that keep oscillating, crosses are runs to distrust.
     """
-    top, bottom = new_axes(axes, 2)
+    top, bottom = new_axes(ax, 2)
     subsets = 2 ** (int(results.attrs["num_patterns"]) - 1)
     unit = r"$\kappa$" if np.all(np.asarray(results.attrs["kappa"]) == 1) else "the rates"
     ended = meanings(results.status)
@@ -56,20 +57,35 @@ def plot_transition(results: xr.Dataset, axes: Panels | None = None) -> tuple[Ax
 
 
 @checked
-def plot_overlaps(solution: MFSolution, axis: Axes | None = None) -> Axes:
+def plot_overlaps(solution: MFSolution, ax: Axes | None = None) -> Axes:
     """xi_mu against time for one run of `mfsolve`."""
     if solution.overlaps.ndim != 2:
         refuse("solution", "one run, with overlaps of shape (T, M)", f"shape {solution.overlaps.shape}")
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     for nu, overlap in enumerate(np.asarray(solution.overlaps).T):
-        axis.plot(np.asarray(solution.t), overlap, **pattern_style(nu), label=f"pattern {nu + 1}")
-    axis.set(xlabel=r"time $t$ (inverse unit of the rates)", ylabel=r"overlap $\xi_\mu$", ylim=(-1.05, 1.05))
-    axis.legend(frameon=False)
-    return axis
+        ax.plot(np.asarray(solution.t), overlap, **pattern_style(nu), label=f"pattern {nu + 1}")
+    ax.set(xlabel=r"time $t$ (inverse unit of the rates)", ylabel=r"overlap $\xi_\mu$", ylim=(-1.05, 1.05))
+    ax.legend(frameon=False)
+    return ax
 
 
 @checked
-def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: Panels | None = None) -> tuple[Axes, ...]:
+def plot_photons(solution: MFSolution, ax: Axes | None = None) -> Axes:
+    """|alpha_mu|^2, photons per spin, against time for one run of `mfsolve`."""
+    photons = np.asarray(solution.occupations)
+    if photons.ndim != 2 or not photons.shape[1]:
+        refuse("solution", "one run with modes, occupations of shape (T, M)", f"shape {photons.shape}")
+    (ax,) = new_axes(ax, 1)
+    for nu, number in enumerate(photons.T):
+        ax.plot(np.asarray(solution.t), number, **pattern_style(nu), label=f"mode {nu + 1}")
+    ax.set(xlabel=r"time $t$ (inverse unit of the rates)", ylabel=r"photons per spin $|\alpha_\mu|^2$")
+    ax.set_ylim(bottom=0)
+    ax.legend(frameon=False)
+    return ax
+
+
+@checked
+def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, ax: Panels | None = None) -> tuple[Axes, ...]:
     """The mapping of the paper's Fig. 2: G as it is, gauged, and reordered with the subsets marked.
 
     Where nothing was gauged (Fig. S1 and S2) the middle panel is left out.
@@ -79,7 +95,7 @@ def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: Panels | None 
     if mapping.spins.gauged:
         panels["gauged"] = G * gauge
     panels["reordered"] = (G * gauge)[:, np.asarray(mapping.order)]
-    made = new_axes(axes, len(panels), rows=True)
+    made = new_axes(ax, len(panels), rows=True)
     for axis, (title, rows) in zip(made, panels.items(), strict=True):
         axis.imshow(rows, cmap="cividis", aspect="auto", interpolation="none", vmin=G.min(), vmax=G.max())
         axis.set_title(title, loc="left")
@@ -92,31 +108,61 @@ def plot_mapping(patterns: ArrayLike, mapping: SpinMapping, axes: Panels | None 
 
 
 @checked
-def plot_mending(results: xr.Dataset, axes: Any = None) -> Any:
-    """What the spins show in `studies.picture_mending`: a row of pictures for each decay rate, in the order of time."""
+def plot_mending(results: xr.Dataset, ax: Any = None) -> Any:
+    """What the spins show in `studies.picture_mending`: a row of pictures for each decay rate, in the order of time.
+
+    The first column is the stored picture. Above the others stands how many pixels are right, up to a common sign, and
+    where a run ended at another picture, which one.
+
+    - `ax`: rows of Axes, as many columns as there are times, or one more.
+    """
+    if not {"decay", "time", "row", "column"} <= set(results.dims) or "sigma_z" not in results:
+        refuse("results", "those of studies.picture_mending", f"dimensions {', '.join(map(str, results.dims))}")
     decays, times = results.sizes["decay"], results.sizes["time"]
-    if axes is None:
-        size = (1.7 * times, 2.1 * decays)
-        axes = plt.subplots(decays, times, figsize=size, layout="constrained", squeeze=False)[1]
+    columns = times + ("stored" in results)
+    if ax is None:
+        size = (1.5 * columns, 2.0 * decays)
+        ax = plt.subplots(decays, columns, figsize=size, layout="constrained", squeeze=False)[1]
+    elif np.shape(ax) not in ((decays, times), (decays, columns)):
+        refuse("ax", f"{decays} rows of {times} or {columns} Axes", f"shape {np.shape(ax)}")
+    extra, nu = np.shape(ax)[1] - times, int(results.attrs.get("picture", 0))
     for i in range(decays):
-        for j in range(times):
-            frame, axis = results.isel(decay=i, time=j), axes[i][j]
-            axis.imshow(frame.sigma_z, cmap="cividis", vmin=-1, vmax=1, interpolation="none")
-            axis.set(xticks=[], yticks=[])
-            axis.set_title(f"t = {float(frame.time):g}: {100 * float(frame.share_right):.0f} %", fontsize=9)
-        axes[i][0].set_ylabel(f"decay {float(results.decay[i]):g}")
-    return axes
+        for j in range(-extra, times):
+            frame = results.isel(decay=i, time=max(j, 0))
+            told = f"$t$ = {float(frame.time):g}\n{100 * float(frame.share_right):.0f} % right pixels"
+            shown, panel = frame.sigma_z, ax[i][j + extra]
+            if j < 0:
+                told, shown = f"stored\npicture {nu + 1}", results.stored.isel(pattern=nu)
+            elif j == times - 1 and (other := _other_picture(frame, nu)):
+                told += f"\n{other}"
+            panel.imshow(shown, cmap="gray", vmin=-1, vmax=1, interpolation="none")
+            panel.set(xticks=[], yticks=[])
+            panel.set_title(told, fontsize=9)
+        ax[i][0].set_ylabel(f"decay {float(results.decay[i]):g}")
+    return ax
+
+
+def _other_picture(frame: xr.Dataset, nu: int) -> str:
+    """Where a run has ended, unless at picture nu."""
+    if "overlap" not in frame:
+        return ""
+    size = np.abs(frame.overlap.values)
+    leading = int(np.argmax(size))
+    if leading == nu or size[leading] < FINITE:
+        return ""
+    alone = np.sum(size >= INVOLVED * size[leading]) == 1
+    return f"{'ended at' if alone else 'nearest:'} picture {leading + 1}"
 
 
 @checked
-def plot_hysteresis(results: xr.Dataset, axis: Axes | None = None) -> Axes:
+def plot_hysteresis(results: xr.Dataset, ax: Axes | None = None) -> Axes:
     """The loop of `studies.ramp_hysteresis`, with Eq. 12 and the critical coupling."""
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     for direction, colour, line in (("up", COLOURS[1], "-"), ("down", COLOURS[2], "--")):
-        axis.plot(results.g0, results.overlap.sel(direction=direction), line, color=colour, label=f"ramped {direction}")
-    axis.plot(results.g0, results.theory, ":", color=COLOURS[0], label="stationary, Eq. 12")
-    axis.axvline(float(results.g_crit), color="grey", lw=0.8)
+        ax.plot(results.g0, results.overlap.sel(direction=direction), line, color=colour, label=f"ramped {direction}")
+    ax.plot(results.g0, results.theory, ":", color=COLOURS[0], label="stationary, Eq. 12")
+    ax.axvline(float(results.g_crit), color="grey", lw=0.8)
     overlap = rf"overlap $|\xi_{{{int(results.attrs['ramped_pattern']) + 1}}}|$"
-    axis.set(xlabel=r"coupling $g_0$ (unit of the rates)", ylabel=overlap)
-    axis.legend(frameon=False)
-    return axis
+    ax.set(xlabel=r"coupling $g_0$ (unit of the rates)", ylabel=overlap)
+    ax.legend(frameon=False)
+    return ax

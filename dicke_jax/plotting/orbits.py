@@ -9,7 +9,7 @@ from .._checks import as_pattern_index, as_whole, refuse
 from .._door import checked
 from ..dynamics import MFSolution
 from ..phases import Branch, OrbitBranch, PeriodicOrbit
-from .style import COLOURS, new_axes, parameter_label, pattern_style
+from .style import COLOURS, legend_beside, new_axes, parameter_label, pattern_style, solid_where_stable
 
 SPECIAL = {  # markers of what happens along a branch
     "fold": "s", "branch point": "o", "hopf": "^", "period doubling": "D", "torus": "P",
@@ -29,7 +29,7 @@ TIME = r"time $t$ (inverse unit of the rates)"
 @checked
 def plot_phase_portrait(
     result: MFSolution | PeriodicOrbit,
-    axis: Axes | None = None,
+    ax: Axes | None = None,
     *,
     x: Any = None,
     y: Any = None,
@@ -58,19 +58,19 @@ def plot_phase_portrait(
         _quantity(result, name, first if given is None else given)
         for name, given, first in (("x", x, default[0]), ("y", y, default[1]))
     )
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
-    drawn = sum(line.get_gid() == "portrait" for line in axis.lines)
+    (ax,) = new_axes(ax, 1)
+    drawn = sum(line.get_gid() == "portrait" for line in ax.lines)
     colour = COLOURS[1 + drawn % (len(COLOURS) - 1)]
     if isinstance(result, PeriodicOrbit):
         along, up = np.append(along, along[0]), np.append(up, up[0])
-    axis.plot(along, up, color=colour, lw=1.1, label=label, gid="portrait")
+    ax.plot(along, up, color=colour, lw=1.1, label=label, gid="portrait")
     if isinstance(result, MFSolution):
-        axis.plot(along[0], up[0], "o", color=colour, mfc="white", ms=5)
-        axis.plot(along[-1], up[-1], "o", color=colour, ms=5)
-    axis.set(xlabel=x_label, ylabel=y_label)
+        ax.plot(along[0], up[0], "o", color=colour, mfc="white", ms=5)
+        ax.plot(along[-1], up[-1], "o", color=colour, ms=5)
+    ax.set(xlabel=x_label, ylabel=y_label)
     if label is not None:
-        axis.legend(frameon=False)
-    return axis
+        ax.legend(frameon=False)
+    return ax
 
 
 def _telling(result: Any) -> tuple[tuple[str, int], tuple[str, int]]:
@@ -95,26 +95,26 @@ def _quantity(result: Any, name: str, given: Any) -> tuple[np.ndarray, str]:
 
 
 @checked
-def plot_orbit(orbit: PeriodicOrbit, axis: Axes | None = None) -> Axes:
+def plot_orbit(orbit: PeriodicOrbit, ax: Axes | None = None) -> Axes:
     """The overlaps along one period of a `PeriodicOrbit`."""
     if np.ndim(orbit.period):
         refuse("orbit", "one orbit, not a batch", f"periods of shape {np.shape(orbit.period)}")
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     period, t = float(orbit.period), np.asarray(orbit.t)
     for nu, overlap in enumerate(np.asarray(orbit.overlaps).T):
-        axis.plot(np.append(t, period), np.append(overlap, overlap[0]), **pattern_style(nu), label=f"pattern {nu + 1}")
-    axis.set(xlabel=TIME, ylabel=r"overlap $\xi_\mu$")
+        ax.plot(np.append(t, period), np.append(overlap, overlap[0]), **pattern_style(nu), label=f"pattern {nu + 1}")
+    ax.set(xlabel=TIME, ylabel=r"overlap $\xi_\mu$")
     if np.isfinite(period):
-        axis.set_xlim(0, period)
+        ax.set_xlim(0, period)
     fate = "stable" if bool(orbit.is_stable) else "unstable"
-    axis.set_title(f"period {period:.5g}, {fate}", loc="left", fontsize="medium")
+    ax.set_title(f"period {period:.5g}, {fate}", loc="left", fontsize="medium")
     if orbit.overlaps.shape[1] > 1:
-        axis.legend(frameon=False)
-    return axis
+        ax.legend(frameon=False)
+    return ax
 
 
 @checked
-def plot_orbit_branch(branch: OrbitBranch, axis: Axes | None = None, *, pattern: int = 0) -> Axes:
+def plot_orbit_branch(branch: OrbitBranch, ax: Axes | None = None, *, pattern: int = 0) -> Axes:
     """The least and the largest overlap with a pattern along every orbit of `orbit_continuation`.
 
     Solid where the orbit is stable, dashed where it is not. Drawn into the Axes of `plot_branch`, orbits stand beside
@@ -123,65 +123,51 @@ def plot_orbit_branch(branch: OrbitBranch, axis: Axes | None = None, *, pattern:
     - `pattern`: which overlap, from 0.
     """
     nu = int(as_pattern_index(pattern, branch.lowest.shape[1]))
-    (axis,) = new_axes(None if axis is None else (axis,), 1, room=2.0)
+    (ax,) = new_axes(ax, 1, room=2.0)
     colour = COLOURS[2]
-    axis.fill_between(branch.parameter, branch.lowest[:, nu], branch.highest[:, nu], color=colour, alpha=0.12, lw=0)
-    edges = [_stable_and_not(axis, branch, edge[:, nu], colour) for edge in (branch.lowest, branch.highest)]
-    axis.plot([], [], color=colour, label="orbits, least and largest")
+    ax.fill_between(branch.parameter, branch.lowest[:, nu], branch.highest[:, nu], color=colour, alpha=0.12, lw=0)
+    edges = [_stable_and_not(ax, branch, edge[:, nu], colour) for edge in (branch.lowest, branch.highest)]
+    ax.plot([], [], color=colour, label="orbits, least and largest")
     for point, *at in zip(branch.special, *edges, strict=True):
         at = [float(np.mean(at))] if point.kind == "hopf" else at  # where an orbit has shrunk to a state
-        _labelled_once(axis, [point.parameter] * len(at), at, point.kind, colour)
-    axis.set(xlabel=parameter_label(branch.name), ylabel=rf"overlap $\xi_{{{nu + 1}}}$")
-    _legend_beside(axis)
-    return axis
+        _labelled_once(ax, [point.parameter] * len(at), at, point.kind, colour)
+    ax.set(xlabel=parameter_label(branch.name), ylabel=rf"overlap $\xi_{{{nu + 1}}}$")
+    legend_beside(ax, title="solid: stable")
+    return ax
 
 
 @checked
-def plot_branch(branch: Branch, axis: Axes | None = None, *, pattern: int = 0) -> Axes:
+def plot_branch(branch: Branch, ax: Axes | None = None, *, pattern: int = 0) -> Axes:
     """The overlap with a pattern along one branch of `continuation`: solid where the state is stable, else dashed.
 
     - `pattern`: which overlap, from 0.
     """
     nu = int(as_pattern_index(pattern, branch.overlaps.shape[1]))
-    (axis,) = new_axes(None if axis is None else (axis,), 1, room=2.0)
+    (ax,) = new_axes(ax, 1, room=2.0)
     colour = COLOURS[1]
-    at_special = _stable_and_not(axis, branch, branch.overlaps[:, nu], colour, nu)
-    if "states" not in axis.get_legend_handles_labels()[1]:
-        axis.plot([], [], color=colour, label="states")
+    at_special = _stable_and_not(ax, branch, branch.overlaps[:, nu], colour, nu)
+    if "states" not in ax.get_legend_handles_labels()[1]:
+        ax.plot([], [], color=colour, label="states")
     for point, value in zip(branch.special, at_special, strict=True):
-        _labelled_once(axis, [point.parameter], [value], point.kind, colour)
-    axis.set(xlabel=parameter_label(branch.name), ylabel=rf"overlap $\xi_{{{nu + 1}}}$")
-    _legend_beside(axis)
-    return axis
+        _labelled_once(ax, [point.parameter], [value], point.kind, colour)
+    ax.set(xlabel=parameter_label(branch.name), ylabel=rf"overlap $\xi_{{{nu + 1}}}$")
+    legend_beside(ax, title="solid: stable")
+    return ax
 
 
-def _legend_beside(axis: Axes) -> None:
-    where = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-    axis.legend(frameon=False, fontsize="small", title="solid: stable", alignment="left", **where)
-
-
-def _stable_and_not(axis: Axes, branch: Any, y: np.ndarray, colour: str, nu: int | None = None) -> list[float]:
-    """Solid and dashed lines, which meet at special points, and the values there: overlap nu, or between neighbours.
-
-    Where stability changes without such a point the dashed line reaches to the last stable one.
-    """
+def _stable_and_not(ax: Axes, branch: Any, y: np.ndarray, colour: str, nu: int | None = None) -> list[float]:
+    """Solid and dashed lines, and the values at special points: overlap nu, or between neighbours."""
     x, values = branch.parameter, list[float]()
-    stable = np.asarray(branch.is_stable, bool)
     for point in branch.special:
         before, after = point.after, min(point.after + 1, x.size - 1)
         step = x[after] - x[before]
         share = np.clip((point.parameter - x[before]) / step, 0, 1) if step else 0.0
         values.append(float(y[before] + share * (y[after] - y[before])) if nu is None else float(point.overlaps[nu]))
-    for point, value in sorted(zip(branch.special, values, strict=True), key=lambda pair: -pair[0].after):
-        x, y = np.insert(x, point.after + 1, point.parameter), np.insert(y, point.after + 1, value)
-        stable = np.insert(stable, point.after + 1, True)
-    unstable = ~stable
-    beside = np.append(unstable[1:], False) | np.append(False, unstable[:-1])
-    axis.plot(x, np.where(stable, y, np.nan), color=colour, lw=1.6)
-    axis.plot(x, np.where(unstable | beside, y, np.nan), color=colour, lw=1.0, ls=(0, (3, 2)))
+    special = [(point.after, point.parameter, value) for point, value in zip(branch.special, values, strict=True)]
+    solid_where_stable(ax, x, y, branch.is_stable, special, color=colour)
     return values
 
 
-def _labelled_once(axis: Axes, x: Any, y: Any, kind: str, colour: str) -> None:
-    label = None if kind in axis.get_legend_handles_labels()[1] else kind
-    axis.plot(x, y, SPECIAL[kind], color=colour, mfc="white", ms=5, zorder=5, label=label)
+def _labelled_once(ax: Axes, x: Any, y: Any, kind: str, colour: str) -> None:
+    label = None if kind in ax.get_legend_handles_labels()[1] else kind
+    ax.plot(x, y, SPECIAL[kind], color=colour, mfc="white", ms=5, zorder=5, label=label)

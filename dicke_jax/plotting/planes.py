@@ -22,7 +22,7 @@ def plot_cue_plane(
     ends: EnsembleSolution | SteadyState | MFSolution,
     cues: MeanFieldState,
     model: DickeModel | CollectiveModel,
-    axis: Axes | None = None,
+    ax: Axes | None = None,
     *,
     patterns: tuple[int, int] = (0, 1),
 ) -> Axes:
@@ -58,17 +58,17 @@ def plot_cue_plane(
         refuse("patterns", "two numbers", f"{len(patterns)}")
     along, up = (int(as_pattern_index(nu, found.shape[-1])) for nu in patterns)
     starts = np.asarray(overlaps(model, cues.m))
-    (axis,) = new_axes(None if axis is None else (axis,), 1, room=1.4)
+    (ax,) = new_axes(ax, 1, room=1.4)
     picture, seen = _coloured(found)
-    mesh = axis.pcolormesh(starts[..., along], starts[..., up], picture, shading="nearest")
+    mesh = ax.pcolormesh(starts[..., along], starts[..., up], picture, shading="nearest")
     mesh.set_rasterized(True)
     for name, nu in (("x", along), ("y", up)):
-        getattr(axis, f"set_{name}label")(f"overlap of the cue with pattern {nu + 1}")
-    axis.set_aspect("equal")
+        getattr(ax, f"set_{name}label")(f"overlap of the cue with pattern {nu + 1}")
+    ax.set_aspect("equal")
     legend = [Patch(facecolor=colour, edgecolor="0.4", lw=0.5, label=name) for name, colour in seen.items()]
-    axis.legend(handles=legend, frameon=False, title="ends at", alignment="left", loc="upper left",
+    ax.legend(handles=legend, frameon=False, title="ends at", alignment="left", loc="upper left",
                 bbox_to_anchor=(1.0, 1.0))  # fmt: skip
-    return axis
+    return ax
 
 
 def _coloured(found: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:

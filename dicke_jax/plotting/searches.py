@@ -11,44 +11,44 @@ from .style import COLOURS, Panels, new_axes, parameter_label
 
 
 @checked
-def plot_search(result: Inversion | DesignResult, axis: Axes | None = None) -> Axes:
+def plot_search(result: Inversion | DesignResult, ax: Axes | None = None) -> Axes:
     """The loss before each step of an inversion, or the objective before each step of a design."""
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     if isinstance(result, Inversion):
         losses = np.asarray(result.losses)
-        axis.semilogy(np.arange(losses.size), losses, color=COLOURS[1], lw=1.4)
-        axis.set_ylabel("loss (from misses and changes of rates)")
+        ax.semilogy(np.arange(losses.size), losses, color=COLOURS[1], lw=1.4)
+        ax.set_ylabel("loss (from misses and changes of rates)")
     else:
         history, best = np.asarray(result.history), float(result.objective)
-        axis.plot(np.arange(history.size), history, color=COLOURS[1], lw=1.4)
-        axis.axhline(best, color=COLOURS[2], lw=1, ls="--", label=f"best: {best:.5g}")
-        axis.set_ylabel("objective")
-        axis.legend(frameon=False)
-    axis.set_xlabel("step")
-    return axis
+        ax.plot(np.arange(history.size), history, color=COLOURS[1], lw=1.4)
+        ax.axhline(best, color=COLOURS[2], lw=1, ls="--", label=f"best: {best:.5g}")
+        ax.set_ylabel("objective")
+        ax.legend(frameon=False)
+    ax.set_xlabel("step")
+    return ax
 
 
 @checked
-def plot_location(result: LocatedCoupling, axis: Axes | None = None) -> Axes:
+def plot_location(result: LocatedCoupling, ax: Axes | None = None) -> Axes:
     """Small stationary overlaps against the couplings at which they were found, and the threshold they lead to."""
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     g0 = float(result.g0)
-    axis.plot(np.asarray(result.couplings), np.asarray(result.overlaps), "o", color=COLOURS[1], mfc="none",
+    ax.plot(np.asarray(result.couplings), np.asarray(result.overlaps), "o", color=COLOURS[1], mfc="none",
               label="found by descent")  # fmt: skip
-    axis.plot(g0, float(result.overlap), "D", color=COLOURS[2], ms=6, clip_on=False, label=rf"$g_0$ = {g0:.8g}")
-    axis.set(xlabel=parameter_label("g0"), ylabel=r"stationary overlap $|\xi_\nu|$")
-    axis.set_ylim(bottom=0)
-    axis.ticklabel_format(axis="x", useOffset=False)
-    axis.xaxis.set_major_locator(MaxNLocator(4))
-    axis.legend(frameon=False)
-    return axis
+    ax.plot(g0, float(result.overlap), "D", color=COLOURS[2], ms=6, clip_on=False, label=rf"$g_0$ = {g0:.8g}")
+    ax.set(xlabel=parameter_label("g0"), ylabel=r"stationary overlap $|\xi_\nu|$")
+    ax.set_ylim(bottom=0)
+    ax.ticklabel_format(axis="x", useOffset=False)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.legend(frameon=False)
+    return ax
 
 
 @checked
-def plot_posterior(samples: PosteriorSamples, axes: Panels | None = None) -> tuple[Axes, ...]:
+def plot_posterior(samples: PosteriorSamples, ax: Panels | None = None) -> tuple[Axes, ...]:
     """The posterior of every rate, a line for each chain: chains that agree lie upon each other. Bars: 95 %."""
     number = len(samples.names)
-    made = new_axes(axes, number) if axes is not None or number < 4 else _grid(number)
+    made = new_axes(ax, number) if ax is not None or number < 4 else _grid(number)
     low, high = np.asarray(samples.intervals())
     for i, (axis, name) in enumerate(zip(made, samples.names, strict=True)):
         rates = np.asarray(samples.rates)[:, :, i]

@@ -18,7 +18,7 @@ MOST = 6  # subsets that a picture shows unless it is told which
 
 @checked
 def plot_bloch(
-    result: MFSolution | PeriodicOrbit | MeanFieldState, axis: Any = None, *, subsets: int | Sequence[int] | None = None
+    result: MFSolution | PeriodicOrbit | MeanFieldState, ax: Any = None, *, subsets: int | Sequence[int] | None = None
 ) -> Any:
     """The mean spins m_k in the unit ball: where they go in a run, an orbit, or where they are in a state.
 
@@ -26,7 +26,7 @@ def plot_bloch(
     +z and -z, the normal state at -x. Points within the ball are large spins that are not fully polarised. Runs of one
     subset that are drawn into the same Axes have each their own colour.
 
-    - `axis`: an Axes with `projection="3d"`; by default a new one.
+    - `ax`: an Axes with `projection="3d"`; by default a new one.
     - `subsets`: which, from 0; by default the first six.
 
     **Example**
@@ -45,41 +45,41 @@ def plot_bloch(
     shown = [as_whole("subsets", k, f"numbers from 0 to {number - 1}") for k in wanted]
     if not shown or not all(0 <= k < number for k in shown):
         refuse("subsets", f"numbers from 0 to {number - 1}", subsets)
-    if axis is None:
-        axis = plt.figure(figsize=(4.6, 4.4), layout="constrained").add_subplot(projection="3d")
-    elif getattr(axis, "name", "") != "3d":
-        refuse("axis", 'an Axes with projection="3d"', type(axis).__name__)
-    if not any(line.get_gid() == "ball" for line in axis.lines):
-        _ball(axis)
-    before = sum(line.get_gid() == "way" for line in axis.lines) if len(shown) == 1 else 0
+    if ax is None:
+        ax = plt.figure(figsize=(4.6, 4.4), layout="constrained").add_subplot(projection="3d")
+    elif getattr(ax, "name", "") != "3d":
+        refuse("ax", 'an Axes with projection="3d"', type(ax).__name__)
+    if not any(line.get_gid() == "ball" for line in ax.lines):
+        _ball(ax)
+    before = sum(line.get_gid() == "way" for line in ax.lines) if len(shown) == 1 else 0
     for i, k in enumerate(shown, before):
         x, y, z = np.concatenate([m[:, :, k], m[:1, :, k]]).T if isinstance(result, PeriodicOrbit) else m[:, :, k].T
         style = {"color": COLOURS[(i + 1) % len(COLOURS)]}
         if isinstance(result, MeanFieldState):
             x, y, z = ([0, *along] for along in (x, y, z))
-        axis.plot(x, y, z, lw=1.2, gid="way", **style)
+        ax.plot(x, y, z, lw=1.2, gid="way", **style)
         if isinstance(result, MFSolution):
-            axis.plot(x[:1], y[:1], z[:1], "o", ms=5, mfc="white", **style)
-        axis.plot(x[-1:], y[-1:], z[-1:], "o", ms=5, label=f"subset {k + 1}", **style)
+            ax.plot(x[:1], y[:1], z[:1], "o", ms=5, mfc="white", **style)
+        ax.plot(x[-1:], y[-1:], z[-1:], "o", ms=5, label=f"subset {k + 1}", **style)
     if number > 1:
         title = f"of {number} subsets" if len(shown) < number else None
-        axis.legend(frameon=False, fontsize="small", title=title, loc="upper left", bbox_to_anchor=(-0.08, 1.02))
-    return axis
+        ax.legend(frameon=False, fontsize="small", title=title, loc="upper left", bbox_to_anchor=(-0.08, 1.02))
+    return ax
 
 
-def _ball(axis: Any) -> None:
+def _ball(ax: Any) -> None:
     turn = np.linspace(0, 2 * np.pi, 121)
     c, s, zero = np.cos(turn), np.sin(turn), np.zeros_like(turn)
     turns, rise = np.meshgrid(turn, np.linspace(0, np.pi, 61))
     ball = np.cos(turns) * np.sin(rise), np.sin(turns) * np.sin(rise), np.cos(rise)
-    axis.plot_surface(*ball, color="0.5", alpha=0.07, lw=0, shade=False, zorder=0)
+    ax.plot_surface(*ball, color="0.5", alpha=0.07, lw=0, shade=False, zorder=0)
     for circle in ((c, s, zero), (c, zero, s), (zero, c, s)):
-        axis.plot(*circle, color="0.75", lw=0.7, zorder=0, gid="ball")
+        ax.plot(*circle, color="0.75", lw=0.7, zorder=0, gid="ball")
     for direction, name in zip(np.eye(3), "xyz", strict=True):
-        axis.plot(*zip(-direction, direction, strict=True), color="0.75", lw=0.7, ls=":", zorder=0)
-        axis.text(*(1.17 * direction), f"${name}$", color="0.35", ha="center", va="center")
-    axis.set_axis_off()
-    axis.set(xlim=(-0.8, 0.8), ylim=(-0.8, 0.8), zlim=(-0.8, 0.8))
-    axis.set_box_aspect((1, 1, 1))
-    axis.set_proj_type("ortho")
-    axis.view_init(elev=18, azim=-50)
+        ax.plot(*zip(-direction, direction, strict=True), color="0.75", lw=0.7, ls=":", zorder=0)
+        ax.text(*(1.17 * direction), f"${name}$", color="0.35", ha="center", va="center")
+    ax.set_axis_off()
+    ax.set(xlim=(-0.8, 0.8), ylim=(-0.8, 0.8), zlim=(-0.8, 0.8))
+    ax.set_box_aspect((1, 1, 1))
+    ax.set_proj_type("ortho")
+    ax.view_init(elev=18, azim=-50)

@@ -19,7 +19,7 @@ MOMENTS = Moments | MasterSolution | TrajectorySolution | WignerSolution | Stati
 
 @checked
 def plot_wigner(
-    result: Any, axis: Axes | None = None, *, mode: int = 0, time: int = -1, reach: float | None = None
+    result: Any, ax: Axes | None = None, *, mode: int = 0, time: int = -1, reach: float | None = None
 ) -> Axes:
     """The Wigner function of a mode over Re a and Im a, of which the vacuum has W = (2 / pi) exp(-2 |a|^2).
 
@@ -46,15 +46,15 @@ def plot_wigner(
         marked = around
     else:
         refuse("result", "a result with moments or the density matrix of a mode", type(result).__name__)
-    (axis,) = new_axes(None if axis is None else (axis,), 1)
+    (ax,) = new_axes(ax, 1)
     high = float(np.max(np.abs(values)))
-    mesh = axis.pcolormesh(*edges, values, cmap="RdBu_r", vmin=-high, vmax=high, shading="nearest")
+    mesh = ax.pcolormesh(*edges, values, cmap="RdBu_r", vmin=-high, vmax=high, shading="nearest")
     mesh.set_rasterized(True)
-    axis.figure.colorbar(mesh, ax=axis, label=r"$W$")
-    axis.add_patch(Circle(marked, 0.5, fill=False, color="k", lw=1.0, ls="--"))
+    ax.figure.colorbar(mesh, ax=ax, label=r"$W$")
+    ax.add_patch(Circle(marked, 0.5, fill=False, color="k", lw=1.0, ls="--"))
     what = r"(a - \langle a\rangle)" if centred else "a"
-    axis.set(xlabel=rf"Re ${what}$", ylabel=rf"Im ${what}$", aspect="equal")
-    return axis
+    ax.set(xlabel=rf"Re ${what}$", ylabel=rf"Im ${what}$", aspect="equal")
+    return ax
 
 
 def _of_moments(result: Any, mode: int, time: int, reach: float | None) -> Any:

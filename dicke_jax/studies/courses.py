@@ -122,7 +122,7 @@ def picture_mending(
     - `decays`: rates of decay towards -x, one run for each.
 
     **Returns** a dataset with dimensions decay, time, row, column (and pattern): `sigma_z` of every spin, `share_right`
-    (the share of pixels that agree with the picture, up to a common sign), `overlap`.
+    (the share of pixels that agree with the picture, up to a common sign), `overlap`, and the `stored` pictures.
     """
     as_times(tsave)
     if len(decays) == 0:
@@ -151,6 +151,7 @@ def picture_mending(
             "sigma_z": (("decay", "time", "row", "column"), sigma_z),
             "share_right": (("decay", "time"), np.maximum(agree, 1 - agree)),
             "overlap": (("decay", "time", "pattern"), np.stack(overlap)),
+            "stored": (("pattern", "row", "column"), images.astype(np.int8)),
         },
         coords={"decay": np.asarray(decays, float), "time": np.asarray(tsave, float), "pattern": np.arange(num_modes)},
         attrs={"title": "Mending of flipped pixels", "flip": flip, "picture": nu, **provenance(model)},

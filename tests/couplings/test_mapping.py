@@ -104,3 +104,11 @@ print(rhs.temp_size_in_bytes / state, (resource.getrusage(resource.RUSAGE_SELF).
     right_hand_side, whole_run = map(float, run.stdout.split())  # in states of 12.6 MB; a dense G is 6.7 of them
     assert right_hand_side < 3.3
     assert whole_run < 100  # the series keeps 14 coefficients and their sums; its compilation is in here too
+
+
+def test_pictures_that_are_no_rows_yet_are_told_the_way():
+    pictures = dj.image_patterns(np.arange(24).reshape(2, 3, 4))
+    told = r"patterns must be of shape \(M, N_sp\) .*, as patterns\.reshape\(M, -1\) of pictures; got shape \(2, 3, 4\)"
+    with pytest.raises(ValueError, match=told):
+        dj.map_to_large_spins(pictures)
+    assert dj.map_to_large_spins(pictures.reshape(2, -1)).spins.num_spins == 12

@@ -103,7 +103,7 @@ def test_ends_are_the_twin_s():
 
 def test_what_a_collective_model_cannot_is_refused():
     twin = paper(1.2, 2).as_collective()
-    state = dj.MeanFieldState(np.ones((3, 2)), np.zeros(2))
+    state = dj.MeanFieldState(np.full((3, 2), 0.5), np.zeros(2))
     with pytest.raises(ValueError, match="method must be 'dense' for a CollectiveModel"):
         dj.stability(twin, state, method="krylov")
     with pytest.raises(ValueError, match="solver must be another one, .* for a CollectiveModel"):

@@ -84,6 +84,6 @@ def test_a_record_that_is_too_short_says_so():
         return sol.overlaps[-1, 0], sol.status
 
     _, status = jax.grad(end, has_aux=True)(0.9)
-    assert status == dj.Status.max_steps_reached
+    assert status == dj.Status.record_full
     with pytest.raises(ValueError, match="max_steps must be a whole number of at least 1"):
         dj.ReplayAdjoint(0)

@@ -257,7 +257,11 @@ def test_picture_shows_every_cue_s_curve_and_interval(study):
         edges = band.get_paths()[0].vertices[:, 1]
         assert edges.min() == pytest.approx(float(study.lower[:, i].min()))
         assert edges.max() == pytest.approx(float(study.upper[:, i].max()))
-    assert "tilt" in axis.get_legend().get_title().get_text()
+    legend = axis.get_legend()
+    assert "tilt" in legend.get_title().get_text()
+    axis.figure.draw_without_rendering()
+    assert legend.get_window_extent().x0 >= axis.get_window_extent().x1  # beside the curves
+    assert axis.get_title("left") == f"pattern 1, {int(study.counts[0, 0].sum())} cues at each point"
     plt.close("all")
 
 

@@ -108,6 +108,9 @@ def test_diagram_finds_branches_without_connection():
     folds = data.special_value.values[data.special_kind.values == 0]
     expected = float(dj.critical_coupling(model, 1))
     assert np.min(np.abs(folds - expected)) < 1e-9
+    told = [text.get_text() for text in dj.plotting.plot_branches(data).get_legend().get_texts()]
+    assert told == ["normal", "pattern 1", "pattern 2", "mixture", "branch point", "fold"]  # though patterns overlap
+    plt.close("all")
 
 
 def test_pictures_of_diagrams(diagram):
@@ -117,6 +120,21 @@ def test_pictures_of_diagrams(diagram):
     stable = [line for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 2]
     drawn = max(np.nanmax(line.get_ydata()) for line in stable)
     assert drawn == pytest.approx(float(dj.retrieval_overlap(paper(1.4, 2), 0)), abs=1e-6)
+    plt.close("all")
+
+
+def test_lines_change_their_style_where_stability_changes(diagram):
+    """The normal state at its threshold, the second pattern at its own: closed forms. Mixtures can be left out."""
+    axis, model = dj.plotting.plot_branches(diagram, mixtures=False), paper(1.0, 2)
+    lines = [line for line in axis.lines if len(line.get_xdata()) > 2]
+    assert len(lines) == 6 and "mixture" not in [text.get_text() for text in axis.get_legend().texts]
+    drawn = [line.get_xdata()[np.isfinite(line.get_ydata())] for line in lines]
+    for branch, kind, nu in ((0, "normal", 0), (2, "stability", 1)):
+        expected = float(dj.critical_coupling(model, nu, kind=kind))
+        solid, dashed = drawn[2 * branch : 2 * branch + 2]
+        found = (solid[-1], dashed[0]) if kind == "normal" else (dashed[-1], solid[0])
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert drawn[3].size == 0  # the first pattern is stable from where it begins
     plt.close("all")
 
 

@@ -17,7 +17,7 @@ from dicke_jax._labelled import Labelled
 from dicke_jax.phases.cue_outcome import OUTCOMES
 
 MODEL = dj.examples.paper_model(g0=0.9, num_patterns=2)
-SIZES = {"T": 9, "S": 7, "M": 2, "P": 2, "K": 2, "n": 6, "state": 4, "point": 8, "W": 11, "C": 3, "F": 2,
+SIZES = {"T": 9, "B": 3, "S": 7, "M": 2, "P": 2, "K": 2, "n": 6, "state": 4, "point": 8, "W": 11, "C": 3, "F": 2,
          "R": 2, "D": 10, "steps": 5, "descents": 3}  # fmt: skip
 SUCCESS = dj.Status.successful
 

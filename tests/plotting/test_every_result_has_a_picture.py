@@ -1,5 +1,7 @@
 """`result.plot()` of every class of results that there is: it draws, into given Axes too, or refuses in one line."""
 
+import inspect
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -113,10 +115,10 @@ def as_a_user_runs_it():
 def test_axes_that_do_not_fit_are_refused_in_one_line(as_a_user_runs_it):
     one = plt.subplots()[1]
     for kind, axes, told in (
-        (dj.Moments, (one,), "axes must be 2 matplotlib Axes; got Axes\\.$"),
-        (dj.Moments, (one, 3), "axes must be 2 matplotlib Axes; got Axes, int"),
-        (dj.Branch, "here", "axis must be a matplotlib Axes or None; got str"),
-        (dj.Moments, one, "axes must be 2 matplotlib Axes; got Axes"),
+        (dj.Moments, (one,), "ax must be 2 matplotlib Axes; got Axes\\.$"),
+        (dj.Moments, (one, 3), "ax must be 2 matplotlib Axes; got Axes, int"),
+        (dj.Branch, "here", "ax must be a matplotlib Axes or None; got str"),
+        (dj.Moments, one, "ax must be 2 matplotlib Axes; got Axes"),
     ):
         with pytest.raises(ValueError, match=told):
             made(kind).plot(axes)
@@ -128,3 +130,17 @@ def test_orbits_have_labels_and_are_kept_as_other_results(tmp_path):
     again = dj.load(dj.save(orbits, tmp_path / "orbits.nc"))
     assert repr(again) == repr(orbits) and again.special[1].kind == "period doubling"
     np.testing.assert_array_equal(again.highest, orbits.highest)
+
+
+def test_every_picture_takes_ax_and_the_version_before_s_names_warn():
+    functions = {name: getattr(dj.plotting, name) for name in dir(dj.plotting) if name.startswith("plot_")}
+    assert len(functions) > 25
+    for name, function in functions.items():
+        assert "ax" in inspect.signature(function).parameters, name
+    run, axis = made(dj.MFSolution), plt.subplots()[1]
+    assert dj.plotting.plot_overlaps(run, ax=axis) is axis
+    for old in ("axis", "axes"):
+        with pytest.warns(DeprecationWarning, match=f"the argument {old} is now ax; the old name goes"):
+            assert dj.plotting.plot_overlaps(run, **{old: axis}) is axis
+    with pytest.raises(TypeError, match="unexpected keyword argument 'axis'"):
+        dj.plotting.plot_overlaps(run, ax=axis, axis=axis)

@@ -1,5 +1,7 @@
 """Pictures show the numbers of results: positions, colours and frames against closed forms, QuTiP and Pillow."""
 
+import inspect
+import re
 from dataclasses import replace
 
 import jax
@@ -195,12 +197,29 @@ def test_films_of_other_kinds_are_refused_before_anything_is_drawn(tmp_path, mon
     assert not plt.get_fignums() and not list(tmp_path.iterdir())
 
 
+def test_photons_in_time_are_the_squares_of_amplitudes():
+    run = dj.mfsolve(MODEL, dj.stored_pattern(MODEL), [0.0, 1.0])
+    axis = dj.plotting.plot_photons(run)
+    drawn = np.stack([line.get_ydata() for line in axis.lines], axis=1)
+    np.testing.assert_allclose(drawn, np.real(run.alpha) ** 2 + np.imag(run.alpha) ** 2, rtol=1e-14)
+    assert axis.get_ylim()[0] == 0 and [text.get_text() for text in axis.get_legend().texts] == ["mode 1", "mode 2"]
+    two = jax.tree.map(lambda x: jnp.stack([x, x]), run)
+    with pytest.raises(ValueError, match=r"solution must be one run with modes.*; got shape \(2, 2, 2\)"):
+        dj.plotting.plot_photons(two)
+
+
+def test_what_help_prints_names_every_function():
+    functions = {name for name, it in vars(dj.plotting).items() if inspect.isfunction(it)}
+    listed = re.findall(r"^    (\w+)  ", dj.plotting.__doc__, re.MULTILINE)
+    assert functions - {"picture_of"} == set(listed) and len(listed) == len(set(listed))
+
+
 def test_what_cannot_be_drawn_is_refused_in_one_line():
     run = dj.mfsolve(MODEL, dj.stored_pattern(MODEL), [0.0, 1.0])
     P = dj.plotting
     for draw, told in (
         (lambda: P.plot_bloch(run, subsets=[2]), "subsets must be numbers from 0 to 1; got"),
-        (lambda: P.plot_bloch(run, plt.subplots()[1]), 'axis must be an Axes with projection="3d"; got Axes'),
+        (lambda: P.plot_bloch(run, plt.subplots()[1]), 'ax must be an Axes with projection="3d"; got Axes'),
         (lambda: P.plot_phase_portrait(run, x="overlap"), "x must be a name and a number"),
         (lambda: P.plot_phase_portrait(run, y=("z", 2)), "y must be z with a number from 0 to 1; got 2"),
         (lambda: P.plot_wigner(np.ones((2, 3))), "result must be a Hermitian matrix over photon numbers"),

@@ -91,7 +91,11 @@ def test_a_quench_through_threshold_ends_in_the_retrieval_state():
 def test_pictures_show_the_numbers(mending, loop):
     frames = dj.plotting.plot_mending(mending)
     assert "100 %" in frames[1][-1].get_title() and "100 %" not in frames[0][-1].get_title()
-    np.testing.assert_array_equal(frames[0][0].images[0].get_array(), mending.sigma_z[0, 0])
+    np.testing.assert_array_equal(frames[0][0].images[0].get_array(), dj.image_patterns(pictures())[0])
+    np.testing.assert_array_equal(frames[0][1].images[0].get_array(), mending.sigma_z[0, 0])
+    assert frames[0][0].get_title() == "stored\npicture 1" and "% right pixels" in frames[1][1].get_title()
+    white, black = (frames[0][1].images[0].to_rgba(np.array([value]))[0] for value in (1.0, -1.0))
+    np.testing.assert_array_equal([white[:3], black[:3]], [[1, 1, 1], [0, 0, 0]])
 
     G = np.asarray(dj.random_patterns(jax.random.key(0), 3, 30))
     panels = dj.plotting.plot_mapping(G, dj.map_to_large_spins(G))
@@ -102,6 +106,19 @@ def test_pictures_show_the_numbers(mending, loop):
 
     axis = dj.plotting.plot_hysteresis(loop)
     np.testing.assert_array_equal(axis.lines[0].get_ydata(), loop.overlap.sel(direction="up"))
+    plt.close("all")
+
+
+def test_pictures_of_a_run_that_ended_at_another_picture_say_which(mending):
+    end = mending.overlap.copy()
+    end[1, -1] = [0.05, -0.9, 0.2]
+    end[0, -1] = [0.5, 0.1, 0.6]
+    frames = dj.plotting.plot_mending(mending.assign(overlap=end), plt.subplots(2, 4)[1])
+    assert frames[1][-1].get_title().endswith("ended at picture 2")
+    assert frames[0][-1].get_title().endswith("nearest: picture 3")
+    assert "picture" not in frames[1][0].get_title()  # a cue has not ended
+    with pytest.raises(ValueError, match=r"ax must be 2 rows of 4 or 5 Axes; got shape \(2, 3\)"):
+        dj.plotting.plot_mending(mending, plt.subplots(2, 3)[1])
     plt.close("all")
 
 

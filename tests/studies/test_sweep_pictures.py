@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pytest
+import scipy.stats
 import xarray as xr
 
 from dicke_jax.plotting import plot_sweep
@@ -44,19 +45,57 @@ def test_the_chance_is_the_share_of_cues_that_came_back_with_either_sign():
 def test_a_map_has_both_axes_a_colour_bar_and_the_threshold_of_its_pattern():
     results = chances(thresholds="closed form")
     figure, axis = plt.subplots()
-    assert plot_sweep(results, axis=axis) is axis and len(figure.axes) == 2
+    assert plot_sweep(results, ax=axis) is axis and len(figure.axes) == 2
     (mesh,) = axis.collections
     np.testing.assert_allclose(
         np.asarray(mesh.get_array()).reshape(3, 6), quantity_of(results, "outcome").values.T, rtol=1e-15
     )
     assert axis.get_xlabel() == "$g_0$ (unit of the rates)" and axis.get_ylabel() == r"$\kappa$ (unit of the rates)"
     assert figure.axes[1].get_ylabel() == "chance of retrieval, pattern 2"
-    line = axis.lines[-1]
-    np.testing.assert_allclose(line.get_xdata(), g_crit(KAPPA, 2.0), rtol=1e-15)
+    line = axis.lines[-1]  # up to the edges of the cells, which double as kappa does
+    np.testing.assert_allclose(line.get_xdata(), g_crit(line.get_ydata(), 2.0), rtol=1e-14)
+    np.testing.assert_allclose(line.get_ydata()[[0, -1]], KAPPA[[0, -1]] * [0.5**0.5, 2**0.5], rtol=1e-14)
+    assert axis.get_ylim() == tuple(line.get_ydata()[[0, -1]]) and axis.get_yscale() == "log"
     assert not plot_sweep(chances()).lines  # without a closed form there is none
     varied = chances(thresholds="closed form", omega_mode=np.array([1.5, np.nan]))
     assert not plot_sweep(varied).lines
     assert not plot_sweep(varied.drop_attrs(deep=False).assign_attrs(thresholds="closed form")).lines
+
+
+def memories():
+    """The chance over coupling and number of patterns, of one pattern and of few cues in the worst row."""
+    codes = (np.random.default_rng(1).uniform(size=(6, 2, 20)) > G0[:, None, None] / 1.4).astype(np.int8) * 2
+    codes[0, 0, 5:] = -1
+    about = chances()
+    coords = {"g0": ("g0", G0, about.g0.attrs), "num_patterns": [2, 4], "seed": np.arange(20), "flip": 0.1}
+    return xr.Dataset({"outcome": (("g0", "num_patterns", "seed"), codes, about.outcome.attrs)}, coords, about.attrs)
+
+
+def test_panels_have_the_same_colours_and_say_what_was_chosen():
+    axis = plot_sweep(memories())
+    assert axis.collections[0].get_clim() == (0, 1)
+    assert axis.get_ylabel() == "stored patterns $M$"
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["2", "4"]
+    assert axis.get_title("left") == "flip = 0.1, mean of 20 seeds"
+    assert plot_sweep(memories().sel(num_patterns=4)).get_title("left") == (
+        "$M$ = 4, flip = 0.1, mean of 20 seeds"
+    )
+    at_one = chances().sel(kappa=1.0, seed=3)
+    assert plot_sweep(at_one).get_title("left") == r"$\kappa$ = 1, seed = 3"
+
+
+def test_bars_are_the_intervals_that_so_many_cues_leave():
+    results = memories().sel(num_patterns=2)
+    axis = plot_sweep(results)
+    (bars,) = axis.collections
+    found = np.array([segment[:, 1] for segment in bars.get_segments()])
+    there = results.outcome.values >= 0
+    for ends, row, count in zip(found, results.outcome.values == 0, there.sum(axis=1), strict=True):
+        expected = scipy.stats.binomtest(int(row.sum()), int(count)).proportion_ci(method="wilson")
+        np.testing.assert_allclose(ends, expected, atol=1e-12)
+    assert axis.get_ylim() == (-0.03, 1.03)
+    assert [text.get_text() for text in axis.get_legend().texts] == ["95 % interval"]
+    assert not plot_sweep(results.isel(seed=0)).collections  # of one cue there is none
 
 
 def overlaps():
@@ -76,6 +115,8 @@ def test_lines_are_the_overlaps_with_the_cues_own_patterns():
         np.testing.assert_allclose(line.get_ydata(), np.tanh(G0 + nu), rtol=1e-15)
         assert line.get_label() == f"pattern {nu + 1}"
         np.testing.assert_allclose(axis.lines[2 * nu + 1].get_xdata(), g_crit(1.0, (1.5, 2.0)[nu]), rtol=1e-15)
+    told = [text.get_text() for text in axis.get_legend().texts]
+    assert told == ["pattern 1", "pattern 2", "critical coupling, closed form"]
     assert len({line.get_linestyle() for line in axis.lines[::2]}) == 2  # told apart without their colours
 
 
