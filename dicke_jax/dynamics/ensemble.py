@@ -27,9 +27,8 @@ from .trajectory import default_solver, mfsolve
 CHUNK = {"cpu": 2048}  # rows between two calls of progress, for each device
 CHUNK_ELSEWHERE = 65_536
 TOGETHER = {"cpu": 32}  # rows whose results a core holds at once, or that run in lock step where a solver needs that
-SMALL_TOGETHER = (
-    1024  # where there is no kernel and a state is of few numbers: steps that cost little are taken at once
-)
+# where there is no kernel and a state is of few numbers: steps that cost little are taken at once
+SMALL_TOGETHER = 1024
 MANY = 256  # rows from which on orders of the series are written out: longer to compile, shorter to run
 LARGE_SPECTRUM = 96  # components of spins beyond which a spectrum of every row would take over a fifth of its run
 STATE = ("model", "state")  # what every row has of its own

@@ -77,9 +77,7 @@ def test_panels_have_the_same_colours_and_say_what_was_chosen():
     assert axis.get_ylabel() == "stored patterns $M$"
     assert [text.get_text() for text in axis.get_yticklabels()] == ["2", "4"]
     assert axis.get_title("left") == "flip = 0.1, mean of 20 seeds"
-    assert plot_sweep(memories().sel(num_patterns=4)).get_title("left") == (
-        "$M$ = 4, flip = 0.1, mean of 20 seeds"
-    )
+    assert plot_sweep(memories().sel(num_patterns=4)).get_title("left") == ("$M$ = 4, flip = 0.1, mean of 20 seeds")
     at_one = chances().sel(kappa=1.0, seed=3)
     assert plot_sweep(at_one).get_title("left") == r"$\kappa$ = 1, seed = 3"
 
