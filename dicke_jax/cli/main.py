@@ -26,7 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         name, epilog = command.__name__.rpartition(".")[2], getattr(command, "EPILOG", None)
-        own = commands.add_parser(name, help=command.HELP, description=command.__doc__, epilog=epilog)
+        own = commands.add_parser(
+            name, help=command.HELP, description=command.__doc__, epilog=epilog, allow_abbrev=False
+        )
         own.formatter_class = argparse.RawDescriptionHelpFormatter
         command.add_arguments(own)
         own.add_argument("--json", action="store_true", help="numbers as JSON on standard output, and nothing else")

@@ -18,7 +18,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("store", type=Path, help="the folder that keeps a sweep's rows")
     add("file", type=Path, nargs="?", help="the picture to write (default STORE.png)")
     add("--variable", metavar="NAME", help="what to show (default the chance of retrieval, or what there is)")
-    add("--pattern", type=whole(0, 10**6), metavar="NU", help="which one a map shows, from 0 (default the first)")
+    add("--pattern", type=whole(1, 10**6), metavar="NU", help="which one a map shows, from 1 (default the first)")
     add("--at", nargs="+", default=[], metavar="AXIS=VALUE", help="where to cut axes that are not shown")
 
 
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         except (ValueError, KeyError):
             raise ValueError(f"--at must be AXIS=VALUE with an axis of {', '.join(axes)}; got {text}.") from None
     path = options.file or options.store.with_name(f"{options.store.resolve().name}.png")
-    plot_sweep(found, options.variable, pattern=options.pattern)
+    plot_sweep(found, options.variable, pattern=None if options.pattern is None else options.pattern - 1)
     with whole_file(path) as file:
         plt.savefig(file, format=path.suffix[1:] or "png", dpi=160)
     plt.close("all")

@@ -173,7 +173,8 @@ BAD_LINES = [
     ["sweep", "study.toml", "--out", "study.toml"], ["sweep", "study.toml", "--out", "study.toml", "--resume"],
     ["sweep", "study.toml", "--out", "s", "--chunk", "33"], ["sweep", "study.toml", "--out", "s", "--chunk", "many"],
     ["sweep", "study.toml", "--out", "s", "--resume", "yes"], ["sweep", "study.toml", "--dry-run", "--chunk", "0"],
-    ["plot"], ["plot", "none"], ["plot", "study.toml"],
+    ["plot"], ["plot", "none"], ["plot", "study.toml"], ["plot", "none", "--pattern", "0"],
+    ["transition", "--pattern", "3"],  # no short form of --patterns
     ["sweep", "study.toml", "--out", "s", "--workers", "0"], ["sweep", "study.toml", "--out", "s", "--cluster", "none"],
     ["sweep", "study.toml", "--out", "s", "--workers", "2", "--cluster", "tcp://127.0.0.1:1"],
     ["status"], ["status", "none"], ["status", "study.toml"], ["export", "none", "a.nc"], ["export", "none"],
