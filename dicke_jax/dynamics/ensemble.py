@@ -99,7 +99,7 @@ def solve_ensemble(
     - `save`: "all" times, "final" state only, "overlaps" (and occupations) on the grid of times; or a function of one
       `MFSolution` (or `SteadyState`) whose arrays are kept, compiled once for each function object.
     - `chunk`: rows on their way at a time; by default 2,048 for each device on a CPU, where it is rounded up to a
-      multiple of 32 (or 1024), 65,536 elsewhere.
+      multiple of 32 (or 1024), 65,536 elsewhere. Rows of a `CollectiveModel` depend on it by round-off.
     - `devices`: all local ones by default. Make a CPU several by `jax.config.update("jax_num_cpu_devices", n)`. Where
       `jax.distributed` is initialised every host calls this alike, does its share, and gets all rows.
     - `progress`: called with the numbers of finished and of all rows of this host.

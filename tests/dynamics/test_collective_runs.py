@@ -220,4 +220,5 @@ def test_rows_of_a_large_ensemble_are_those_of_small_ones():
     np.testing.assert_allclose(many.m[250:290], few.m, atol=1e-13)
     np.testing.assert_array_equal(many.num_steps[250:290], few.num_steps)
     chunked = dj.solve_ensemble(model, states, TIMES, chunk=64)
-    np.testing.assert_array_equal(chunked.m, many.m)
+    np.testing.assert_allclose(chunked.m, many.m, atol=1e-13)  # other vector instructions: an ulp
+    np.testing.assert_array_equal(chunked.num_steps, many.num_steps)
