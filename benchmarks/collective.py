@@ -1,6 +1,7 @@
 """A model that is given by its energy: first calls and a large ensemble, against diffrax and equations by hand."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import diffrax as dfx
@@ -10,27 +11,14 @@ import jax.numpy as jnp
 
 import dicke_jax as dj
 
-END, TIMES, ROWS, TOLERANCE = 20.0, 101, 10_000, 1e-10
+from .by_diffrax import END, first_mfsolve, first_tsit5, tsit5
+
+ROWS, TOLERANCE = 10_000, 1e-10
 RATES = dict(omega=1.2, omega0=0.9, rotating=0.9, counter=0.8, kappa=0.5)
 
 
 def problem() -> tuple[Any, Any]:
     return dj.gallery.unbalanced_dicke(**RATES), dj.MeanFieldState([[0.6], [0.0], [-0.8]], [0.1 - 0.2j])
-
-
-def tsit5(model: Any, state: Any, times: jax.Array) -> Any:
-    """The equations of the same energy by diffrax as its users know it."""
-    return dfx.diffeqsolve(
-        dfx.ODETerm(dj.mean_field_equations),
-        dfx.Tsit5(),
-        times[0],
-        times[-1],
-        None,
-        (state.m, jnp.stack([state.alpha.real, state.alpha.imag])),
-        model,
-        saveat=dfx.SaveAt(ts=times),
-        stepsize_controller=dfx.PIDController(rtol=1e-8, atol=1e-8),
-    ).ys
 
 
 def by_hand(t: Any, y: Any, p: Any) -> Any:
@@ -41,18 +29,6 @@ def by_hand(t: Any, y: Any, p: Any) -> Any:
     light_re = p["omega"] * im + anti * sy / 2 - p["kappa"] / 2 * re
     light_im = -p["omega"] * re - co * x / 2 - p["kappa"] / 2 * im
     return (*spins, light_re, light_im)
-
-
-def first_mfsolve() -> Callable[[], Any]:
-    model, state = problem()
-    times = jnp.linspace(0.0, END, TIMES)
-    return lambda: dj.mfsolve(model, state, times).overlaps
-
-
-def first_tsit5() -> Callable[[], Any]:
-    model, state = problem()
-    times = jnp.linspace(0.0, END, TIMES)
-    return lambda: tsit5(model, state, times)
 
 
 def first_grad() -> Callable[[], Any]:
@@ -99,8 +75,8 @@ def warm_by_hand() -> Callable[[], Any]:
 
 
 FIRST: dict[str, Callable[[], Callable[[], Any]]] = {
-    "collective, diffrax Tsit5, 101 times": first_tsit5,
-    "collective, mfsolve, 101 times": first_mfsolve,
+    "collective, diffrax Tsit5, 101 times": partial(first_tsit5, problem),
+    "collective, mfsolve, 101 times": partial(first_mfsolve, problem),
     "collective, diffrax Tsit5, jax.grad": first_tsit5_grad,
     "collective, mfsolve, jax.grad": first_grad,
     "collective, steadystate": first_steadystate,

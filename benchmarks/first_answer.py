@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import diffrax as dfx
@@ -20,11 +21,11 @@ import jax.numpy as jnp
 import dicke_jax as dj
 
 from . import collective, runner
+from .by_diffrax import END, first_mfsolve, first_tsit5, tsit5
 from .cold import matplotlib_fonts
 from .sizes import Size
 from .timing import in_turn, spread, timed
 
-END, TIMES = 20.0, 101
 COMMAND = "dicke-jax transition"
 BEFORE = "solve_ensemble of 512, warm, the copy before"
 LIMITS = {  # of a row: seconds at most, or at most so many times those of another row
@@ -103,34 +104,6 @@ def overlap(model: Any, state: Any, **options: Any) -> Callable[[jax.Array], jax
     return lambda g0: dj.mfsolve(model.replace(g0=g0), state, times, **options).overlaps[-1, 0]
 
 
-def tsit5(model: Any, state: Any, times: jax.Array) -> Any:
-    """The same equations by diffrax as its users know it."""
-    start = state.m, jnp.stack([state.alpha.real, state.alpha.imag])
-    return dfx.diffeqsolve(
-        dfx.ODETerm(dj.mean_field_equations),
-        dfx.Tsit5(),
-        times[0],
-        times[-1],
-        None,
-        start,
-        model,
-        saveat=dfx.SaveAt(ts=times),
-        stepsize_controller=dfx.PIDController(rtol=1e-8, atol=1e-8),
-    ).ys
-
-
-def first_mfsolve() -> Callable[[], Any]:
-    model, state = problem()
-    times = jnp.linspace(0.0, END, TIMES)
-    return lambda: dj.mfsolve(model, state, times).overlaps
-
-
-def first_tsit5() -> Callable[[], Any]:
-    model, state = problem()
-    times = jnp.linspace(0.0, END, TIMES)
-    return lambda: tsit5(model, state, times)
-
-
 def first_value() -> Callable[[], Any]:
     function, g0 = overlap(*problem(), adjoint=dfx.ForwardMode()), jnp.asarray(1.0)
     return lambda: function(g0)
@@ -191,8 +164,8 @@ def warm_ensemble() -> Callable[[], Any]:
 
 
 FIRST: dict[str, Callable[[], Callable[[], Any]]] = {
-    "diffrax Tsit5, 101 times": first_tsit5,
-    "mfsolve, 101 times": first_mfsolve,
+    "diffrax Tsit5, 101 times": partial(first_tsit5, problem),
+    "mfsolve, 101 times": partial(first_mfsolve, problem),
     "diffrax Tsit5, jax.grad": first_tsit5_grad,
     "mfsolve, jax.grad": first_grad,
     "mfsolve, ForwardMode": first_value,

@@ -6,6 +6,8 @@ It is diffrax's, with those of optimistix and lineax that are part of it, and wh
 from typing import Any
 
 import diffrax as dfx
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -52,5 +54,7 @@ def counts(status: Any) -> dict[str, int]:
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """`a` where the condition holds, else `b`."""
+    """`a` where the condition holds, else `b`; row by row of a batch."""
+    if np.ndim(condition):
+        return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
     return Status.where(condition, a, b)  # pyright: ignore[reportArgumentType]

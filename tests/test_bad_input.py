@@ -83,6 +83,11 @@ CASES = {
     "project: shape": (lambda: dj.LargeSpins(Own([1.0, 1.0]), [0.5, 0.5]), r"project must be a map .* to shape \(1,\)"),
     "jumps: one pair": (lambda: dj.LocalDissipation(("decay_x", 0.1)), r"jumps must be pairs, \[\(jump, rate"),
     "kappa: shape in time": (lambda: model(kappa=lambda t: jnp.ones(3)), r"kappa\(t\) must be one .*\(2,\).*\(3,\)"),
+    "g0: of NumPy's functions": (
+        lambda: model(g0=lambda t: np.interp(t, [0.0, 1.0], [0.5, 1.0])),
+        "g0 must be a function of time in jax.numpy's operations, or PiecewiseLinear; got one that asks for its number",
+    ),
+    "g0: needs a number": (lambda: model(g0=lambda t: float(t)), "g0 must be a function of time in jax.numpy"),
     "rates: half precision": (lambda: model(g0=jnp.float16(1.0)), "rates must be float32 or float64; got float16"),
     "stepsize_controller": (
         lambda: dj.mfsolve(MODEL, STATE, TIMES, solver=dfx.Euler()),

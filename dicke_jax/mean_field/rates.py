@@ -123,13 +123,15 @@ def as_schedule(name: str, rate: Any, shape: tuple[int, ...] | None = None) -> A
     """A schedule of real values, with all that is being differentiated in it among its leaves.
 
     A function may close over a traced number. What is left of a derivative in that, once the function has gone through
-    rules and loops as the static thing that it looks like, is zero: the number is made an argument. A function that
-    cannot be traced yet, as for its own errors, is left to its run.
+    rules and loops as the static thing that it looks like, is zero: the number is made an argument. A function with
+    errors of its own is left to its run.
     """
     time = jax.ShapeDtypeStruct((), jnp.result_type(0.0))
     try:
         with jax.numpy_dtype_promotion("standard"):
             program, value = jax.make_jaxpr(lambda t: jnp.asarray(value_at(rate, t)), return_shape=True)(time)
+    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
+        refuse(name, "a function of time in jax.numpy's operations, or PiecewiseLinear", "one that asks for its number")
     except Exception:
         return rate
     if jnp.issubdtype(value.dtype, jnp.complexfloating):

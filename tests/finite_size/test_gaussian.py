@@ -85,10 +85,12 @@ def test_nan_is_given_up_and_a_batch_lives():
     def run(g0):
         at = model.replace(g0=g0)
         moments = dj.gaussian_moments(at, state, [0.0, 1.0])
-        return moments.covariance[-1], dj.stationary_covariance(at, normal_state(at)).status
+        return moments, dj.stationary_covariance(at, normal_state(at)).status
 
     g0 = jnp.array([0.3, jnp.nan, 0.9])
-    ends, status = jax.jit(jax.vmap(run))(g0)
+    moments, status = jax.jit(jax.vmap(run))(g0)
+    ends = moments.covariance[:, -1]
+    assert moments.successful.tolist() == [True, False, True] and "2 of 3 successful" in repr(moments)
     assert np.isfinite(ends[0]).all() and not np.isfinite(ends[1]).any() and np.isfinite(ends[2]).all()
     for row, name in enumerate(("successful", "moving", "unstable")):
         assert bool((status == getattr(dj.Status, name))[row])

@@ -63,7 +63,7 @@ def jumps_of_spins(sizes, jumps):
 
 
 def laboratory(model, state, sizes, times, levels, spin_space, spin_jumps=()):
-    """Means and symmetrised covariance times N_sp in the laboratory frame, by QuTiP's mesolve."""
+    """Means, symmetrised covariance times N_sp and photons in the laboratory frame, by QuTiP's mesolve."""
     m, alpha, G = np.asarray(state.m), np.asarray(state.alpha), np.asarray(model.spins.couplings, float)
     num_spins, num_modes = sum(sizes), model.num_modes
     S, spins = spin_space(sizes, m)
@@ -89,19 +89,22 @@ def laboratory(model, state, sizes, times, levels, spin_space, spin_jumps=()):
     pairs = [(i, j) for i in range(len(v)) for j in range(i + 1)]
     asked = v + [(v[i] * v[j] + v[j] * v[i]) / 2 for i, j in pairs]
     options = dict(atol=1e-10, rtol=1e-9, nsteps=10**6, progress_bar="")
+    asked += [a.dag() * a for a in lower]
     values = np.array(qutip.mesolve(H, start, times, jumps, e_ops=asked, options=options).expect).real
+    values, photons = values[: -len(lower)], values[-len(lower) :].T
     mean, second = values[: len(v)].T, np.zeros((len(times), len(v), len(v)))
     for (i, j), value in zip(pairs, values[len(v) :], strict=True):
         second[:, i, j] = second[:, j, i] = value
-    return mean, num_spins * (second - mean[:, :, None] * mean[:, None, :])
+    return mean, num_spins * (second - mean[:, :, None] * mean[:, None, :]), photons
 
 
-def agree(run, mean, covariance, K):
+def agree(run, mean, covariance, photons, K):
     moments = run.moments
     np.testing.assert_allclose(moments.m.reshape(-1, 3 * K), mean[:, : 3 * K], atol=1e-6)
     quadratures = np.concatenate([moments.alpha.real, moments.alpha.imag], axis=1)
     np.testing.assert_allclose(quadratures, mean[:, 3 * K :], atol=1e-6)
     np.testing.assert_allclose(moments.covariance, covariance, atol=1e-6)
+    np.testing.assert_allclose(moments.photons, photons, atol=1e-6)
 
 
 CASES = {
@@ -210,7 +213,7 @@ def test_unequal_subsets_that_a_sample_of_patterns_has():
     state = pure_state(model, seed=3, amplitude=0.05)
     run = dj.mesolve(model, state, TIMES, levels=11)
     sizes = tuple(int(n) for n in mapped.spins.subset_sizes)
-    mean, covariance = laboratory(model, state, sizes, TIMES, 8, from_single_spins)
+    mean, covariance, _ = laboratory(model, state, sizes, TIMES, 8, from_single_spins)
     assert run.successful and run.moments.num_spins == 3
     np.testing.assert_allclose(run.moments.m.reshape(3, -1), mean[:, : 3 * len(sizes)], atol=1e-6)
     np.testing.assert_allclose(run.moments.covariance, covariance, atol=1e-6)
@@ -251,9 +254,9 @@ def test_levels_are_as_many_as_it_takes():
     """
     model = uneven(1).replace(g0=1.3)
     run = dj.mesolve(model, pure_state(model), TIMES, 4)
-    mean, covariance = laboratory(model, pure_state(model), (4,), TIMES, 44, from_large_spins)
+    mean, covariance, photons = laboratory(model, pure_state(model), (4,), TIMES, 44, from_large_spins)
     assert run.successful
-    agree(run, mean, covariance, 1)
+    agree(run, mean, covariance, photons, 1)
     for levels, least in ((10, 1e-3), (20, 1e-6)):
         given = dj.mesolve(model, pure_state(model), TIMES, 4, levels=levels)
         assert given.status == dj.Status.cut_off
