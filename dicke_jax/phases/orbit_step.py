@@ -18,6 +18,7 @@ from .once_around import NUM_PIECES, points_of
 from .shooting import Look, Shooting, shoot
 
 NEWTON_STEPS = 12
+REGULAR = 1e-15  # singular values as in `SINGULAR`: orbits of a branch are apart, however fast deviations grow
 NUM_POINTS = 128  # of an orbit, among which its least and its largest overlaps are looked for
 
 
@@ -74,7 +75,7 @@ def next_orbit(problem: OrbitProblem, last: Course, ds: Numbers) -> OrbitPoint:
         return at._replace(u=u, value=value, left=left, slopes=jnp.concatenate([at.slopes, one[None]]))
 
     inner = jnp.asarray(last.inner + ds * last.inner_tangent)
-    at = shoot(look, start + ds * one, inner, problem.tol, NEWTON_STEPS)
+    at = shoot(look, start + ds * one, inner, problem.tol, NEWTON_STEPS, REGULAR)
     good = at.good & (jnp.max(jnp.abs(at.left)) <= 10 * problem.tol)
     slopes = jnp.where(good, at.slopes, jnp.eye(start.size, dtype=start.dtype))
     ahead = jnp.linalg.solve(slopes, jnp.zeros_like(start).at[-1].set(1))
