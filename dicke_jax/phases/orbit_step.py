@@ -117,6 +117,6 @@ def hopf_point(problem: OrbitProblem, state: MeanFieldState, value: Numbers) -> 
     period = 2 * jnp.pi / jnp.where(turns[at], values[at].imag, 1)
     # later on the way, at the angles of the pieces
     angle = 2 * np.pi * np.arange(1, NUM_PIECES, dtype=flat.dtype)[:, None] / NUM_PIECES
-    later = (jnp.cos(angle) * v.real - jnp.sin(angle) * v.imag) / jnp.linalg.norm(v.real)
+    later = (jnp.cos(angle) * v.real[None] - jnp.sin(angle) * v.imag[None]) / jnp.linalg.norm(v.real)
     inner = jnp.broadcast_to(flat, later.shape)
     return Course(y, period, jnp.asarray(value), tangent, -across, inner, later), growth

@@ -69,8 +69,8 @@ class PeriodicOrbit(AbstractResult):
 
     @property
     def is_stable(self) -> Bool[Array, "*batch"]:
-        """Whether nothing grows."""
-        return self.num_growing == 0
+        """Whether there is an orbit, and nothing grows."""
+        return (self.num_growing == 0) & self.successful
 
     @property
     def exponents(self) -> Complex[Array, "*batch n"]:
@@ -84,6 +84,9 @@ class PeriodicOrbit(AbstractResult):
     def _rows(self) -> Rows:
         yield "period", self.period
         if self.period.ndim:
+            return
+        if not bool(self.successful):
+            yield "residual", self.residual
             return
         fate = "unstable" if int(self.num_growing) else "stable"
         counts = f"{int(self.num_growing)} growing, {int(self.num_neutral)} neutral, {int(self.num_decaying)} decaying"
