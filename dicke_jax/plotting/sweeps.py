@@ -80,6 +80,8 @@ def _title(results: xr.Dataset, name: str, pattern: str | None) -> str:
             number = value.item()
             parts.append(f"{symbol} = {number:.4g}" if isinstance(number, int | float) else f"{symbol} = {number}")
     parts += [pattern] if pattern else []
+    if infinite := int(np.isinf(results[name]).sum()):  # no coupling at which it happens, and nothing to be seen
+        parts.append(f"infinite in {infinite:,} of {results[name].size:,} rows")
     if "seed" in results[name].dims:
         parts.append(f"mean of {results.sizes['seed']} seeds")
     return ", ".join(parts)
@@ -102,6 +104,8 @@ def _lines(ax: Axes, results: xr.Dataset, values: xr.DataArray, along: str, numb
     ax.set(xlabel=_label(values[along]), ylabel=_label(values))
     if values.name in SHARES:
         ax.set_ylim(-0.03, 1.03)
+    if np.isinf(values).any() and x.size > 1:
+        ax.set_xlim(_edges(x)[[0, -1]])  # the whole axis, with what is not to be seen on it
     _spaced(ax, "x", x)
     handles, labels = ax.get_legend_handles_labels()
     if handles or told:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,13 +11,15 @@ from jaxtyping import PRNGKeyArray
 
 from .._checks import as_pattern_index, as_times, check_all, check_count, refuse
 from .._door import checked
+from .._status import Status
 from .._typing import ArrayLike
 from ..couplings import flip_spins, map_to_large_spins
 from ..dynamics import mfsolve
-from ..mean_field import DickeModel, LocalDissipation, PiecewiseLinear
-from ..mean_field.state import MeanFieldState, pattern_signs
-from ..phases import critical_coupling, retrieval_overlap, retrieval_state
+from ..mean_field import DickeModel, LocalDissipation, MeanFieldState
+from ..phases import critical_coupling, retrieval_overlap
+from .ramps import turned
 from .results import provenance
+from .sweeps import Sweep
 
 
 @checked
@@ -29,7 +32,7 @@ def quench(
     for ever: every spin is turned towards the pattern by the small angle `seed` (radians).
     """
     as_times(tsave)
-    start = _seeded(model.replace(g0=g0_before), pattern, seed)
+    start = turned(model.replace(g0=g0_before), pattern, seed)
     after = model.replace(g0=g0_after)
     sol = mfsolve(after, start, tsave)
     attrs = {"title": "Quench of the coupling", "g0_before": g0_before, "g0_after": g0_after}
@@ -66,32 +69,24 @@ def ramp_hysteresis(
     check_count("points", points, 2)
     if not g0_low < g0_high:
         refuse("g0_low and g0_high", "increasing", f"{g0_low} and {g0_high}")
-    times = jnp.linspace(0.0, duration, points)
+    nu = int(as_pattern_index(pattern, model.num_modes))
+    fixed, options = {"g0_low": g0_low, "g0_high": g0_high, "turn": seed, "pattern": nu}, {"points": points}
+    sweep = Sweep(model.replace(g0=g0_low), {"duration": [duration]}, "ramp", fixed=fixed, options=options)
+    found = sweep.run().isel(duration=0)
+    if (ended := found.status.attrs["flag_meanings"]) != "successful":
+        raise eqx.EquinoxRuntimeError(f"mfsolve failed: {Status[Status._name_to_item[ended]]}")  # pyright: ignore
     couplings = np.linspace(g0_low, g0_high, points)
-    state, branches = _seeded(model.replace(g0=g0_low), pattern, seed), []
-    for ends in ((g0_low, g0_high), (g0_high, g0_low)):
-        ramp = PiecewiseLinear(jnp.array([0.0, duration]), jnp.array(ends))
-        sol = mfsolve(model.replace(g0=ramp), state, times)
-        state = sol.final_state
-        branches.append(np.abs(np.asarray(sol.overlaps[:, pattern])))
     theory = jax.vmap(lambda g: retrieval_overlap(model.replace(g0=g), pattern))(jnp.asarray(couplings))
     constant = model.replace(g0=g0_high)
     return xr.Dataset(
         {
-            "overlap": (("direction", "g0"), np.stack([branches[0], branches[1][::-1]])),
+            "overlap": (("direction", "g0"), np.stack([found.overlap_up.values, found.overlap_down.values])),
             "theory": ("g0", np.asarray(theory), {"long_name": "|xi| of Eq. 12"}),
             "g_crit": ((), float(critical_coupling(constant, pattern))),
         },
         coords={"direction": ["up", "down"], "g0": couplings},
         attrs={"title": "Ramps", "duration": duration, "seed": seed, "ramped_pattern": pattern, **provenance(constant)},
     )
-
-
-def _seeded(model: DickeModel, pattern: int, seed: float) -> MeanFieldState:
-    """The stationary state of a pattern, every spin turned by `seed` about y, towards the pattern."""
-    state, row = retrieval_state(model, pattern), pattern_signs(model, pattern)
-    (x, y, z), c, s = state.m, np.cos(seed), np.sin(seed)
-    return MeanFieldState(jnp.stack([c * x + s * row * z, y, c * z - s * row * x]), state.alpha)
 
 
 @checked

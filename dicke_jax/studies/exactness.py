@@ -1,8 +1,10 @@
 """How exact mean field is: E_N(t) against N, from the master equation, sampled trajectories and the Gaussian limit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import numpy as np
 import xarray as xr
@@ -10,12 +12,13 @@ from jaxtyping import PRNGKeyArray
 
 from .._checks import as_times, check_count, refuse
 from .._door import checked
-from .._labelled import with_flags
 from .._typing import ArrayLike
 from ..dynamics import mfsolve
 from ..finite_size import check_theorem, gaussian_moments, mesolve, scaled_error, theorem_constants, wigner_moments
 from ..mean_field import DickeModel, MeanFieldState
-from .results import Progress, counted, provenance, stacked
+from .results import Progress, provenance
+from .sweeps import Sweep
+from .sweeps.rows import code_of
 
 
 @checked
@@ -68,18 +71,14 @@ def mean_field_exactness(
     reference = mfsolve(model, state, tsave)
     limit = gaussian_moments(model, state, tsave)
     bound = check_theorem(model, limit, reference)
-    exact, checks, sampled = [], [], []
-    for i, size in enumerate(counted([*exact_sizes, *sampled_sizes], progress), -len(exact_sizes)):
-        if i < 0:
-            exact.append(jax.block_until_ready(mesolve(model, state, tsave, size, levels=levels)))
-            checks.append(check_theorem(model, exact[-1].moments, reference))
-        else:
-            run = wigner_moments(keys[i], model, state, tsave, size, num_samples=num_samples)
-            sampled.append((run.scaled_error, run.scaled_error_sem))
-            jax.block_until_ready(sampled)
-
-    errors_exact, deviations = stacked([(check.scaled_error, check.deviation) for check in checks])
-    errors_sampled, sem = stacked(sampled)
+    counted = _counted(len(exact_sizes), len(exact_sizes) + len(sampled_sizes), progress)
+    how = dict[str, Any](cue=_Given(state), title="Exactness of mean field")
+    kept = levels if levels is None or isinstance(levels, int) else tuple(levels)
+    by_equation = _ByMasterEquation(np.asarray(reference.t), kept)
+    exact = Sweep(model, {"subset_size": list(exact_sizes)}, by_equation, **how).run(progress=counted[0])
+    by_samples = _BySamples(np.asarray(reference.t), keys, tuple(int(size) for size in sampled_sizes), num_samples)
+    sampled = Sweep(model, {"subset_size": list(sampled_sizes)}, by_samples, **how).run(progress=counted[1])
+    errors_exact, errors_sampled, sem = (x.values for x in (exact.scaled_error, sampled.scaled_error, sampled.sem))
     powers_exact = power_of_n(exact_sizes, errors_exact)
     powers_sampled = power_of_n(sampled_sizes, errors_sampled, sem)
     by_exact, by_sampled, named = ("N_exact", "time"), ("N_sampled", "time"), "N E_N(t) of Eq. 9"
@@ -93,9 +92,9 @@ def mean_field_exactness(
             "scaled_error_sem": (by_sampled, sem, {"long_name": "its standard error"}),
             "scaled_error_gaussian": ("time", gaussian, {"long_name": f"limit of {named}"}),
             "log_scaled_bound": ("time", log_bound, {"long_name": "log(N E_N(0)) + C t of the theorem"}),
-            "largest_deviation": (by_exact, deviations, within),
-            "top_population": ("N_exact", np.array([float(np.max(run.top_population)) for run in exact])),
-            "status": ("N_exact", *with_flags(stacked([run.status for run in exact]))),
+            "largest_deviation": (by_exact, exact.deviation.values, within),
+            "top_population": ("N_exact", exact.top_population.values),
+            "status": ("N_exact", exact.status.values, exact.status.attrs),
             "exponent_exact": ("time", powers_exact[0], power),
             "exponent_exact_se": ("time", powers_exact[1]),
             "exponent_sampled": ("time", powers_sampled[0], power),
@@ -115,6 +114,62 @@ def mean_field_exactness(
             **provenance(model),
         },
     )
+
+
+class _Given(eqx.Module):
+    """A cue that is known."""
+
+    state: MeanFieldState
+
+    def __call__(self, model: DickeModel, row: Mapping[str, Any]) -> MeanFieldState:
+        return self.state
+
+
+class _ByMasterEquation(eqx.Module):
+    """N E_N(t) of so many spins, exactly, with the largest deviation of a mean."""
+
+    on_host: ClassVar = True  # every size is a space of its own
+
+    times: np.ndarray
+    levels: tuple[int, ...] | int | None
+
+    def variables(self, model: DickeModel) -> dict[str, Any]:
+        course, real = (self.times.size,), np.dtype(model.dtype)
+        numbers = dict(top_population=((), real), status=((), np.dtype(np.int8)))
+        return numbers | dict.fromkeys(("scaled_error", "deviation"), (course, real))
+
+    def __call__(self, model: DickeModel, state: MeanFieldState, subset_size: int) -> dict[str, Any]:
+        run = mesolve(model, state, self.times, subset_size, levels=self.levels)
+        check = check_theorem(model, run.moments, mfsolve(model, state, self.times))
+        found = {"scaled_error": check.scaled_error, "deviation": check.deviation}
+        return found | {"top_population": np.max(run.top_population), "status": code_of(run.status)}
+
+
+class _BySamples(eqx.Module):
+    """N E_N(t) of so many spins, by samples of the truncated Wigner equations, with its standard error."""
+
+    on_host: ClassVar = True  # which steps are taken is decided there
+
+    times: np.ndarray
+    keys: PRNGKeyArray  # one for each of the
+    sizes: tuple[int, ...]
+    num_samples: int
+
+    def variables(self, model: DickeModel) -> dict[str, Any]:
+        course = (self.times.size,), np.dtype(model.dtype)
+        return dict(scaled_error=course, sem=course)
+
+    def __call__(self, model: DickeModel, state: MeanFieldState, subset_size: int) -> dict[str, Any]:
+        key = self.keys[self.sizes.index(subset_size)]
+        run = wigner_moments(key, model, state, self.times, subset_size, num_samples=self.num_samples)
+        return {"scaled_error": run.scaled_error, "sem": run.scaled_error_sem}
+
+
+def _counted(first: int, both: int, progress: Progress | None) -> tuple[Progress | None, Progress | None]:
+    """The progress of two sweeps, one after the other, as that of one."""
+    if progress is None:
+        return None, None
+    return lambda done, total: progress(done, both), lambda done, total: progress(first + done, both)
 
 
 @checked

@@ -3,41 +3,25 @@
 import io
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final
 
-import jax
 import numpy as np
 import xarray as xr
 
 from .._door import checked
 from .._labelled import software
-from .._progress import Loop
 from ..mean_field.model import DickeModel
 
 NETCDF: Final = "h5netcdf"
-Part = TypeVar("Part")
 Progress = Callable[[int, int], None]  # called with the numbers of what is done and of all
 
 
 def origin_of(found: xr.Dataset) -> dict[str, Any]:
     """What a sweep says of its origin, but for the rates of the model that its axes have replaced."""
     return {name: x for name, x in found.attrs.items() if name not in found.coords}
-
-
-def counted(parts: Sequence[Part], progress: Progress | None, size: int = 1) -> Iterator[Part]:
-    """The parts of a study one by one, each of `size`, told before each of them and after the last."""
-    report = Loop(len(parts) * size, "runs", progress)
-    for done in range(len(parts) + 1):
-        report(done * size)
-        yield from parts[done : done + 1]
-
-
-def stacked(runs: Sequence[Any], shape: tuple[int, ...] = (-1,)) -> Any:
-    """Trees of arrays of several runs, such as statuses, as one, with leading axes of this shape."""
-    return jax.tree.map(lambda *parts: np.stack(parts).reshape(*shape, *np.shape(parts[0])), *runs)
 
 
 def provenance(model: DickeModel) -> dict[str, Any]:

@@ -136,3 +136,10 @@ def test_what_cannot_be_shown_is_refused_in_one_line():
         with pytest.raises(ValueError, match=told) as error:
             plot_sweep(results, **options)
         assert "\n" not in str(error.value)
+
+
+def test_thresholds_that_are_at_no_coupling_are_counted_and_leave_their_axis():
+    values = np.where(np.arange(6) < 2, 0.7, np.inf)
+    axis = plot_sweep(xr.Dataset({"g_crit": ("kappa", values)}, {"kappa": G0}))
+    assert axis.get_title("left") == "infinite in 4 of 6 rows"
+    np.testing.assert_allclose(axis.get_xlim(), [0.3, 1.5])
