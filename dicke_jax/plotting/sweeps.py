@@ -105,7 +105,7 @@ def _lines(ax: Axes, results: xr.Dataset, values: xr.DataArray, along: str, numb
     if values.name in SHARES:
         ax.set_ylim(-0.03, 1.03)
     if np.isinf(values).any() and x.size > 1:
-        ax.set_xlim(_edges(x)[[0, -1]])  # the whole axis, with what is not to be seen on it
+        ax.set_xlim(*_edges(x)[[0, -1]].tolist())  # the whole axis, with what is not to be seen on it
     _spaced(ax, "x", x)
     handles, labels = ax.get_legend_handles_labels()
     if handles or told:
