@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from .._checks import as_times, check_count, refuse
 from .._door import checked
@@ -151,7 +151,7 @@ class _BySamples(eqx.Module):
     on_host: ClassVar = True  # which steps are taken is decided there
 
     times: np.ndarray
-    keys: PRNGKeyArray  # one for each of the
+    keys: Array  # one for each of the
     sizes: tuple[int, ...]
     num_samples: int
 

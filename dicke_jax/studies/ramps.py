@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import diffrax as dfx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -28,21 +27,21 @@ def ramp_and_back(
     ends: tuple[Array, Array],
     turn: Array,
     points: int,
-    solver: dfx.AbstractSolver | None = None,
-    max_steps: int = 2**20,
+    **how: Any,
 ) -> dict[str, Any]:
     """|xi_nu| on the way up and on the way down, both against rising g0, and the loop between them.
 
         loop_area = integral (|xi_nu|_down - |xi_nu|_up) dg0
 
     From the stationary state of the pattern at the lower of both `ends`, the normal one below threshold, `turned`.
+    `how` is that of `mfsolve`.
     """
     low, high = ends
     times, start = jnp.linspace(0.0, duration, points, dtype=model.dtype), turned(model.replace(g0=low), pattern, turn)
 
     def way(state: MeanFieldState, values: Array) -> tuple[MeanFieldState, tuple[Array, Status]]:
         ramp = PiecewiseLinear(jnp.stack([jnp.zeros_like(duration), duration]), values)
-        sol = mfsolve(model.replace(g0=ramp), state, times, solver=solver, max_steps=max_steps, throw=False)
+        sol = mfsolve(model.replace(g0=ramp), state, times, throw=False, **how)
         return sol.final_state, (jnp.abs(jnp.take(sol.overlaps, pattern, axis=1)), sol.status)
 
     both = jnp.stack([jnp.stack([low, high]), jnp.stack([high, low])])

@@ -57,6 +57,8 @@ def test_a_map_has_both_axes_a_colour_bar_and_the_threshold_of_its_pattern():
     np.testing.assert_allclose(line.get_ydata()[[0, -1]], KAPPA[[0, -1]] * [0.5**0.5, 2**0.5], rtol=1e-14)
     assert axis.get_ylim() == tuple(line.get_ydata()[[0, -1]]) and axis.get_yscale() == "log"
     assert not plot_sweep(chances()).lines  # without a closed form there is none
+    far = plot_sweep(chances(thresholds="closed form", omega_mode=np.array([1.5, 9.0])))
+    assert not far.lines and far.get_legend() is None  # nor one that is beyond the map
     varied = chances(thresholds="closed form", omega_mode=np.array([1.5, np.nan]))
     assert not plot_sweep(varied).lines
     assert not plot_sweep(varied.drop_attrs(deep=False).assign_attrs(thresholds="closed form")).lines

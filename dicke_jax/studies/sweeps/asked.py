@@ -17,7 +17,7 @@ OPTIONS: Final[dict[str, dict[str, Any]]] = {  # of what is computed, with their
     "critical_coupling": dict(kind="existence", method=None),
     "stability": dict(tol=None),
     "exactness": dict(time=None, method="gaussian", levels=None, num_samples=None),
-    "ramp": dict(points=None, max_steps=None),
+    "ramp": dict(points=None, rtol=None, atol=None, max_steps=None),
 }
 GAUSSIAN, MASTER, WIGNER = ROUTES = "gaussian", "master equation", "wigner"  # ways to how exact mean field is
 CHOICES = {

@@ -249,14 +249,14 @@ def settled(
             check_constant_rates(models[0])
         return how
     hardest, tol = max(models, key=stiffness), how.get("tol")
-    if compute == "ramp":
-        check_constant_rates(hardest)
-        how = {"points": RAMP_POINTS, "solver": default_solver(hardest)} | how
-        return how if pattern is None else how | {"pattern": pattern}
-    if compute == "final_overlap":
+    if compute in ("final_overlap", "ramp"):
         how["rtol"] = check_tolerance("options, rtol,", how.get("rtol"), hardest.dtype)
         how["atol"] = check_tolerance("options, atol,", how.get("atol"), hardest.dtype)
-        solver = default_solver(hardest, how["rtol"], dense=False)
+        solver = default_solver(hardest, how["rtol"], dense=compute == "ramp")
+        if compute == "ramp":
+            check_constant_rates(hardest)
+            how = {"points": RAMP_POINTS, "solver": solver} | how
+            return how if pattern is None else how | {"pattern": pattern}
     else:
         for model in models:
             check_reaches_steady(model)
