@@ -191,17 +191,6 @@ REFUSED = {
     "no density matrix": (lambda: dj.bloch_vectors(np.diag([1.0, 1.0])), "^trace of rho must be 1; got 2.0"),
     "a negative one": (lambda: dj.bloch_vectors(np.diag([1.5, -0.5])), "^eigenvalues of rho must be not negative"),
     "not Hermitian": (lambda: dj.bloch_vectors(np.array([[1.0, 1.0], [0.0, 0.0]])), "^rho must be Hermitian"),
-    "a search": (lambda: dj.stationary_states(jax.random.key(0), three_levels()), "^model must be one of spins"),
-    "a state nearby": (
-        lambda: dj.stationary_state(three_levels(), dj.MeanFieldState(np.zeros((8, 1)), [])),
-        "^model must be one of spins, levels=2, for a search",
-    ),
-    "a branch": (
-        lambda: dj.continuation(
-            three_levels(), dj.MeanFieldState(np.zeros((8, 1)), []), lambda g: three_levels(), limits=(0, 1), value=0.5
-        ),
-        "^model must be one of spins",
-    ),
     "an orbit": (
         lambda: dj.periodic_orbit(three_levels(), dj.MeanFieldState(np.zeros((8, 1)), [])),
         "^model must be one of spins, or with jumps on single sites, for a periodic orbit; got one of sites with 3",
@@ -209,10 +198,6 @@ REFUSED = {
     "an exponent": (
         lambda: dj.lyapunov_exponent(three_levels(), dj.MeanFieldState(np.zeros((8, 1)), [])),
         "^model must be one of spins, or with jumps",
-    ),
-    "fluctuations": (
-        lambda: dj.gaussian_moments(three_levels(), dj.MeanFieldState(np.zeros((8, 1)), []), [0.0, 1.0]),
-        "^model must be one of spins",
     ),
 }
 
