@@ -6,12 +6,14 @@ from matplotlib.ticker import MaxNLocator
 
 from .._checks import refuse
 from .._door import checked
-from .._status import worst_text
+from .._status import counts, worst_text
 from ..dynamics import Attractor, AttractorKind, EnsembleSolution, LyapunovExponent, SteadyState
-from ..phases import CollectiveStates, CueOutcomes, StateKind, StationaryStates
+from ..phases import BasinShares, CollectiveStates, CueOutcomes, StateKind, StationaryStates
+from ..phases.cue_outcome import wilson_interval
 from .style import COLOURS, new_axes, pattern_style
 
 MOST = 12  # states whose rows have room for numbers
+SHOWN = 4  # overlaps by which a state is named
 
 
 @checked
@@ -73,6 +75,32 @@ def plot_outcomes(outcomes: CueOutcomes, ax: Axes | None = None) -> Axes:
     low, high = outcomes.interval()
     chance = f"retrieved: {outcomes.probability:.2f}, 95 % interval {low:.2f} to {high:.2f}"
     ax.set_title(chance, loc="left", fontsize="medium")
+    return ax
+
+
+@checked
+def plot_shares(shares: BasinShares, ax: Axes | None = None) -> Axes:
+    """The shares of runs that came to rest at each state, the most frequent ones, with their 95 % intervals.
+
+    Rows are named by the first overlaps of the state. Runs that came to rest nowhere have rows of their own, in another
+    colour, named by what they did instead.
+    """
+    (ax,) = new_axes(ax, 1)
+    here = range(min(shares.hits.size, MOST))
+    rows = [(", ".join(f"{xi + 0.0:.2f}" for xi in shares.overlaps[i, :SHOWN]), int(shares.hits[i]), COLOURS[1])
+            for i in here]  # fmt: skip
+    if (rest := int(np.sum(shares.hits[MOST:]))) > 0:
+        rows.append((f"{shares.hits.size - MOST} more states", rest, COLOURS[1]))
+    others = {name: number for name, number in counts(shares.status).items() if name != "successful"}
+    rows += [(name.replace("_", " "), number, COLOURS[2]) for name, number in others.items()]
+    for row, (_, number, colour) in enumerate(rows):
+        share, (low, high) = number / shares.end.size, wilson_interval(number, shares.end.size)
+        ax.barh(row, share, color=colour, height=0.65)
+        ax.errorbar(share, row, xerr=[[share - low], [high - share]], color="0.3", capsize=3, lw=1)
+    ax.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize="small")
+    ax.set(xlim=(0, 1), ylim=(max(len(rows), 3) - 0.3, -0.7), xlabel="share of the runs")
+    ax.set_ylabel(r"overlaps $\xi_\mu$ at rest")
+    ax.set_title(f"{shares.hits.size:,} ends of {shares.end.size:,} runs", loc="left", fontsize="medium")
     return ax
 
 
