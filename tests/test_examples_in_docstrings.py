@@ -62,7 +62,8 @@ SLOW = {  # seconds of compiling
     "stationary_states",
     "wigner_moments",
 }
-PUBLIC = {name: getattr(dj, name) for name in dj.__all__}
+STUDIES = {name: it for name, it in vars(dj.studies).items() if callable(it)}
+PUBLIC = {name: getattr(dj, name) for name in dj.__all__} | STUDIES
 NAMES = {name: it for name, it in PUBLIC.items() if inspect.isclass(it) or inspect.isfunction(it)}
 PICTURES = {name: it for name, it in vars(dj.plotting).items() if inspect.isfunction(it)}
 EXAMPLES = {

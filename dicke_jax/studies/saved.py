@@ -16,7 +16,7 @@ import xarray as xr
 from .._checks import is_key, refuse, told
 from .._door import checked
 from .._labelled import is_flag, labelled, parts_of
-from .results import NETCDF, save_results
+from .results import NETCDF, check_path, save_results
 
 TREE = "dicke_jax_result"  # the attribute that says how the arrays make a result
 PACKAGES = ("dicke_jax", "diffrax", "optimistix", "lineax", "equinox")  # whose classes a file may name
@@ -43,7 +43,7 @@ def save(result: Any, path: str | os.PathLike[str]) -> Path:
         >>> print(dj.load(path).m.shape)
         (3, 8)
     """
-    _check_path(path)
+    check_path(path)
     if not isinstance(result, xr.Dataset):
         if not isinstance(result, eqx.Module):
             refuse("result", "a result of this package, or a dataset", told(result))
@@ -69,7 +69,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         >>> print(float(dj.load(path).g0))
         1.2
     """
-    _check_path(path)
+    check_path(path)
     try:
         with open(path, "rb"):  # the system's own words, where HDF5 has a paragraph
             pass
@@ -79,11 +79,6 @@ def load(path: str | os.PathLike[str]) -> Any:
         refuse("path", "a file that save has written", f"{path} ({reason})")
     tree = found.attrs.pop(TREE, None)
     return found if tree is None else _made(json.loads(tree), found)
-
-
-def _check_path(path: Any) -> None:
-    if not isinstance(path, str | os.PathLike):
-        refuse("path", "that of a file", told(path))
 
 
 def _written(value: Any, path: tuple[str, ...]) -> Any:
