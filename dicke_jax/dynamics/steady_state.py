@@ -26,7 +26,6 @@ from .finite_numbers import without_nan
 from .relaxation import check_relaxes, classify, relax, run_to_rest
 from .trajectory import MOST_TURNS, STIFF, check_tolerance, default_solver, longest_run, stiffness
 
-RELAXING = 1e-8  # whatever its tolerance, a run that relaxes ends with steps that stability limits: order 13 is enough
 MUCH_LONGER = 20.0  # times the longest run by default, beyond which a run is asked for by its max_time alone
 LARGEST_SPECTRUM = 600  # components of spins up to which a spectrum decides what goes on oscillating
 STIFF_TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
@@ -215,7 +214,7 @@ def _finest(model: DickeModel | CollectiveModel, tol: float) -> float:
 def relaxing_solver(model: DickeModel | CollectiveModel, tol: float | None, rtol: float | None) -> dfx.AbstractSolver:
     """The solver of runs until nothing moves."""
     tolerance = _finest(model, default_residual(model) if tol is None else tol) if rtol is None else rtol
-    return default_solver(model, max(tolerance, RELAXING) if known(tolerance) else RELAXING)
+    return default_solver(model, tolerance)
 
 
 def check_reaches_steady(model: DickeModel | CollectiveModel) -> None:
