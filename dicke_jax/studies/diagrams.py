@@ -191,6 +191,7 @@ def phase_diagram(
         >>> model = dj.examples.paper_model(num_patterns=2)
         >>> found = dj.studies.phase_diagram(jax.random.key(0), model, ("g0", [0.5, 0.7, 1.0]), ("omega_spin", [0.5]))
         >>> print(found.exists.values[0].sum(axis=-1), found.normal_stable.values[0])
+        [0 1 2] [ True False False]
     """
     (x_name, xs), (y_name, ys) = (_axis(model, *axis) for axis in (("x", x), ("y", y)))
     if x_name == y_name:
