@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from jaxtyping import config
 from problems import paper
 
@@ -96,7 +97,7 @@ GOOD = dict(  # what a call cannot do without
     rho=np.eye(2) / 2, levels=2,
     images=np.eye(3)[None], g0=[0.5, 1.0], x=("g0", [1.0]), y=("omega_spin", [1.0]), strength=[0.1],
     omega_spin=0.5, omega_mode=1.0, kappa=1.0, l=lambda s: s.z[0], result=STATE, path="/no/such/folder/file.nc",
-    overlap=[0.0, 0.5], sizes=[4, 8], scaled_errors=np.ones((2, 3)), results=CURVE.to_xarray(),
+    overlap=[0.0, 0.5], sizes=[4, 8], scaled_errors=np.ones((2, 3)), results=xr.Dataset(),
     sweep=dj.Sweep(MODEL, {"g0": [0.5, 1.0], "kappa": [0.5, 1.0]}, "critical_coupling"),
 )  # fmt: skip
 GOOD["moments"] = dj.Moments(
