@@ -37,6 +37,7 @@ class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     uncertain = "uncertain: the loss at the ends of an interval is lower than the curvature at the best rates says"
     record_full = "more steps than a derivative has room for: adjoint=ReplayAdjoint(max_steps=...) with a larger number"
     undecided = "undecided: still moving at the end without a trend; oscillating, or on its way too slowly to tell"
+    stiff = "too many steps: modes are far faster than the spins, and solver=diffrax.Kvaerno5() lets them follow"
 
 
 def worst_text(status: Any) -> str:

@@ -24,7 +24,8 @@ from .begin_and_end import IsStationary, largest_change, slowest_rate
 from .distance_to_rest import distances, kind_of_motion, time_to_rest
 from .finite_numbers import without_nan
 from .relaxation import check_relaxes, classify, relax, run_to_rest
-from .trajectory import MOST_TURNS, STIFF, check_tolerance, default_solver, longest_run, stiffness
+from .stiffness import STIFF, stiffness
+from .trajectory import MOST_TURNS, check_tolerance, default_solver, longest_run
 
 RELAXING = 1e-8  # whatever its tolerance, a run that relaxes ends with steps that stability limits: order 13 is enough
 MUCH_LONGER = 20.0  # times the longest run by default, beyond which a run is asked for by its max_time alone
