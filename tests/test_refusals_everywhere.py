@@ -71,7 +71,7 @@ KIND = {  # by name, which means the same everywhere
     **dict.fromkeys(("value", "gap", "strength", "seed", "g0_before", "g0_after", "g0_low", "g0_high"), "number"),
     **dict.fromkeys(("patterns", "sigma_z", "configuration", "flip", "angle", "amplitude", "bloch"), "array"),
     **dict.fromkeys(("spin_length", "guess", "covariance", "omega", "m", "alpha", "pictures", "images"), "array"),
-    **dict.fromkeys(("overlap", "start", "rho"), "array"),
+    **dict.fromkeys(("overlap", "start", "rho", "populations"), "array"),
     "pattern": "pattern",
     **dict.fromkeys(("progress", "objective", "l", "draw"), "function"),
     **dict.fromkeys(("throw", "gauge", "reduce", "on"), "flag"),
