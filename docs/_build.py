@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 from latex2mathml.converter import convert
@@ -55,7 +56,11 @@ def on_files(files: Files, config: Any) -> Files:
     """The font, and notebooks as they are kept, with their outputs: the tests execute them."""
     files.append(File.generated(config, "math.woff", content=math_font()))
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        text, found = MarkdownExporter().from_filename(str(path), resources={"unique_key": path.stem})
+        notebook = nbformat.read(path, as_version=4)
+        for output in (out for cell in notebook.cells for out in cell.get("outputs", [])):
+            if "xr-wrap" in output.get("data", {}).get("text/html", ""):
+                del output["data"]["text/html"]  # of a dataset: it brings a style of its own that Markdown takes apart
+        text, found = MarkdownExporter().from_notebook_node(notebook, resources={"unique_key": path.stem})
         title, _, rest = text.strip().partition("\n")
         rest = re.sub(r"\]\((\d\d_\w+)\.ipynb\)", r"](\1.md)", rest)  # from page to page
         text = f"{title}\n\n[This page as a notebook]({path.name})\n{rest}"

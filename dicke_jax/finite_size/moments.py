@@ -66,7 +66,10 @@ class Moments(AbstractResult):
 
     @property
     def squeezing(self) -> Float[Array, "*batch T M"]:
-        """The smallest variance of any quadrature of each mode, in units of the vacuum's: below 1 it is squeezed."""
+        """The smallest variance of any quadrature of each mode, in units of the vacuum's: below 1 it is squeezed.
+
+        Of S samples or trajectories it is too small by about sqrt(2 / S), being the least of noisy variances.
+        """
         return least_quadrature(self.mode_covariance)
 
     @property

@@ -219,6 +219,19 @@ def _away_from_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) 
     return _away_from(m, kept), change
 
 
+def turning_part(m: SpinVectors, v: SpinVectors) -> SpinVectors:
+    """The part of deviations v that unitary motion can make: [rho, X], what is between levels of other populations."""
+    d = levels_of(m.shape[0]) or 0
+
+    def part(m: Float[Array, " B"], v: Float[Array, " B"]) -> Float[Array, " B"]:
+        p, U = jnp.linalg.eigh(_matrices(m[:, None], d)[0])
+        inside = _times(_times(U.conj().T, _matrices(v[:, None], d, 0.0)[0]), U)
+        inside = jnp.where(jnp.abs(p[:, None] - p[None, :]) > ALIKE, inside, 0)
+        return _components(_times(_times(U, inside), U.conj().T)[None], d)[:, 0]
+
+    return jax.vmap(part, in_axes=1, out_axes=1)(m, v)
+
+
 def across_pure(m: SpinVectors) -> Float[Array, "K B directions"]:
     """Orthonormal directions in which a pure site can turn, 2 (d - 1) for each: of X rho + rho X - 2 rho X rho.
 

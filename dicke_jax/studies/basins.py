@@ -68,6 +68,7 @@ def retrieval_basins(
         >>> model = dj.examples.paper_model(num_patterns=2)
         >>> found = dj.studies.retrieval_basins(jax.random.key(0), model, g0=[0.5, 1.0], strength=[0.4], num_samples=16)
         >>> print(found.probability.values.ravel())
+        [0.   0.75]
     """
     couplings, strengths = _grid("g0", g0), _grid("strength", strength)
     if not isinstance(cue, str) or cue not in ("tilt", "flip"):
@@ -151,6 +152,7 @@ def retrieval_load(
         >>> rates = dict(omega_spin=0.5, omega_mode=1.0, kappa=1.0, g0=1.5)
         >>> found = dj.studies.retrieval_load(jax.random.key(0), 40, [1, 4], num_samples=16, **rates)
         >>> print(found.probability.values, found["load"].values)
+        [1.     0.9375] [0.025 0.1  ]
     """
     check_count("num_spins", num_spins)
     check_count("num_samples", num_samples)

@@ -50,6 +50,7 @@ def quench(
         >>> model = dj.examples.paper_model(num_patterns=2)
         >>> after = dj.studies.quench(model, 0.3, 1.2, jnp.linspace(0.0, 100.0, 3))
         >>> print(np.abs(after.overlap.sel(pattern=0).values.round(3)))
+        [0.001 0.993 0.918]
     """
     as_times(tsave)
     start = _seeded(model.replace(g0=g0_before), pattern, seed)
@@ -104,6 +105,8 @@ def ramp_hysteresis(
         >>> model = dj.examples.paper_model(num_patterns=2)
         >>> loop = dj.studies.ramp_hysteresis(model, 0.3, 1.2, 100.0, points=4)
         >>> print(loop.overlap.values.round(2))
+        [[0.   0.   0.36 0.95]
+         [0.   0.1  0.86 0.95]]
     """
     check_all("duration", np.asarray(duration), lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     check_count("points", points, 2)
@@ -178,6 +181,8 @@ def picture_mending(
         >>> rates = dj.examples.paper_model(g0=1.5, num_patterns=2)
         >>> found = dj.studies.picture_mending(jax.random.key(0), halves, rates, [0.0, 200.0], flip=0.2)
         >>> print(found.share_right.values.round(2))
+        [[0.77 0.77]
+         [0.77 1.  ]]
     """
     as_times(tsave)
     if len(decays) == 0:

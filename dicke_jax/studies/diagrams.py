@@ -68,6 +68,7 @@ def bifurcation_diagram(
         >>> model = dj.examples.paper_model(num_patterns=2)
         >>> found = dj.studies.bifurcation_diagram(model, "g0", limits=(0.5, 1.0), depth=1)
         >>> print(found.sizes["branch"], np.unique(found.special_value.values.round(4)))
+        4 [0.6455 0.7289 0.7745]
     """
     check_count("depth", depth, 0)
     check_count("max_branches", max_branches)
@@ -190,6 +191,7 @@ def phase_diagram(
         >>> model = dj.examples.paper_model(num_patterns=2)
         >>> found = dj.studies.phase_diagram(jax.random.key(0), model, ("g0", [0.5, 0.7, 1.0]), ("omega_spin", [0.5]))
         >>> print(found.exists.values[0].sum(axis=-1), found.normal_stable.values[0])
+        [0 1 2] [ True False False]
     """
     (x_name, xs), (y_name, ys) = (_axis(model, *axis) for axis in (("x", x), ("y", y)))
     if x_name == y_name:

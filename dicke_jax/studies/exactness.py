@@ -62,6 +62,7 @@ def mean_field_exactness(
         >>> sizes = dict(exact_sizes=(4, 8), sampled_sizes=(100, 1000), num_samples=2000)
         >>> found = dj.studies.mean_field_exactness(model, dj.stored_pattern(model), [0.0, 1.0], **sizes)
         >>> print(found.scaled_error_exact.values[:, -1].round(3), found.scaled_error_gaussian.values[-1].round(3))
+        [3.828 3.865] 3.905
     """
     if model.spins.num_spins is not None:
         refuse("model.spins", "infinitely many, whose number is varied", f"{model.spins.num_spins}")

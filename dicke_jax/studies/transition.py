@@ -73,6 +73,8 @@ def retrieval_transition(
         >>> model = dj.examples.paper_model(num_patterns=2)
         >>> found = dj.studies.retrieval_transition(model, [0.5, 0.8, 1.1], reduce=True)
         >>> print(found.overlap.values.round(3), found.g_crit.values.round(4))
+        [[0.    0.759 0.939]
+         [0.    0.558 0.898]] [0.6455 0.7289]
     """
     values = as_float(g0).astype(model.dtype)
     if values.ndim != 1 or values.size < 1:

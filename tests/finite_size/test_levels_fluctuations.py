@@ -197,6 +197,17 @@ def test_ended_fluctuations_solve_their_equation_among_pure_sites_with_their_der
     np.testing.assert_allclose(slope, differences(jax.jit(photons), [omega], 1e-3), rtol=1e-5)
 
 
+@pytest.mark.slow
+def test_the_exponent_at_rest_is_the_slowest_rate_among_pure_sites():
+    """Deviations that leave them pure, of which the other route to it is the spectrum that fluctuations have."""
+    model = falling()
+    rest, _ = dj.stationary_state(model, dj.MeanFieldState(dj.bloch_vectors(np.diag([1.0, 0.0, 0.0])), []))
+    growth = float(dj.stationary_covariance(model, rest).growth_rate)
+    assert growth < -0.1
+    found = dj.lyapunov_exponent(model, rest, num_windows=100)
+    assert found.successful and float(found.exponent) == pytest.approx(growth, abs=1e-2 * abs(growth))
+
+
 def test_mixed_sites_without_jumps_of_their_own_are_refused():
     mixed = dj.MeanFieldState(dj.bloch_vectors(np.diag([0.8, 0.2, 0.0])), [])
     with pytest.raises(ValueError, match=r"^\|m_k\| must be 1.1547 for a stationary covariance without single-spin"):
