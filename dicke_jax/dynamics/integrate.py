@@ -34,6 +34,7 @@ def integrate(
     event: dfx.Event | None = None,
     max_steps: int | None = None,
     term: dfx.ODETerm = TERM,
+    rows: bool = True,
 ) -> dfx.Solution:
     """`diffrax.diffeqsolve` of the mean-field equations from y0 at t0 < t1. Failures are in `result`, never raised.
 
@@ -42,6 +43,7 @@ def integrate(
     - `first_step`: found from the rates by default, where the controller is one that starts anywhere.
     - `adjoint`: `diffrax.ForwardMode()` by default.
     - `term`: the mean-field equations by default; or others that take a model as `args`.
+    - `rows`: whether there may be many, which run faster as so many components, and take longer to compile.
     """
     adjoint = dfx.ForwardMode() if adjoint is None else adjoint
     if isinstance(stepsize_controller, dfx.AbstractAdaptiveStepSizeController):
@@ -55,7 +57,7 @@ def integrate(
             stepsize_controller, first_step = FirstStep(stepsize_controller, first_step), None
     if term is TERM and isinstance(model, DickeModel):
         adjoint = as_fast_as_known(adjoint, model, solver, stepsize_controller, event)
-    elif term is TERM and isinstance(solver, dfx.AbstractERK) and model.num_components <= FEW:
+    elif term is TERM and rows and isinstance(solver, dfx.AbstractERK) and model.num_components <= FEW:
         term, y0, saveat, event = by_components(model, y0, saveat, event)
     saveat, adjoint = without_times(saveat, adjoint)
     how: dict[str, Any] = dict(saveat=saveat, adjoint=adjoint, event=event, max_steps=max_steps, throw=False)

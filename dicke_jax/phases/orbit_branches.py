@@ -20,7 +20,7 @@ from .branches import FLAT, SHORTEST, STRAIGHT
 from .linearisation import residual
 from .once_around import step_tolerance
 from .orbit_step import Course, OrbitPoint, OrbitProblem, hopf_point, next_orbit
-from .periodic_orbits import CLOSES, PeriodicOrbit
+from .periodic_orbits import CLOSES, PeriodicOrbit, on_the_way
 
 NEAR_HOPF = 0.1  # growth of an oscillation, in units of its frequency, from which on its Hopf point is not near
 SHRUNK = 0.5  # of an orbit's size, below which orbits between two shrink to a state at rest
@@ -160,7 +160,8 @@ def orbit_continuation(
         y = start.state.to_real(model)
         n = model.num_components
         along = np.append(np.zeros(n + 1 + start.num_conserved), 1.0).astype(model.dtype)  # the parameter held
-        course, ds = Course(y, start.period, p, along, np.zeros(n, model.dtype)), 0.0
+        inner = np.asarray(on_the_way(start))
+        course, ds = Course(y, start.period, p, along, np.zeros(n, model.dtype), inner, np.zeros_like(inner)), 0.0
     first = jax.device_get(next_orbit(problem, jax.device_get(course), np.asarray(ds, model.dtype)))
     if not first.good:
         refuse("start", "an orbit, or a state at rest near a Hopf point", "one from which no orbit is found")

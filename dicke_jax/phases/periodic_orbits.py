@@ -20,7 +20,7 @@ from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_cons
 from ..mean_field.abstract_model import check_spins
 from .first_return import NO_ORBIT, first_return
 from .floquet import floquet
-from .once_around import around, points_of, step_tolerance
+from .once_around import NUM_PIECES, points_of, starts_from, step_tolerance, turn_of
 from .shooting import Shooting, nearest_solution, residual, shoot
 
 CLOSES = 10.0  # times the tolerance of steps: the distance within which an orbit closes
@@ -154,13 +154,15 @@ def periodic_orbit(
     if period is not None:
         period = jax.lax.stop_gradient(as_array(period, model.dtype))
         check_all("period", period, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
-    return _search(model, state, period, tol, num_points, max_steps)
+    inner = on_the_way(guess) if isinstance(guess, PeriodicOrbit) else None
+    return _search(model, state, inner, period, tol, num_points, max_steps)
 
 
 @eqx.filter_jit
 def _search(
     model: DickeModel | CollectiveModel,
     state: MeanFieldState,
+    inner: Array | None,
     period: Array | None,
     tol: float,
     num_points: int,
@@ -171,19 +173,22 @@ def _search(
     period, returns = first_return(model, guess) if period is None else (period, jnp.array(True))
     period = jnp.where(returns, period, jnp.ones_like(period))
     problem = Shooting(guess, period)
-    found = shoot(lambda u: problem.look(model, u), problem.start(model), tol, max_steps)
+    inner = starts_from(model, guess, period) if inner is None else jax.lax.stop_gradient(inner)
+    found = shoot(lambda u, inner: problem.look(model, u, inner), problem.start(model), inner, tol, max_steps)
     moves = jnp.max(jnp.abs(found.turn.velocity)) * problem.orbit(found.u)[1] > NO_ORBIT
-    left = jnp.where(found.good, jnp.max(jnp.abs(found.value)), jnp.inf)
+    left = jnp.where(found.good, jnp.max(jnp.abs(found.left)), jnp.inf)
     status = where(left <= tol, Status.successful, Status.not_converged)
     status = where(valid, where(returns & moves, status, Status.at_rest), Status.failed)
     good = status == Status.successful
 
-    u = implicit(residual, found.u, (given, Shooting(y0, period)), good, nearest_solution)
+    u = implicit(residual, found.u, (given, Shooting(y0, period), found.inner), good, nearest_solution)
     y, period = problem.orbit(jnp.where(good, u, jnp.nan))
-    at = model, *problem.orbit(jax.lax.stop_gradient(jnp.where(good, u, problem.start(model))))
-    states = with_derivatives_of(points_of, points_of(*at, num_points), (given, y, period, num_points))
-    spectrum = _multipliers(*at, found.turn)
-    across, along = with_derivatives_of(_multipliers, spectrum, (given, y, period, None))
+    start = jax.lax.stop_gradient(jnp.where(good, u, problem.start(model)))
+    at = model, *problem.orbit(start)
+    points = points_of(*at, num_points, found.inner)
+    states = with_derivatives_of(points_of, points, (given, y, period, num_points, found.inner))
+    spectrum = _multipliers(*at, found.inner, found.turn)
+    across, along = with_derivatives_of(_multipliers, spectrum, (given, y, period, found.inner, None))
     m, quadratures = jax.tree.map(lambda x: jnp.where(good, x, jnp.nan), states)
     across = jnp.where(good, across, jnp.nan)
     near = ON_CIRCLE[0 if model.dtype == jnp.float64 else 1]
@@ -198,8 +203,15 @@ def _search(
     )
 
 
-def _multipliers(model: Any, y: RealState, period: Array, turn: Any) -> tuple[Array, Array]:
+def on_the_way(orbit: PeriodicOrbit) -> Float[Array, "later n"]:
+    """About where the later pieces begin, in which an orbit is run around: where a next search begins, too."""
+    at = orbit.t.size * np.arange(1, NUM_PIECES) // NUM_PIECES
+    parts = orbit.m[at], orbit.alpha[at].real, orbit.alpha[at].imag
+    return jnp.concatenate([part.reshape(at.size, -1) for part in parts], axis=1)
+
+
+def _multipliers(model: Any, y: RealState, period: Array, inner: Array, turn: Any) -> tuple[Array, Array]:
     """Of a run around that is known, or is made once more where derivatives are asked for."""
-    turn = around(model, y, period, differentiable=True) if turn is None else turn
-    across, along = floquet(model, MeanFieldState.from_real(y), turn.velocity, turn.matrix)
+    velocity, matrix = turn_of(model, y, period, inner) if turn is None else (turn.velocity, turn.matrix)
+    across, along = floquet(model, MeanFieldState.from_real(y), velocity, matrix)
     return across, along

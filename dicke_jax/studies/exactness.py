@@ -12,6 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from .._checks import as_times, check_count, refuse
 from .._door import checked
+from .._progress import Loop
 from .._typing import ArrayLike
 from ..dynamics import mfsolve
 from ..finite_size import check_theorem, gaussian_moments, mesolve, scaled_error, theorem_constants, wigner_moments
@@ -56,6 +57,16 @@ def mean_field_exactness(
     its standard error `scaled_error_sem`, `scaled_error_gaussian`, `log_scaled_bound`, all for N E_N(t); for the exact
     runs `largest_deviation` of a mean (S6), `top_population` and `status`; and the fitted powers `exponent_exact` and
     `exponent_sampled` of N with their standard errors `..._se`.
+
+    **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(g0=1.0, num_patterns=1)
+        >>> sizes = dict(exact_sizes=(4, 8), sampled_sizes=(100, 1000), num_samples=2000)
+        >>> found = dj.studies.mean_field_exactness(model, dj.stored_pattern(model), [0.0, 1.0], **sizes)
+        >>> print(found.scaled_error_exact.values[:, -1].round(3), found.scaled_error_gaussian.values[-1].round(3))
+        [3.828 3.865] 3.905
     """
     if model.spins.num_spins is not None:
         refuse("model.spins", "infinitely many, whose number is varied", f"{model.spins.num_spins}")
@@ -71,13 +82,19 @@ def mean_field_exactness(
     reference = mfsolve(model, state, tsave)
     limit = gaussian_moments(model, state, tsave)
     bound = check_theorem(model, limit, reference)
-    counted = _counted(len(exact_sizes), len(exact_sizes) + len(sampled_sizes), progress)
+    report = Loop(len(exact_sizes) + len(sampled_sizes), "runs", progress)  # of both sweeps, one after the other
     how = dict[str, Any](cue=_Given(state), title="Exactness of mean field")
     kept = levels if levels is None or isinstance(levels, int) else tuple(levels)
     by_equation = _ByMasterEquation(np.asarray(reference.t), kept)
-    exact = Sweep(model, {"subset_size": list(exact_sizes)}, by_equation, **how).run(progress=counted[0])
     by_samples = _BySamples(np.asarray(reference.t), keys, tuple(int(size) for size in sampled_sizes), num_samples)
-    sampled = Sweep(model, {"subset_size": list(sampled_sizes)}, by_samples, **how).run(progress=counted[1])
+    so_far = 0
+
+    def told(done: int, total: int) -> None:
+        report(so_far + done)
+
+    exact = Sweep(model, {"subset_size": list(exact_sizes)}, by_equation, **how).run(progress=told)
+    so_far = len(exact_sizes)
+    sampled = Sweep(model, {"subset_size": list(sampled_sizes)}, by_samples, **how).run(progress=told)
     errors_exact, errors_sampled, sem = (x.values for x in (exact.scaled_error, sampled.scaled_error, sampled.sem))
     powers_exact = power_of_n(exact_sizes, errors_exact)
     powers_sampled = power_of_n(sampled_sizes, errors_sampled, sem)
@@ -165,30 +182,50 @@ class _BySamples(eqx.Module):
         return {"scaled_error": run.scaled_error, "sem": run.scaled_error_sem}
 
 
-def _counted(first: int, both: int, progress: Progress | None) -> tuple[Progress | None, Progress | None]:
-    """The progress of two sweeps, one after the other, as that of one."""
-    if progress is None:
-        return None, None
-    return lambda done, total: progress(done, both), lambda done, total: progress(first + done, both)
-
-
 @checked
 def power_of_n(
-    sizes: Sequence[int], scaled_errors: np.ndarray, sem: np.ndarray | None = None
+    sizes: Sequence[int], scaled_errors: ArrayLike, sem: ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The power p of E_N = const N^p by least squares of logarithms over N, for every time, and its standard error.
+    """The power p with which an error falls, by least squares over N, for every time:
 
-    The error is that of the residuals, or that which the standard errors `sem` make, if larger. Two sizes leave no
-    residual: without `sem` it is then NaN.
+        min_{p, c} sum_N (log E_N - c - p log N)^2
+
+    The standard error of p is that of the residuals, or that which the standard errors of E_N make, if larger. Two
+    sizes leave no residual: without `sem` it is then NaN.
+
+    **Arguments**
+
+    - `sizes`: (S,), the numbers N of spins per subset, at least two different ones.
+    - `scaled_errors`: (S, T), N E_N(t) > 0 of the paper's Eq. 9.
+    - `sem`: (S, T), their standard errors, where they are means of samples.
+
+    **Returns** p (T,), -1 where the 1/N law holds, and its standard error (T,).
+
+    **Raises** ValueError for arguments of shapes that do not fit.
+
+    **Example**
+
+        >>> sizes = np.array([4, 8, 16])
+        >>> power, error = dj.studies.power_of_n(sizes, np.full((3, 1), 0.7))  # N E_N does not depend on N
+        >>> print(power.round(6), error.round(6))
+        [-1.] [0.]
     """
+    for size in sizes:
+        check_count("sizes", size)
+    if len(set(sizes)) < 2:
+        refuse("sizes", "at least two different numbers", f"{list(sizes)}")
+    errors, sems = np.asarray(scaled_errors, float), None if sem is None else np.asarray(sem, float)
+    for name, given in (("scaled_errors", errors), ("sem", sems)):
+        if given is not None and (given.ndim != 2 or len(given) != len(sizes)):
+            refuse(name, f"of shape ({len(sizes)}, times), a row for each size", f"shape {given.shape}")
     x = np.log(np.asarray(sizes, float))
-    y = np.log(np.asarray(scaled_errors, float)) - x[:, None]
+    y = np.log(errors) - x[:, None]
     x = x - x.mean()
     slope = x @ y / np.sum(x**2)
     rest = y - y.mean(axis=0) - x[:, None] * slope
     freedom = len(x) - 2
     variance = np.sum(rest**2, axis=0) / freedom if freedom else np.full(y.shape[1], np.nan)
     error = np.sqrt(variance / np.sum(x**2))
-    if sem is None:
+    if sems is None:
         return slope, error
-    return slope, np.fmax(error, np.sqrt(x**2 @ (sem / scaled_errors) ** 2) / np.sum(x**2))
+    return slope, np.fmax(error, np.sqrt(x**2 @ (sems / errors) ** 2) / np.sum(x**2))

@@ -16,7 +16,7 @@ import xarray as xr
 from .._checks import is_key, refuse, told
 from .._door import checked
 from .._labelled import OF_MODEL, is_flag, labelled, parts_of
-from .results import NETCDF, save_results
+from .results import NETCDF, check_path, save_results
 
 # attributes that say how the arrays make a result, and its model
 TREE, MODEL_TREE = "dicke_jax_result", "dicke_jax_model"
@@ -45,7 +45,7 @@ def save(result: Any, path: str | os.PathLike[str], *, model: Any = None) -> Pat
         >>> print(dj.load(path).m.shape)
         (3, 8)
     """
-    _check_path(path)
+    check_path(path)
     if isinstance(result, xr.Dataset):
         if model is not None:
             refuse("model", "left out where the result is a dataset", told(model))
@@ -76,7 +76,7 @@ def load(path: str | os.PathLike[str], *, with_model: bool = False) -> Any:
         >>> print(float(dj.load(path).g0))
         1.2
     """
-    _check_path(path)
+    check_path(path)
     try:
         with open(path, "rb"):  # the system's own words, where HDF5 has a paragraph
             pass
@@ -89,11 +89,6 @@ def load(path: str | os.PathLike[str], *, with_model: bool = False) -> Any:
     if with_model and of_model is None:
         refuse("path", "a file with a model, as save(result, path, model=model) writes", f"{path}")
     return (result, _made(json.loads(of_model), found)) if with_model else result
-
-
-def _check_path(path: Any) -> None:
-    if not isinstance(path, str | os.PathLike):
-        refuse("path", "that of a file", told(path))
 
 
 def _written(value: Any, path: tuple[str, ...]) -> Any:

@@ -12,9 +12,11 @@ from jaxtyping import Array
 from ..._checks import as_array, known_to_hold, refuse, told
 from ...dynamics import MFSolution, SteadyState, check_reaches_steady, mfsolve, solve_ensemble
 from ...dynamics.ensemble import MANY
-from ...dynamics.steady_state import STIFF_TOLERANCE, check_ends, default_residual, relaxing_solver
+from ...dynamics.relaxation import default_residual
+from ...dynamics.steady_state import STIFF_TOLERANCE, check_ends, relaxing_solver
+from ...dynamics.stiffness import STIFF, stiffness
 from ...dynamics.taylor_solver import written_out
-from ...dynamics.trajectory import STIFF, check_tolerance, default_solver, stiffness
+from ...dynamics.trajectory import check_tolerance, default_solver
 from ...finite_size import gaussian_moments, mesolve, scaled_error, wigner_moments
 from ...mean_field import DickeModel, MeanFieldState, check_constant_rates
 from ...phases import critical_coupling, retrieval_state, stability
