@@ -49,7 +49,7 @@ def main(end: str, tests: list[str]) -> int:
         needed = "-c", constraints, "-e", f"{ROOT}[studies]", *TOOLS
         subprocess.run([python, "-m", "pip", "install", "-q", *needed], check=True)
         subprocess.run([python, "-c", "import dicke_jax; dicke_jax.show_versions()"], cwd=folder, check=True)
-        warnings = ["-W", "default"] if end == "oldest" else []  # of old packages about the newer ones that they stand on
+        warnings = ["-W", "default"] if end == "oldest" else []  # of old packages about newer ones
         asked = python, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *warnings, *(tests or TESTS)
         return subprocess.run(asked, cwd=ROOT).returncode
 
