@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 import dicke_jax as dj
+from dicke_jax.phases.orbit_branches import extremum
 
 G = dj.gallery
 
@@ -108,6 +109,14 @@ def test_what_rests_is_no_orbit():
     at_rest = dj.MeanFieldState([[0.0], [2 / 3], [-np.sqrt(5) / 3]], [])
     orbit = dj.periodic_orbit(G.boundary_time_crystal(1.0, 1.5), at_rest)
     assert orbit.status == dj.Status.at_rest and np.isnan(float(orbit.period))
+
+
+@pytest.mark.parametrize("turn", [0.03, 0.0999, 0.1002])
+def test_a_turn_is_found_also_just_outside_the_orbits_around_it(turn):
+    """Where the last orbit has all but shrunk to a state at rest, the parameter turns after it."""
+    x = 0.1 * (1 - np.cos(np.pi * np.arange(17) / 16)) / 2
+    where, value = extremum(x, 2.5 - 0.06 * (x - turn) ** 2 + 0.3 * (x - turn) ** 4, 0.97 * turn)
+    assert where == pytest.approx(turn, abs=1e-6) and value == pytest.approx(2.5, abs=1e-12)
 
 
 def test_what_is_no_guess_is_refused():
