@@ -7,7 +7,7 @@ they are known: inside `jax.jit`, `jax.vmap` and `jax.grad` an array is a tracer
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
@@ -89,10 +89,13 @@ def is_key(value: Any) -> bool:
 
 
 def check_key(name: str, value: Any) -> Any:
-    """One key of the new kind, which knows what it is. The old ones are numbers as any others."""
-    if not is_key(value) or value.shape:
-        refuse(name, "one key, as jax.random.key(seed) makes it", told(value))
-    return value
+    """One key of the new kind; one of the old, numbers as jax.random.PRNGKey makes them, becomes one of the new."""
+    if is_key(value) and not value.shape:
+        return value
+    if isinstance(value, jax.Array | np.ndarray) and value.dtype == np.uint32 and value.ndim == 1:
+        with suppress(ValueError, TypeError):  # of a length that no key has
+            return jax.random.wrap_key_data(jnp.asarray(value))
+    refuse(name, "one key, as jax.random.key(seed) makes it", told(value))
 
 
 def check_shape(name: str, value: Any, shape: tuple[int, ...], meaning: str) -> None:

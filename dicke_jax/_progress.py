@@ -71,13 +71,7 @@ def show_progress(on: bool) -> None:
 class Wait:
     """One public call: since when it is on its way, and how far it is."""
 
-    done, total, unit, at_most, is_over = (
-        0,
-        None,
-        "",
-        False,
-        False,
-    )  # here: a call may take a millisecond
+    done, total, unit, at_most, is_over, detail = 0, None, "", False, False, ""  # here: a call may take a millisecond
     marks: Sequence[tuple[float, int]] = ()  # when the loop began, when its first part was there, and the last
     loop: "Callable[[], Loop | None]" = staticmethod(_nobody)  # the outermost that is on its way
     display: Any = None
@@ -98,7 +92,7 @@ class Wait:
     def line(self, columns: int = 200) -> str:
         """What is shown now, without the rate and the bar where there is no room."""
         now, does = time.monotonic(), "compiling" if self.depth[0] else "running"
-        name, clock = f"{self.name}, {does}", _clock(now - self.began)
+        name, clock = f"{self.name}{self.detail}, {does}", _clock(now - self.began)
         if not self.total:
             return f"{name}, {self.done} {self.unit}, {clock}" if self.done > 1 else f"{name}, {clock}"
         full, cells = min(BAR * self.done // self.total, BAR), "█░" if _can_print("█░") else "#."
@@ -146,6 +140,12 @@ def begin(name: str, silent: bool = False) -> Wait | None:
     if not _wake.is_set():
         _wake.set()
     return wait
+
+
+def say(detail: str) -> None:
+    """Something that who waits for the call that is on its way should know, until it says something else."""
+    if (wait := _current()) is not None and wait.thread == threading.get_ident():
+        wait.detail = f" ({detail})"
 
 
 def end(wait: Wait) -> None:

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._checks import known
+
 
 class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     """How a computation ended; `Status[status]` is its text, which is empty where all is well."""
@@ -37,6 +39,7 @@ class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     uncertain = "uncertain: the loss at the ends of an interval is lower than the curvature at the best rates says"
     record_full = "more steps than a derivative has room for: adjoint=ReplayAdjoint(max_steps=...) with a larger number"
     undecided = "undecided: still moving at the end without a trend; oscillating, or on its way too slowly to tell"
+    stiff = "too many steps: modes are far faster than the spins, and solver=diffrax.Kvaerno5() lets them follow"
 
 
 def worst_text(status: Any) -> str:
@@ -44,6 +47,11 @@ def worst_text(status: Any) -> str:
     codes = np.ravel(status._value)
     bad = codes[codes != np.asarray(Status.successful._value)]
     return Status._index_to_message[int(bad[0])] if bad.size else "successful"  # pyright: ignore
+
+
+def is_known_as(status: Any, one: Any) -> bool:
+    """Whether a status that can be known is this one, by NumPy where it is: JAX would compile a program for it."""
+    return bool(np.asarray(status._value) == np.asarray(one._value) if known(status._value) else status == one)
 
 
 def counts(status: Any) -> dict[str, int]:

@@ -87,6 +87,14 @@ CASES = {
         lambda: model(g0=lambda t: np.interp(t, [0.0, 1.0], [0.5, 1.0])),
         "g0 must be a function of time in jax.numpy's operations, or PiecewiseLinear; got one that asks for its number",
     ),
+    "g0: of two arguments": (
+        lambda: model(g0=lambda t, x: x),
+        r"g0 must be a function of one argument, the time; got one of \(t, x\)",
+    ),
+    "function: of none": (
+        lambda: dj.RateFunction(lambda: 1.0, shortest=0.1),
+        r"function must be a function of one argument, the time; got one of \(\)",
+    ),
     "g0: needs a number": (lambda: model(g0=lambda t: float(t)), "g0 must be a function of time in jax.numpy"),
     "rates: half precision": (lambda: model(g0=jnp.float16(1.0)), "rates must be float32 or float64; got float16"),
     "stepsize_controller": (

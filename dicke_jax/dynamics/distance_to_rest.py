@@ -21,6 +21,7 @@ GROWN = 5.0  # e-folds in the time of the run, from which on what grows has reac
 NOWHERE = 1e-3  # of the largest rate, above which what is left of a motion says that there is no state at rest
 MARGIN = 1.1  # of the e-folds that are left
 SLOW = 0.5  # e-folds in the time of the run, up to which a decay may show no trend
+FAR_FASTER = 1e3  # times all that spins do, from which on a mode that decays is eliminated
 
 
 def kind_of_motion(model: DickeModel | CollectiveModel, start: tuple[Any, Any], time: Any) -> Status:
@@ -30,14 +31,14 @@ def kind_of_motion(model: DickeModel | CollectiveModel, start: tuple[Any, Any], 
     SLOW e-folds, or has not yet grown by GROWN, and none keeps its size. Undecided where the precision cannot tell, and
     around a state at rest that everything near it returns to: a cycle farther out, or errors of the steps.
     """
-    moves, fastest, eigenvalues, smallest = _spectrum_near(model, start)
+    moves, eigenvalues, smallest = _spectrum_near(model, start)
     if eigenvalues is None:
         return Status.undecided
     rates, swings = eigenvalues.real, np.abs(eigenvalues.imag) > smallest
     neutral = np.abs(rates) <= smallest
     grown = ~neutral & (rates * float(time) > GROWN)
-    if not moves < smallest:  # no state at rest was found
-        return Status.oscillating if moves > NOWHERE * fastest else Status.undecided
+    if not moves < NEUTRAL * float(jnp.finfo(model.dtype).eps):  # no state at rest was found
+        return Status.oscillating if moves > NOWHERE else Status.undecided
     if np.any(swings & grown):
         return Status.oscillating
     if smallest * float(time) > SLOW:
@@ -53,8 +54,8 @@ def time_to_rest(model: DickeModel | CollectiveModel, start: tuple[Any, Any], ti
 
     NaN where some motion lasts or grows: no decay is the slowest.
     """
-    moves, _, eigenvalues, smallest = _spectrum_near(model, start)
-    if eigenvalues is None or not moves < smallest:
+    moves, eigenvalues, smallest = _spectrum_near(model, start)
+    if eigenvalues is None or not moves < NEUTRAL * float(jnp.finfo(model.dtype).eps):
         return np.nan
     rates = eigenvalues.real
     lasting = (np.abs(rates) <= smallest) & (np.abs(eigenvalues.imag) > smallest)
@@ -63,10 +64,12 @@ def time_to_rest(model: DickeModel | CollectiveModel, start: tuple[Any, Any], ti
     return float(time) + (1 + MARGIN * np.log(max(left, 1.0))) / float(-np.max(rates[rates < -smallest]))
 
 
-def _spectrum_near(model: DickeModel | CollectiveModel, start: tuple[Any, Any]) -> tuple[float, float, Any, float]:
-    """At the state at rest near `start`: how much still moves, the largest of all rates, eigenvalues, what counts as 0.
+def _spectrum_near(model: DickeModel | CollectiveModel, start: tuple[Any, Any]) -> tuple[float, Any, float]:
+    """At the state at rest near `start`: how much still moves; eigenvalues; what counts as 0 of them.
 
-    The state is found by Newton's method. No eigenvalues where numbers are not finite, and none of empty subsets.
+    The state is found by Newton's method; what moves is a share of the largest rate, of spins and of modes. No
+    eigenvalues where numbers are not finite, and none of empty subsets, nor of modes that decay FAR_FASTER than spins
+    move; but in float32 those, too, since of slow decays behind them nothing is known there.
     """
     y, finest = np.concatenate([np.ravel(part) for part in start]), float(jnp.finfo(model.dtype).eps)
     B, K, held = size_of(model.levels), model.num_subsets, model.dissipation is None  # the lengths of the spins
@@ -75,12 +78,13 @@ def _spectrum_near(model: DickeModel | CollectiveModel, start: tuple[Any, Any]) 
         return y[: B * K].reshape(B, K)
 
     lengths, jacobian, moves = np.linalg.norm(spins_of(y), axis=0), np.eye(y.size), np.inf
+    places = np.arange(y.size)
     for _ in range(NEWTON_STEPS):
         rates, jacobian = map(np.asarray, _linearised(model, y))
-        moves = np.max(np.abs(rates))
         if not np.all(np.isfinite(jacobian)):
-            return np.inf, np.inf, None, 0.0
-        if moves < 8 * finest * np.max(np.abs(jacobian)):
+            return np.inf, None, 0.0
+        moves = max(_largest(rates[part]) / (_largest(jacobian[part]) or 1.0) for part in np.split(places, [B * K]))
+        if moves < 8 * finest:
             break
         along = np.concatenate([np.diag(axis) for axis in spins_of(y)], axis=1) * held  # by which no spin may change
         matrix = np.concatenate([jacobian, np.pad(along, ((0, 0), (0, 2 * model.num_modes)))])
@@ -88,10 +92,35 @@ def _spectrum_near(model: DickeModel | CollectiveModel, start: tuple[Any, Any]) 
         if held:
             now = np.linalg.norm(spins_of(y), axis=0)
             y[: B * K] *= np.tile(lengths / np.where(now > 0, now, 1), B)
-    counts = np.concatenate([np.tile(np.asarray(model.weights) > 0, B), np.ones(2 * model.num_modes, bool)])
-    eigenvalues = np.linalg.eigvals(jacobian[np.ix_(counts, counts)])
-    smallest = NEUTRAL * finest * np.max(np.abs(eigenvalues))
-    return float(moves), float(np.max(np.abs(jacobian))), eigenvalues, float(smallest)
+    counts = np.tile(np.asarray(model.weights) > 0, B)
+    faster = FAR_FASTER if model.dtype == jnp.float64 else np.inf
+    eigenvalues = np.linalg.eigvals(_of_what_is_slow(jacobian, B * K, model.num_modes, counts, faster))
+    return float(moves), eigenvalues, NEUTRAL * finest * _largest(eigenvalues)
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(np.max(np.abs(values), initial=0.0))
+
+
+def _of_what_is_slow(jacobian: np.ndarray, spins: int, modes: int, counts: np.ndarray, faster: float) -> np.ndarray:
+    """The Jacobian without the spins that do not count, and without modes that decay so many times `faster`.
+
+    With J = [[A, B], [C, D]], D of such modes, an eigenvalue l of J belongs to A + B (l - D)^-1 C. To first order in l,
+
+        (1 + B D^-2 C)^-1 (A - B D^-1 C),
+
+    off by a share of order (l / D)^2: decays of order l^2 / D are kept. Round-off is that of what is slow. In J itself
+    a decay by 1e-7 would be lost beside a rate of 1e6, and an oscillation called one that lasts.
+    """
+    pairs = spins + np.arange(2 * modes).reshape(2, modes)  # of each mode, the places of Re and Im
+    blocks = jacobian[pairs.T[:, :, None], pairs.T[:, None, :]]
+    decays = np.min(-np.linalg.eigvals(blocks).real, axis=1, initial=np.inf)
+    here = np.flatnonzero(counts)
+    is_fast = decays > faster * _largest(jacobian[np.ix_(here, here)])
+    fast, slow = pairs[:, is_fast].ravel(), np.append(here, pairs[:, ~is_fast].ravel())
+    A, B, C, D = (jacobian[np.ix_(rows, columns)] for rows in (slow, fast) for columns in (slow, fast))
+    follows = np.linalg.solve(D, C)
+    return np.linalg.solve(np.eye(slow.size) + B @ np.linalg.solve(D, follows), A - B @ follows)
 
 
 @eqx.filter_jit

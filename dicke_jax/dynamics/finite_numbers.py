@@ -63,3 +63,17 @@ def with_nonfinite(result: dfx.RESULTS, *values: Array) -> Status:
     finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(v)) for v in values]))
     status = Status.promote(result)
     return where((status == Status.successful) & ~finite, Status.nonfinite, status)
+
+
+@jax.custom_jvp
+def or_raise(values: Any, status: Status) -> Any:
+    """`values`, and an error at run time where the status is none of success: also where only derivatives are used."""
+    return status.error_if(values, status != Status.successful)
+
+
+@or_raise.defjvp
+def _or_raise_jvp(primals: tuple[Any, Status], tangents: tuple[Any, Any]) -> tuple[Any, Any]:
+    values, status = primals
+    good = status == Status.successful
+    good = status.error_if(good, ~good)
+    return or_raise(values, status), jax.tree.map(lambda tangent: nan_unless_valid(good, tangent), tangents[0])

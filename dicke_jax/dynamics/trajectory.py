@@ -30,17 +30,17 @@ from ..mean_field import (
 )
 from ..mean_field.rates import is_schedule
 from ._loop import ReplayAdjoint
-from .finite_numbers import where_good, with_nonfinite, without_nan
+from .finite_numbers import or_raise, where_good, with_nonfinite, without_nan
 from .integrate import integrate
 from .rate_resolution import functions_of_time, steps_that_see, unseen
 from .reverse_once import in_reverse_once
+from .stiffness import STIFF, or_too_stiff, stiffness
 from .tangent_steps import steps_for_derivatives
 from .taylor_series import has_series
 from .taylor_solver import BilinearTaylor
 
 MOST_TURNS = 1e15  # that a time can tell apart in float64; a thousandth of it takes a year
 LARGE_RECORD = 2**25  # numbers that a record of steps may hold by default
-STIFF = 1000.0  # times the rates of the spins, from which on modes are left to an implicit solver
 NO_ERROR_ESTIMATE = "does not provide error estimates"  # diffrax
 NO_DERIVATIVE = "to a custom_vjp function", "Linearization failed", "Reverse-mode differentiation does not work"  # JAX
 ADJOINTS = (
@@ -125,11 +125,6 @@ def default_solver(model: AbstractMeanFieldModel, tolerance: Any = None, dense: 
     return BilinearTaylor(next(fitting, 18), dense)
 
 
-def stiffness(model: AbstractMeanFieldModel) -> float:
-    """How many times faster the fastest mode turns or decays than any spin does; 1 where that is not known."""
-    return model.stiffness()
-
-
 def default_adjoint(model: AbstractMeanFieldModel, solver: dfx.AbstractSolver) -> dfx.AbstractAdjoint:
     """Steps replayed where each is computed from the state alone and the record is small; else checkpoints."""
     adjoint = ReplayAdjoint()
@@ -187,8 +182,9 @@ def mfsolve(
 
     **Other arguments**
 
-    - `solver`: any diffrax solver of ordinary differential equations; by default `BilinearTaylor`, and Dopri8 for a
-      `CollectiveModel`.
+    - `solver`: any diffrax solver of ordinary differential equations; by default `BilinearTaylor`, Dopri8 for a
+      `CollectiveModel`, Kvaerno5 for modes a thousand times faster than the spins. Rates traced by `jax.jit` are not
+      known: where they may be so fast give `solver=diffrax.Kvaerno5()`, as the status says of a run that was too long.
     - `rtol`, `atol`: local error tolerances, 1e-10 in float64 and 1e-6 in float32 by default.
     - `stepsize_controller`, `dt0`: as in diffrax, in place of a `PIDController` with these tolerances. Any that adapts
       is made to step onto the kinks of the rates.
@@ -257,7 +253,7 @@ def mfsolve(
         return sol
     if not known(sol.status._value):
         numbers = ("m", "alpha", "overlaps", "occupations")  # who asks for one of them alone is told as well
-        checked = sol.status.error_if([getattr(sol, name) for name in numbers], ~sol.successful)
+        checked = or_raise([getattr(sol, name) for name in numbers], sol.status)
         return dataclasses.replace(sol, **dict(zip(numbers, checked, strict=True)))
     # looked at here, a program holds no callback to the host and can be kept
     if (text := worst_text(sol.status)) != "successful":
@@ -298,6 +294,7 @@ def _integrate(
     if room is not None and (most is None or room < most):  # the run itself is bounded by `most`
         full = (status == Status.max_steps_reached) & (stats["num_steps"] <= room)
         status = where(full, Status.record_full, status)
+    status = or_too_stiff(status, model, y0, times[0], how["solver"])
     if not adaptive and functions_of_time(model):
         missed, at = unseen(model, controller, span[0], span[-1], how["first_step"])
         status, stats = where(status == Status.successful, missed, status), stats | {"unresolved_time": at}

@@ -29,7 +29,7 @@ from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike, Quadratures, SpinVectors
-from ..mean_field import DickeModel, MeanFieldState, check_spin_lengths
+from ..mean_field import DickeModel, MeanFieldState, check_spin_lengths, overlaps
 from . import spin_space
 from .moments import PURE, Moments, moments_of, real_start, steps_onto, subset_sizes, unravel
 from .photon_cutoff import MOST_GIGABYTES, cutoff_status, run_with_levels
@@ -43,12 +43,14 @@ class MasterSolution(AbstractResult):
     """Exact moments at the saved times.
 
     - `moments`: a `Moments`.
+    - `overlaps`: (T, M), the means of xi_mu = sum_k w_k G[mu, k] S_z,k / N_k, as those of `MFSolution`.
     - `top_population`: (T, M), the population of the highest photon level kept of each mode, in its displaced frame.
     - `status`: a `Status`: `cut_off` where a highest level is populated, `failed` where the integration broke down.
-    - `stats`: numbers of accepted and rejected steps.
+    - `stats`: numbers of accepted and rejected steps, and the `dimension` of the space.
     """
 
     moments: Moments
+    overlaps: Float[Array, "T M"]
     top_population: Float[Array, "T M"]
     status: Status
     stats: dict[str, Any]
@@ -57,6 +59,9 @@ class MasterSolution(AbstractResult):
         return f"MasterSolution: {self.moments.system}"
 
     def _rows(self) -> Rows:
+        if "dimension" in self.stats:
+            yield "space", f"of dimension {int(np.max(self.stats['dimension']))}"
+        yield "overlaps", f"{np.round(self.overlaps[0], 4)} -> {np.round(self.overlaps[-1], 4)}"
         yield from self.moments._rows()
         yield "highest level", f"population {np.max(self.top_population):.1e}"
 
@@ -84,7 +89,8 @@ def mesolve(
 
     **Arguments**
 
-    - `model`: a `DickeModel`. Rates may depend on time. Single-spin dissipation is for about 6 spins at most.
+    - `model`: a `DickeModel`. Rates may depend on time. Single-spin dissipation is for about 6 spins at most: a
+      density matrix of 7 with 10 photon levels has 1.6 million numbers, and each spin more makes it four times slower.
     - `state`: the product state to start from: every spin of subset k points along m_k, |m_k| = 1; mode mu is in the
       coherent state of amplitude sqrt(N_sp) alpha_mu. With single-spin dissipation also |m_k| < 1: independent spins
       of this mean.
@@ -166,7 +172,8 @@ def _integrate(
     means, covariance, top = sol.ys  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
     ran = (sol.result == dfx.RESULTS.successful) & jnp.all(jnp.isfinite(covariance))
     moments = moments_of(times, means, covariance, space.num_spins)
-    return MasterSolution(moments, top, cutoff_status(top, cutoff_tol, ran), sol.stats)
+    status, stats = cutoff_status(top, cutoff_tol, ran), sol.stats | {"dimension": len(start)}
+    return MasterSolution(moments, overlaps(model, moments.m), top, status, stats)
 
 
 def _master_equation(t: ArrayLike, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -> ExactState:

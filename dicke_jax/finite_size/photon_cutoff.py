@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .._checks import check_count, known, refuse
+from .._progress import say
 from .._status import Status, where
 from ..mean_field import DickeModel, MeanFieldState
 from .spin_space import LargeSpinSpace
@@ -69,7 +70,8 @@ def too_large(space: LargeSpinSpace, bytes_each: float, power: int) -> str:
     if magnitude <= math.log10(MOST_GIGABYTES):
         return ""
     size = f"{dimension}" if dimension < 10**15 else f"about 10^{math.log10(dimension):.0f}"
-    return f"dimension {size}, {f'{10**magnitude:.3g}' if magnitude < 300 else f'10^{magnitude:.0f}'} GB"
+    bytes_ = f"{10**magnitude:.3g}" if magnitude < 300 else f"10^{magnitude:.0f}"
+    return f"dimension {size}, {bytes_} GB, for {space.num_spins} spins"
 
 
 def run_with_levels(
@@ -87,6 +89,7 @@ def run_with_levels(
     def attempt(numbers: tuple[int, ...]) -> Any:
         if large := too_large(space(numbers), *memory):
             refuse("subset_size and levels", must_be, large)
+        say(f"dimension {math.prod(space(numbers).sites)}")
         return run(space(numbers))
 
     if levels is not None:

@@ -76,7 +76,10 @@ class WignerSolution(AbstractResult):
     def _rows(self) -> Rows:
         last, sem = np.asarray(self.scaled_error)[..., -1], np.asarray(self.scaled_error_sem)[..., -1]
         yield "N E_N", f"{np.max(last):.4g} +- {np.max(sem):.1g} at the last time"
-        yield from self.moments._rows()
+        each = np.sqrt(2 / self.final_overlaps.shape[-2])
+        for name, text in self.moments._rows():
+            is_least = name == "squeezing"
+            yield name, f"{text}, the least of many, each +- {each:.1g}" if is_least else text
         yield "steps", f"error {np.max(self.step_error):.1g} of a fluctuation"
 
 

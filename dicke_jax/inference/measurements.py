@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .._checks import as_array, as_pattern_index, check_all, check_choice, check_shape, refuse
+from .._checks import as_array, as_pattern_index, check_all, check_choice, check_shape, known, refuse
 from .._door import checked
 from .._typing import ArrayLike
 from ..dynamics.trajectory import mfsolve
@@ -50,17 +50,17 @@ class Measurements(eqx.Module):
         self, values: ArrayLike, noise: ArrayLike, missing: ArrayLike | None, quantity: str, shape: tuple[int, ...]
     ) -> None:
         check_choice("quantity", quantity, QUANTITIES)
-        given = np.asarray(values, float)
+        given = _numbers(values)
         check_shape("values", given, shape, "one for each point")
-        present = np.ones(shape, bool) if missing is None else ~np.asarray(missing, bool)
+        present = np.ones(shape, bool) if missing is None else ~_numbers(missing, bool)
         check_shape("missing", present, shape, "one for each point")
-        given = np.where(present, given, 0)
+        given = (np if known(given) and known(present) else jnp).where(present, given, 0)
         check_all("values", given, np.isfinite, "finite where not marked as missing")
-        deviation = np.asarray(noise, float)
+        deviation = _numbers(noise)
         if deviation.shape not in ((), shape):
             refuse("noise", f"one number or of shape {shape}", f"shape {deviation.shape}")
         check_all("noise", deviation, lambda s: (s > 0) & np.isfinite(s), "positive and finite")
-        self.values, self.noise, self.present = map(as_array, (given, np.broadcast_to(deviation, shape), present))
+        self.values, self.noise, self.present = map(as_array, (given, _broadcast(deviation, shape), present))
         self.quantity = quantity
 
     @abstractmethod
@@ -84,6 +84,15 @@ class Measurements(eqx.Module):
     def resolved(self, model: Any) -> Bool[Array, "..."]:
         """Whether the slope of the prediction at a point says what the point determines, of the shape of `values`."""
         return jnp.ones(self.values.shape, bool)
+
+
+def _numbers(values: ArrayLike, dtype: Any = float) -> Any:
+    """An array of the host's, or one that is traced."""
+    return jnp.asarray(values, dtype) if not all(map(known, jax.tree.leaves(values))) else np.asarray(values, dtype)
+
+
+def _broadcast(values: Any, shape: tuple[int, ...]) -> Any:
+    return (np if known(values) else jnp).broadcast_to(values, shape)
 
 
 class StationaryCurve(Measurements):
@@ -214,6 +223,8 @@ class TimeTrace(Measurements):
         g0: ArrayLike | None = None,
         missing: ArrayLike | None = None,
     ) -> None:
+        if not all(map(known, jax.tree.leaves(t))):
+            refuse("t", "known: times made by numpy, or outside of jax.jit", "traced ones")
         times = np.asarray(t, float)
         if times.ndim != 1 or times.size < 2 or not (np.all(np.diff(times) > 0) and times[0] >= 0):
             refuse("t", "at least two increasing times, none negative", f"{times.tolist()}")

@@ -1,5 +1,6 @@
 """Time-dependent rates: constants, functions of time, or interpolations."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
@@ -88,6 +89,7 @@ class RateFunction(eqx.Module):
     def __check_init__(self) -> None:
         if not callable(self.function):
             refuse("function", "a function of time", repr(self.function))
+        check_takes_a_time("function", self.function)
         check_all("shortest", self.shortest, lambda d: (d > 0) & np.isfinite(d), "a positive duration")
 
     def __call__(self, t: ArrayLike) -> Any:
@@ -104,6 +106,20 @@ def same_time(t: ArrayLike, now: Array) -> Array:
 def is_schedule(rate: Any) -> bool:
     """Whether a rate depends on time: a function of time, a `PiecewiseLinear` or a diffrax path."""
     return callable(rate) or isinstance(rate, dfx.AbstractPath)
+
+
+def check_takes_a_time(name: str, rate: Any) -> None:
+    """Refuse a function that cannot be called with one number, as far as Python knows what it takes."""
+    if isinstance(rate, dfx.AbstractPath):
+        return
+    try:
+        takes = inspect.signature(rate)
+    except (TypeError, ValueError):
+        return
+    try:
+        takes.bind(0.0)
+    except TypeError:
+        refuse(name, "a function of one argument, the time", f"one of {takes}")
 
 
 def is_rate_in_time(value: Any) -> bool:
@@ -126,6 +142,7 @@ def as_schedule(name: str, rate: Any, shape: tuple[int, ...] | None = None) -> A
     rules and loops as the static thing that it looks like, is zero: the number is made an argument. A function with
     errors of its own is left to its run.
     """
+    check_takes_a_time(name, rate)
     time = jax.ShapeDtypeStruct((), jnp.result_type(0.0))
     try:
         with jax.numpy_dtype_promotion("standard"):

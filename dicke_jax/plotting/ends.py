@@ -139,7 +139,8 @@ def plot_states(states: StationaryStates | CollectiveStates, ax: Axes | None = N
     values = np.asarray(states.overlaps)[found] if memory else np.moveaxis(m, 1, 2).reshape(len(m), -1)
     columns = [str(nu + 1) for nu in range(values.shape[1])]
     if not memory:
-        columns = [f"$m_{{{axis_name},{k + 1}}}$" for k in range(m.shape[2]) for axis_name in "xyz"]
+        names = "xyz" if m.shape[1] == 3 else range(1, m.shape[1] + 1)
+        columns = [f"$m_{{{name},{k + 1}}}$" for k in range(m.shape[2]) for name in names]
     (ax,) = new_axes(ax, 1)
     picture = ax.imshow(values, cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto", interpolation="none")
     ax.figure.colorbar(picture, ax=ax, label=r"overlap $\xi_\mu$" if memory else "component of a mean spin")

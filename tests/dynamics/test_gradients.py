@@ -1,6 +1,7 @@
 """Derivatives through trajectories and closed forms, against finite differences and against a second route."""
 
 import diffrax as dfx
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -290,3 +291,32 @@ def test_derivatives_of_a_stiff_run_that_rests():
         return dj.mfsolve(model, dj.MeanFieldState(m, start.alpha), [0.0, time]).m[-1, 2, 0]
 
     assert float(jax.grad(end)(0.0)) == pytest.approx(expected, abs=1e-6)
+
+
+def stiff_end(rates, **how):
+    """A mode 1e4 times faster than the spin, as functions of rates that may be traced."""
+    model = dj.DickeModel(dj.LargeSpins.hypercube(1), 0.5, *rates)
+    state = dj.MeanFieldState(jnp.array([[0.6], [0.0], [0.8]]), jnp.zeros(1, complex))
+    return dj.mfsolve(model, state, [0.0, 1.0], **how).overlaps[-1, 0]
+
+
+STIFF_RATES = np.array([1e4, 1e4, 1.5 * np.sqrt(0.5 * 1.25e4 / 2)])
+
+
+@pytest.mark.parametrize("derivative", [jax.grad, pytest.param(jax.jacfwd, marks=pytest.mark.slow)])
+def test_a_run_of_traced_rates_that_takes_too_many_steps_names_the_solver(derivative):
+    """Only the derivative is asked for, and the value not computed."""
+    traced = eqx.filter_jit(derivative(lambda rates: stiff_end(rates, max_steps=64)))
+    with pytest.raises(eqx.EquinoxRuntimeError, match=r"modes are far faster .* solver=diffrax.Kvaerno5\(\) lets them"):
+        traced(STIFF_RATES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd])
+def test_derivatives_in_traced_rates_of_fast_modes_by_the_solver_named(derivative):
+    """In shares of each rate, against differences."""
+    traced = jax.jit(derivative(lambda p: stiff_end(p * STIFF_RATES, solver=dfx.Kvaerno5())))(np.ones(3))
+    value, h = jax.jit(lambda p: stiff_end(p * STIFF_RATES, solver=dfx.Kvaerno5())), 2e-3
+    for i, e in enumerate(h * np.eye(3)):
+        slope = 8 * (value(1 + e) - value(1 - e)) - value(1 + 2 * e) + value(1 - 2 * e)
+        assert float(traced[i]) == pytest.approx(float(slope) / (12 * h), abs=1e-6)

@@ -224,6 +224,37 @@ def test_a_run_that_is_too_short_says_how_long_it_must_be():
     assert f"max_time = {float(end.time_needed):.3g}" in str(end)
 
 
+def test_a_decay_that_round_off_of_the_fast_modes_would_hide_is_no_oscillation():
+    """Modes of a rate k decay spins at 1 / k of NumPy's eigenvalues at k = 100; a wave that no mode sees lasts."""
+    from dicke_jax.dynamics.distance_to_rest import kind_of_motion, time_to_rest
+
+    def at_rest(k, M):
+        modes = k * np.array([1.0, 1.4, 1.2])[:M]
+        threshold = np.sqrt(0.5 * (modes**2 + k**2 / 4) / (2 * modes)).max()
+        model = dj.DickeModel(dj.LargeSpins.hypercube(M), 0.5, modes, k, 1.5 * threshold)
+        return model, dj.retrieval_state(model, 0)
+
+    slow, fast = at_rest(1e2, 2), at_rest(1e7, 2)
+    rates = np.linalg.eigvals(real_jacobian(*slow)).real
+    decay, time = -rates[rates < -1e-9].max() * 1e-5, 5000.0
+    assert kind_of_motion(fast[0], fast[1].to_real(fast[0]), time) == dj.Status.not_converged
+    needed = time_to_rest(fast[0], fast[1].to_real(fast[0]), time, 1e6)
+    assert needed == pytest.approx(time + (1 + 1.1 * np.log(1e6)) / decay, rel=1e-3)
+    fast = at_rest(1e7, 3)
+    assert kind_of_motion(fast[0], fast[1].to_real(fast[0]), time) == dj.Status.oscillating
+
+
+def real_jacobian(model, state):
+    """By central differences of the equations, which are quadratic."""
+    y, K = np.concatenate([np.ravel(part) for part in state.to_real(model)]), model.num_subsets
+
+    def rates(y):
+        m, quadratures = jnp.asarray(y[: 3 * K]).reshape(3, K), jnp.asarray(y[3 * K :]).reshape(2, -1)
+        return np.concatenate([np.ravel(part) for part in dj.mean_field_equations(0.0, (m, quadratures), model)])
+
+    return np.array([(rates(y + e) - rates(y - e)) / 2 for e in np.eye(y.size)]).T
+
+
 def test_rows_of_a_batch_are_not_told_how_long_they_must_be():
     """No spectrum is known there, and no row runs longer for another (found by the fuzzer)."""
     model, state = bad_cavity(10.0)

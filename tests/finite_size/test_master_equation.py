@@ -129,7 +129,12 @@ def test_moments_against_qutip_in_the_laboratory_frame(name):
     state, run = pure_state(model), exact(name)
     assert run.successful
     K = model.num_subsets
-    agree(run, *laboratory(model, state, (size,) * K, TIMES, levels, spin_space), K)
+    mean, *second = laboratory(model, state, (size,) * K, TIMES, levels, spin_space)
+    agree(run, mean, *second, K)
+    G = np.asarray(model.spins.couplings)
+    np.testing.assert_allclose(run.overlaps, mean[:, 2 * K : 3 * K] @ G.T / K, atol=1e-6)  # K subsets of one size
+    dimension = (size + 1) ** K * (26 if model.num_modes == 1 else 11) ** model.num_modes
+    assert f"of dimension {dimension}" in repr(run)
     assert np.abs(run.moments.spin_mode_covariance[-1]).max() > 0.05  # there is something that mean field leaves out
 
 

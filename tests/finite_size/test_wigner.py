@@ -73,6 +73,7 @@ def test_few_spins_within_the_sampling_error_of_exact():
     np.testing.assert_array_equal(run(KEY).final_overlaps, sampled.final_overlaps)
     assert np.abs(run(jax.random.key(6)).final_overlaps - sampled.final_overlaps).max() > 0.1
     assert "16" in repr(sampled) and "2000 samples" in repr(sampled)
+    assert "of the vacuum's, the least of many, each +- 0.03" in repr(sampled)  # sqrt(2 / 2000)
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ has no answer), and one line for each finding with the command that repeats that
 
     python -m tests.fuzzer --draw 0:17
 
-With `--kinds` it asks what `known_kinds.py` has instead, draws like 0:17:fit.
+With `--kinds` it asks what `known_kinds.py` and `new_kinds.py` have instead, draws like 0:17:fit; of some kinds alone
+with `--kinds levels orbit`.
 """
 
 import argparse
@@ -29,7 +30,8 @@ def main():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--limit", type=float, default=120.0, help="seconds for an answer")
     parser.add_argument("--out", type=Path, help="verdicts, one a line; a run goes on where this file ends")
-    parser.add_argument("--kinds", action="store_true", help="of the kinds of known_kinds.py, so many of each by turns")
+    kinds = "of the kinds of known_kinds.py and new_kinds.py, all or those named, so many of each by turns"
+    parser.add_argument("--kinds", nargs="*", choices=running.KINDS, metavar="KIND", help=kinds)
     parser.add_argument("--draw", metavar="SEED:NUMBER", help="one draw alone, in this process")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -47,8 +49,8 @@ def main():
         print(f"{question}\n{word}: {found}")
         return int(word in BAD)
     names = [f"{options.seed}:{number}" for number in range(options.first, options.first + options.draws)]
-    if options.kinds:
-        names = [f"{name}:{kind}" for name in names for kind in running.KINDS]
+    if options.kinds is not None:
+        names = [f"{name}:{kind}" for name in names for kind in options.kinds or running.KINDS]
     verdicts = running.run(names, options.workers, options.limit, options.out)
     print(running.counts(verdicts))
     for said in verdicts.values():

@@ -49,15 +49,19 @@ def ask(question: Draw) -> dict[str, Any]:
 
 
 def judge(question: Draw, answer: dict[str, Any]) -> tuple[str, str]:
+    return judge_by(KINDS[question.question][2], question, answer)
+
+
+def judge_by(judged: Any, question: Any, answer: dict[str, Any]) -> tuple[str, str]:
     """As `judging.judge`: what says that it failed is refused, and what is not finite is wrong."""
     if answer["said"]:
         return "refused", answer["said"]
     if not all(np.all(np.isfinite(value)) for value in answer.values() if isinstance(value, np.ndarray)):
         return "wrong", "not finite, and calls itself successful"
-    return KINDS[question.question][2](question, answer)
+    return judged(question, answer)
 
 
-def _draw(name, mapping, G, w, rates, how=None, times=(0.0, 1.0), m=None, raw=None) -> Draw:
+def plain_draw(name, mapping, G, w, rates, how=None, times=(0.0, 1.0), m=None, raw=None) -> Draw:
     M, K = G.shape
     rates = {key: rate if isinstance(rate, Knots) else Constant(np.asarray(rate, float)) for key, rate in rates.items()}
     m = np.array([np.zeros(K), np.zeros(K), np.ones(K)]) if m is None else m
@@ -81,7 +85,7 @@ def _ties(rng, name):
         "kappa": np.ones(M),
         "g0": 1.0,
     }
-    found = _draw(name, "chain", G, np.full(M + 1, 1 / (M + 1)), rates)
+    found = plain_draw(name, "chain", G, np.full(M + 1, 1 / (M + 1)), rates)
     found.rates["g0"] = Constant(3 * closed_form(found)["normal"][0])
     return found
 
@@ -109,7 +113,7 @@ def _trace(rng, name):
         G, w = columns[::-1].T.copy(), counts[::-1] / raw.shape[1]
     rates = {"omega_spin": rng.uniform(0.3, 1), "omega_mode": rng.uniform(1, 2, M), "kappa": rng.uniform(0.5, 1.5, M)}
     how = {"of": str(rng.choice(["overlap", "threshold"])), "pattern": int(rng.integers(M))}
-    found = _draw(name, mapping, G, w, rates | {"g0": 1.0}, how, raw=raw)
+    found = plain_draw(name, mapping, G, w, rates | {"g0": 1.0}, how, raw=raw)
     found.rates["g0"] = Constant(closed_form(found)["existence"].max() * rng.uniform(1.3, 2.5))
     return found
 
@@ -152,7 +156,7 @@ def _complex(rng, name):
     M = int(rng.integers(1, 4))
     rates = {"omega_spin": 0.5, "omega_mode": rng.uniform(1, 2, M), "kappa": np.ones(M), "g0": rng.uniform(0.5, 1.5)}
     how = {"of": str(rng.choice(COMPLEX)), "part": float(rng.choice([1e-3, 0.3, 1.0]))}
-    return _draw(name, "hypercube", *_cube(M, True), rates, how)
+    return plain_draw(name, "hypercube", *_cube(M, True), rates, how)
 
 
 def _ask_complex(question):
@@ -202,13 +206,13 @@ def _wigner(rng, name):
     rates = {"omega_spin": rng.uniform(0.3, 1), "omega_mode": rng.uniform(1, 3, 1), "kappa": rng.uniform(0.3, 1, 1)}
     if rng.random() < 0.6:
         how = {"of": "vacuum", "N": int(rng.choice([10, 1000]))}
-        return _draw(name, "hypercube", *_cube(1, True), rates | {"g0": 0.0}, how, [t0, t0 + last / 2, t0 + last])
+        return plain_draw(name, "hypercube", *_cube(1, True), rates | {"g0": 0.0}, how, [t0, t0 + last / 2, t0 + last])
     last = float(rng.uniform(1, 2))
     ramp = Knots("ramp", np.array([0.0, last]), np.array([0.1, rng.uniform(6, 12)]), "float64")
     angle = rng.uniform(0.2, 1)
     m = np.array([[np.sin(angle)], [0.0], [np.cos(angle)]])
     how = {"of": "ramp", "N": 10**6}
-    return _draw(name, "hypercube", *_cube(1, True), rates | {"g0": ramp}, how, [0.0, last], m)
+    return plain_draw(name, "hypercube", *_cube(1, True), rates | {"g0": ramp}, how, [0.0, last], m)
 
 
 def _ask_wigner(question):
@@ -250,7 +254,7 @@ def _fit(rng, name):
     angle, phi = 0.6, rng.uniform(0, 2 * np.pi, w.size)
     m = np.array([np.sin(angle) * np.cos(phi), np.sin(angle) * np.sin(phi), np.full(w.size, np.cos(angle))])
     how = {"start": float(rng.choice([-1, 1]) * rng.uniform(0.08, 0.15)), "noise": int(rng.integers(1000))}
-    return _draw(name, "hypercube", G, w, rates, how, np.linspace(0.0, 20.0, 41), m)
+    return plain_draw(name, "hypercube", G, w, rates, how, np.linspace(0.0, 20.0, 41), m)
 
 
 def _trace_of(question, **scaled):

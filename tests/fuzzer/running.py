@@ -16,7 +16,8 @@ from collections import Counter
 from pathlib import Path
 
 WORDS = ("right", "refused", "wrong", "unclear", "crashed", "hung", "unchecked")
-KINDS = ("ties", "trace", "complex", "wigner", "fit")  # of known_kinds.py, which loads the package
+KNOWN_KINDS = ("ties", "trace", "complex", "wigner", "fit")  # of known_kinds.py, which loads the package
+KINDS = (*KNOWN_KINDS, "levels", "orbit", "sweep")  # and of new_kinds.py
 CLEAR = re.compile(r"[^\n]+ must be [^\n]+; got [^\n]+\.|\w+ failed: [^\n]+")
 LARGE = 4_000_000  # KB of memory from which on a worker is replaced
 PATIENCE = 200.0  # seconds for the slow route, which watches its own time
@@ -26,7 +27,9 @@ ROOT = Path(__file__).parents[__package__.count(".") + 1]
 def verdict_of(name, told=lambda: None, asked=None):
     """The draw, a word and what was found, in this process. `told` is called once there is an answer."""
     seed, number, *kind = name.split(":")
-    if kind:
+    if kind and kind[0] not in KNOWN_KINDS:
+        from .new_kinds import ask, draw, judge
+    elif kind:
         from .known_kinds import ask, draw, judge
     else:
         from .asking import ask

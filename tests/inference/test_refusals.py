@@ -139,3 +139,17 @@ def test_is_refused(name):
 def test_the_order_of_before_is_told_to_be_deprecated():
     with pytest.warns(DeprecationWarning, match="key first"), pytest.raises(ValueError, match="found must be"):
         dj.sample_posterior(Found(), jax.random.key(0), num_samples=1)
+
+
+def test_values_and_noise_of_a_trace_may_be_traced_and_its_times_may_not():
+    times, values = np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.8, 0.0]])
+
+    @jax.jit
+    def residuals(values, noise):
+        trace = dj.TimeTrace(times, values, noise, STATE, missing=[[False, True], [False, False]])
+        return (trace.values - 0.5) / trace.noise, trace.present
+
+    found, present = residuals(values, 0.1)
+    np.testing.assert_allclose(np.where(present, found, 0.0), [[4.0, 0.0], [3.0, -5.0]], rtol=1e-12)
+    with pytest.raises(ValueError, match=r"^t must be known: times made by numpy, or outside of jax.jit; got traced"):
+        jax.jit(lambda t: dj.TimeTrace(t, values, 0.1, STATE).values)(times)
