@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for JSON and picture (default out)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the page")
     parser.add_argument("--before", metavar="FOLDER", help="an older copy of this repository, for first_answer")
+    parser.add_argument("--only", metavar="TEXT", default="", help="of first_answer, rows whose name holds this")
     options = parser.parse_args()
     size = QUICK if options.quick else Size()
     if options.rounds is not None:
@@ -64,7 +65,8 @@ def main() -> None:
     )
     sections, platform = results["sections"], results["machine"]["platform"]
     facts = dict(results["size"], pinned=results["pinned"], platform=platform)
-    runs = [(name, name, dict(before=options.before) if name == "first_answer" else {}) for name in options.sections]
+    of_first = dict(before=options.before, only=options.only)
+    runs = [(name, name, of_first if name == "first_answer" else {}) for name in options.sections]
     if platform != "cpu" and "scaling" in options.sections:
         runs.append(("scaling_elsewhere", "scaling", dict(anywhere=True)))
     for name, module, where in runs:

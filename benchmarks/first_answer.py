@@ -44,10 +44,11 @@ LIMITS = {  # of a row: seconds at most, or at most so many times those of anoth
 }
 
 
-def measure(size: Size, before: str | None = None) -> list[dict[str, Any]]:
-    names = [*FIRST, *WARM, *([BEFORE] if before else [])]
+def measure(size: Size, before: str | None = None, only: str = "") -> list[dict[str, Any]]:
+    names = [name for name in (*FIRST, *WARM, *([BEFORE] if before else [])) if only in name]
+    commands = [name for name in (COMMAND, f"{COMMAND}, again") if only in name]
     chosen = [name for name in names if not any(part in name for part in size.leave_out)]
-    seconds: dict[str, list[float]] = {name: [] for name in [*names, COMMAND, f"{COMMAND}, again"]}
+    seconds: dict[str, list[float]] = {name: [] for name in [*names, *commands]}
     failed: dict[str, str] = {}
     for _ in range(min(size.rounds, 5)):
         for name in chosen:
@@ -58,14 +59,14 @@ def measure(size: Size, before: str | None = None) -> list[dict[str, Any]]:
                 seconds[name] += [] if "failed" in found else [found["seconds"]]
         if not any(part in COMMAND for part in size.leave_out):
             with tempfile.TemporaryDirectory() as folder:
-                for name in (COMMAND, f"{COMMAND}, again"):
+                for name in commands:
                     seconds[name].append(command(folder))
     rows = {}
     for name, taken in seconds.items():
         reason = failed.get(name, "left out by --quick")
         rows[name] = dict(mode=name, ms=spread(taken)) if taken else dict(mode=name, skipped=reason)
     for name, (limit, peer) in LIMITS.items():
-        if "ms" in rows[name] and "ms" in rows.get(peer or name, {}):
+        if "ms" in rows.get(name, {}) and "ms" in rows.get(peer or name, {}):
             found = rows[name]["ms"]["median"] / (rows[peer]["ms"]["median"] if peer else 1e3)
             rows[name] |= dict(found=found, limit=limit, unit=f"times {peer}" if peer else "s")
     return list(rows.values())

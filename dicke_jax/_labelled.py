@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ._checks import is_key
+from ._checks import is_key, refuse, told
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,6 +25,7 @@ SHAPES = {  # of fields whose annotation says nothing
     "overlaps": "P", "occupations": "M", "alpha": "M", "m": "3 K", "omega_mode": "M", "kappa": "M",
 }  # fmt: skip
 COORDINATES = {"t": "time", "omega": "frequency"}  # fields that are the values along a dimension
+OF_MODEL = "model"  # begins the names of what a result's model has
 RATES, TIMES = "unit of the rates", "inverse unit of the rates"
 ATTRS: dict[str, dict[str, str]] = {
     "t": {"long_name": "time", "units": TIMES},
@@ -57,12 +58,13 @@ class Labelled(eqx.Module):
         plotting = import_module(".plotting", __package__)  # by name: pictures know results, and not the other way
         return plotting.picture_of(self)(self, ax, **options)
 
-    def to_xarray(self) -> "xr.Dataset":
+    def to_xarray(self, model: Any = None) -> "xr.Dataset":
         """All numbers of the result as an `xarray.Dataset`: named dimensions, units, statuses with their meanings.
 
         Parts of parts have both names, `state_m`. Axes of `jax.vmap` are `batch`; what is no number is an attribute.
+        A result does not hold its model: with `model` its rates and couplings are there too, as `model_g0` and so on.
         """
-        return labelled(self)
+        return labelled(self, model)
 
 
 def software() -> dict[str, str]:
@@ -71,14 +73,17 @@ def software() -> dict[str, str]:
     return {"device": jax.devices()[0].device_kind, "python": platform.python_version(), **packages}
 
 
-def labelled(result: Any) -> "xr.Dataset":
-    """The dataset of any module of the package."""
+def labelled(result: Any, model: Any = None) -> "xr.Dataset":
+    """The dataset of any module of the package, and of the model that it is of, where that is told."""
     import xarray as xr
+
+    if model is not None and not isinstance(model, eqx.Module):
+        refuse("model", "a model", told(model))
 
     attrs: dict[str, Any] = {"title": type(result).__name__, **software()}
     coords, variables, sizes = {}, {}, dict[str, int]()
     batch = np.ndim(getattr(getattr(result, "status", None), "_value", 0))
-    for path, hint, value in leaves(result):
+    for path, hint, value in (*leaves(result), *leaves(model, (OF_MODEL,))):
         name, about = "_".join(path), dict(ATTRS.get(path[-1], {}))
         if is_flag(value):
             value, flags = with_flags(value)

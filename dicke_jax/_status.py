@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._checks import known
+
 
 class Status(dfx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     """How a computation ended; `Status[status]` is its text, which is empty where all is well."""
@@ -45,6 +47,11 @@ def worst_text(status: Any) -> str:
     codes = np.ravel(status._value)
     bad = codes[codes != np.asarray(Status.successful._value)]
     return Status._index_to_message[int(bad[0])] if bad.size else "successful"  # pyright: ignore
+
+
+def is_known_as(status: Any, one: Any) -> bool:
+    """Whether a status that can be known is this one, by NumPy where it is: JAX would compile a program for it."""
+    return bool(np.asarray(status._value) == np.asarray(one._value) if known(status._value) else status == one)
 
 
 def counts(status: Any) -> dict[str, int]:

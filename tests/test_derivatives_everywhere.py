@@ -46,6 +46,60 @@ def resting(p):
     return dj.mfsolve(model(p), REST, TIMES, solver=SERIES, throw=False).overlaps[-1, 0]
 
 
+class Own(dj.Energy):
+    """One that a user writes: spins twisted in a field, and a mode."""
+
+    omega_spin: jax.Array
+    omega_mode: jax.Array
+    g0: jax.Array
+
+    def __call__(self, s):
+        light = self.omega_mode * s.photons[0] + 2 * self.g0 * jnp.real(s.alpha[0]) * s.z[0]
+        return light + self.omega_spin * s.x[0] + 0.2 * self.g0 * s.y[0] ** 2
+
+
+def own(p):
+    return dj.CollectiveModel(Own(p[0], 1.5 * p[1], p[3]), [dj.photon_loss(p[2])], num_modes=1)
+
+
+def own_rest(p):
+    at = own(p)
+    state, found = dj.stationary_state(at, REST)
+    return at, jax.tree.map(lambda x: jnp.where(found, x, jnp.nan), state)
+
+
+def own_course(p):
+    return dj.mfsolve(own(p), START, TIMES, throw=False).overlaps[-1, 0]
+
+
+def own_end(p):
+    end = dj.steadystate(own(p), START)
+    return end.overlaps[0] + end.occupations[0]
+
+
+def own_stationary(p):
+    _, state = own_rest(p)
+    return state.m[2, 0] + state.m[0, 0] ** 2 + jnp.imag(state.alpha[0])
+
+
+def own_growth(p):
+    return dj.stability(*own_rest(p)).growth_rate
+
+
+def own_fluctuations(p):
+    return dj.stationary_covariance(*own_rest(p)).moments.covariance[0, 1, 2]
+
+
+def own_light(p):
+    out = dj.output_spectrum(*own_rest(p), [0.3, 1.4])
+    return out.photons[0, 0] + out.quadratures[1, 0, 0, 1, 0].real
+
+
+def own_rates(p):
+    m, quadratures = dj.mean_field_equations(0.0, START.to_real(own(AT)), own(p))
+    return jnp.sum(m**3) + jnp.sum(quadratures**2)
+
+
 def weighted(p):
     """Of the shares of the subsets."""
     spins = dj.LargeSpins(TWO.operator, jnp.stack([p[1], p[2]]) / (p[1] + p[2]))
@@ -152,6 +206,13 @@ ROWS = {  # function, its own error, and whether the row is quick
     "stationary_covariance": (ended_fluctuations, 1e-14, False),
     "output_spectrum": (light, 1e-14, False),
     "StationaryCurve": (curve_loss, 1e-14, False),
+    "mean_field_equations, own energy": (own_rates, 1e-14, False),
+    "mfsolve, own energy": (own_course, 3e-9, False),
+    "steadystate, own energy": (own_end, 1e-10, False),
+    "stationary_state, own energy": (own_stationary, 1e-13, False),
+    "stability, own energy": (own_growth, 1e-12, False),
+    "stationary_covariance, own energy": (own_fluctuations, 1e-12, False),
+    "output_spectrum, own energy": (own_light, 1e-12, False),
 }
 MODES = {
     "forward": lambda f: jax.jacfwd(f),

@@ -24,9 +24,10 @@ OF_THE_PAPER = [
 ]  # fmt: skip
 WITHOUT_EQUATION = {  # reading, writing, switches, drawing lots, and what only hands on
     "image_patterns", "flip_spins", "show_progress", "show_versions", "use_cpu_kernel", "save", "load",
-    "solve_ensemble", "free_rates",
+    "solve_ensemble", "free_rates", "save_results", "open_results", "open_store",
 }  # fmt: skip
-PUBLIC = {name: getattr(dj, name) for name in dj.__all__}
+STUDIES = {name: it for name, it in vars(dj.studies).items() if callable(it)}
+PUBLIC = {name: getattr(dj, name) for name in dj.__all__} | STUDIES
 FUNCTIONS = {name: it for name, it in PUBLIC.items() if inspect.isfunction(it)}
 CLASSES = {name: it for name, it in PUBLIC.items() if inspect.isclass(it)}
 RECORDS = {name: it for name, it in CLASSES.items() if dataclasses.is_dataclass(it) or hasattr(it, "_fields")}

@@ -3,12 +3,15 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
+
+from dicke_jax.dynamics._loop.kernel import TESTED
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -45,6 +48,15 @@ def test_readme_names_files_that_exist_and_has_the_two_commands():
     assert len(commands) == 2 and "dicke-jax transition" in commands[0] and "pytest" in commands[1]
     rooms = re.findall(r"`(\w+(?:\.py|/))`", README.split("## Find your way")[1].split("The unit")[0])
     assert len(rooms) > 8 and all((ROOT / "dicke_jax" / room).exists() for room in rooms)
+
+
+def test_readme_and_the_site_state_the_versions_that_are_tested():
+    """JAX: what the compiled loop knows, from what pyproject.toml allows on. Python: the classifiers."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pythons = [kind.split(" :: ")[-1] for kind in project["classifiers"] if "Python :: 3." in kind]
+    assert project["requires-python"] == f">={pythons[0]}" and f"jax>={TESTED[0]}" in project["dependencies"]
+    stated = f"Python {pythons[0]} to {pythons[-1]} and JAX {TESTED[0]} to {TESTED[-1]} are supported"
+    assert stated in README and stated in (ROOT / "docs" / "index.md").read_text()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

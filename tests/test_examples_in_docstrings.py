@@ -20,7 +20,7 @@ import dicke_jax as dj
 from dicke_jax._summary import AbstractResult
 
 NUMBER = r"-?\d+\.?\d*(?:e[+-]?\d+)?"
-MADE_BY_OTHERS = {  # what functions with examples return
+MADE_BY_OTHERS = {  # what functions with examples return; `open_results` reads what `save_results` has written
     "BasinShares",
     "Bifurcations",
     "AttractorKind",
@@ -42,27 +42,38 @@ MADE_BY_OTHERS = {  # what functions with examples return
     "Status",
     "SymmetryReduction",
     "TheoremConstants",
+    "open_results",
 }
 SLOW = {  # seconds of compiling
     "ReplayAdjoint",
     "attractor",
     "basin_proxy",
     "basin_shares",
+    "bifurcation_diagram",
     "bifurcations",
     "continuation",
     "locate_critical_coupling",
     "lyapunov_exponent",
     "mcsolve",
+    "mean_field_exactness",
     "orbit_continuation",
     "periodic_orbit",
+    "phase_diagram",
+    "picture_mending",
     "plot_cue_plane",
+    "quench",
+    "ramp_hysteresis",
+    "retrieval_basins",
+    "retrieval_load",
     "retrieval_probability",
+    "retrieval_transition",
     "sample_posterior",
     "solve_ensemble",
     "stationary_states",
     "wigner_moments",
 }
-PUBLIC = {name: getattr(dj, name) for name in dj.__all__}
+STUDIES = {name: it for name, it in vars(dj.studies).items() if callable(it)}
+PUBLIC = {name: getattr(dj, name) for name in dj.__all__} | STUDIES
 NAMES = {name: it for name, it in PUBLIC.items() if inspect.isclass(it) or inspect.isfunction(it)}
 PICTURES = {name: it for name, it in vars(dj.plotting).items() if inspect.isfunction(it)}
 EXAMPLES = {

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from jaxtyping import config
 from problems import paper
 
@@ -70,7 +71,7 @@ KIND = {  # by name, which means the same everywhere
     **dict.fromkeys(("value", "gap", "strength", "seed", "g0_before", "g0_after", "g0_low", "g0_high"), "number"),
     **dict.fromkeys(("patterns", "sigma_z", "configuration", "flip", "angle", "amplitude", "bloch"), "array"),
     **dict.fromkeys(("spin_length", "guess", "covariance", "omega", "m", "alpha", "pictures", "images"), "array"),
-    **dict.fromkeys(("overlap", "start", "rho"), "array"),
+    **dict.fromkeys(("overlap", "start", "rho", "populations"), "array"),
     "pattern": "pattern",
     **dict.fromkeys(("progress", "objective", "l", "draw"), "function"),
     **dict.fromkeys(("throw", "gauge", "reduce", "on"), "flag"),
@@ -81,6 +82,8 @@ KIND = {  # by name, which means the same everywhere
     **dict.fromkeys(("exact_sizes", "sampled_sizes", "levels", "decays", "data", "free", "target"), "array"),
     **dict.fromkeys(("limits", "devices", "x", "y"), "array"),
     **{kind: kind for kind in ("result", "path", "sweep")},
+    **dict.fromkeys(("sizes", "scaled_errors", "sem"), "array"),
+    "results": "result",
     "branch": "result",
     "level": "number",
     "variable": "choice",
@@ -94,6 +97,7 @@ GOOD = dict(  # what a call cannot do without
     rho=np.eye(2) / 2, levels=2,
     images=np.eye(3)[None], g0=[0.5, 1.0], x=("g0", [1.0]), y=("omega_spin", [1.0]), strength=[0.1],
     omega_spin=0.5, omega_mode=1.0, kappa=1.0, l=lambda s: s.z[0], result=STATE, path="/no/such/folder/file.nc",
+    overlap=[0.0, 0.5], sizes=[4, 8], scaled_errors=np.ones((2, 3)), results=xr.Dataset(),
     sweep=dj.Sweep(MODEL, {"g0": [0.5, 1.0], "kappa": [0.5, 1.0]}, "critical_coupling"),
 )  # fmt: skip
 GOOD["moments"] = dj.Moments(
@@ -113,15 +117,13 @@ BESIDES = {  # what a call needs although it has a default
     "orbit_continuation": dict(start=dj.retrieval_state(MODEL)),
     "to_operators": dict(model=MODEL.as_collective()),
 }
-STUDIES = ("bifurcation_diagram", "mean_field_exactness", "phase_diagram", "picture_mending", "quench",
-           "ramp_hysteresis", "retrieval_basins", "retrieval_load", "retrieval_transition")  # fmt: skip
 EXAMINED_ELSEWHERE = {"options", "side", "g0", "omega_spin", "omega_mode", "kappa", "dissipation", "rate"}
 UNASKED = {"mean_field_equations", "show_versions"}  # the one is a solver's, the other asks for nothing
 FUNCTIONS = {
     name: thing
     for name in dj.__all__
     if name not in UNASKED and callable(thing := getattr(dj, name)) and not inspect.isclass(thing)
-} | {name: getattr(dj.studies, name) for name in STUDIES}
+} | {name: thing for name, thing in vars(dj.studies).items() if inspect.isfunction(thing)}
 SUITS = {  # one function, but not others
     ("stability", "tol", "0.0"),
     ("invert_critical_coupling", "pattern", "[0]"),

@@ -59,6 +59,17 @@ def test_every_public_name_has_its_place_in_the_reference():
         assert hasattr(getattr(dj, path[0]) if path else dj, last), name
 
 
+def test_tests_and_commands_that_pages_name_exist():
+    """Those that reproduce what is published, and those that contributors are told to run."""
+    named = set()
+    for page in [*sorted(DOCS.rglob("*.md")), DOCS.parent / "CONTRIBUTING.md"]:
+        named |= set(re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", page.read_text()))
+    assert len(named) > 30
+    for path, test in named:
+        text = (DOCS.parent / path).read_text()
+        assert not test or f"def {test}(" in text, (path, test)
+
+
 def test_pages_name_pictures_that_exist_and_have_code_that_is_told_apart():
     for page in sorted(DOCS.rglob("*.md")):
         text = page.read_text()

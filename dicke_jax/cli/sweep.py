@@ -9,6 +9,7 @@ import argparse
 import os
 import shlex
 import signal
+import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -32,12 +33,12 @@ Study files to start from are in studies/examples of the repository."""
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    add, rows = command.add_argument, "rows on their way at a time, a multiple of 32"
+    add, rows = command.add_argument, "rows on their way at a time, a multiple of 32 (of exact rows any)"
     add("study", type=Path, help="a study file, in TOML")
     add("--out", dest="store", type=Path, metavar="STORE", help="the folder that keeps the rows, a new one")
     add("--resume", action="store_true", help="go on with a store of the same study")
     add("--dry-run", action="store_true", help="say what there is to do, and do nothing")
-    add("--chunk", type=whole(32, 10**6), metavar="ROWS", help=rows)
+    add("--chunk", type=whole(1, 10**6), metavar="ROWS", help=rows)
     add("--workers", type=whole(1, 10**4), metavar="N", help="processes of this machine that compute side by side")
     add("--cluster", metavar="ADDRESS", help="a Dask scheduler, tcp://host:port, whose workers compute")
     add("--quiet", action="store_true", help="no progress bar")
@@ -53,6 +54,9 @@ def precision(options: argparse.Namespace) -> str:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     from ..studies.sweeps import Sweep
 
+    for folder in (str(options.study.resolve().parent), os.getcwd()):  # where a "module:function" of the study may be
+        if folder not in sys.path:
+            sys.path.append(folder)
     sweep = Sweep.from_toml(options.study)
     if options.dry_run:
         plan = sweep.plan(options.chunk)

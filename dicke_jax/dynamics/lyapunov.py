@@ -23,7 +23,7 @@ from ..mean_field import (
     check_spin_lengths,
     mean_field_equations,
 )
-from ..mean_field.abstract_model import check_spins
+from ..mean_field.site_levels import turning_part
 from .finite_numbers import without_nan
 from .integrate import integrate
 from .steady_state import check_reaches_steady
@@ -137,7 +137,6 @@ def check_windows(
         check_reaches_steady(model)
     else:
         check_constant_rates(model, "for a Lyapunov exponent")
-    check_spins(model, "for a Lyapunov exponent", or_damped=True)
     check_spin_lengths(state.m)
     check_count("num_windows", num_windows, NUM_BLOCKS)
     if num_windows % NUM_BLOCKS:
@@ -253,9 +252,11 @@ def _first_tangent(key: PRNGKeyArray, model: AbstractMeanFieldModel, y: RealStat
 
 
 def _tangential(model: AbstractMeanFieldModel, m: SpinVectors, v: RealState) -> RealState:
-    """The part of a deviation that changes no conserved length; round-off is all that is left where it decays."""
+    """The part of a deviation that changes nothing conserved; round-off is all that is left where it decays."""
     if model.dissipation is not None:
         return v
+    if model.levels > 2:
+        return turning_part(m, v[0]), v[1]
     squared = jnp.sum(m**2, axis=0, keepdims=True)
     along = jnp.sum(m * v[0], axis=0, keepdims=True) / jnp.where(squared > 0, squared, 1.0)
     return v[0] - along * m, v[1]

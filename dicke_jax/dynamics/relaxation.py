@@ -1,6 +1,5 @@
 """A run until nothing moves, what kind of end it has, and that of a model without equations for its overlaps alone."""
 
-from collections.abc import Callable
 from typing import Any
 
 import diffrax as dfx
@@ -24,7 +23,7 @@ from ..mean_field import (
 )
 from ..mean_field.at_rest import AtRest, flat, kept_of
 from .finite_numbers import without_nan
-from .integrate import integrate
+from .integrate import FIRST_STEP, integrate
 
 LONGEST = 50_000.0  # runs by default, in the time that the fastest of all motions takes
 NUM_BLOCKS = 8  # into which the last half of a run is cut, to see a trend
@@ -34,6 +33,7 @@ NEAR, NEAR_SINGLE = 1e-3, 1e-2  # from a state at rest, in float64 and float32: 
 LEAST_TURNS = 2.0  # around a state at rest, from which on a motion is told from a slow way to it
 TREND_ERRORS = 4.0  # a slope of more standard errors than this is a trend
 TREND_SIZE = 1e-2  # and it must change an overlap, or the residual relatively, by more than this over the last half
+FEW = 64  # components of which every sample is kept
 SINGULAR = 1e3  # times round-off of the largest singular value, below which a direction is free
 
 
@@ -48,7 +48,11 @@ class IsAtRest(eqx.Module):
 
 def change(y: RealState, model: AbstractMeanFieldModel) -> Float[Array, ""]:
     """The largest |dy/dt|; ensembles without spins do not count."""
-    m_dot, quadratures_dot = mean_field_equations(0.0, y, model)
+    return _largest(mean_field_equations(0.0, y, model), model)
+
+
+def _largest(rates: RealState, model: AbstractMeanFieldModel) -> Float[Array, ""]:
+    m_dot, quadratures_dot = rates
     m_dot = jnp.where(model.weights[None] > 0, m_dot, 0)
     return jnp.max(jnp.abs(m_dot), initial=jnp.max(jnp.abs(quadratures_dot), initial=0.0))
 
@@ -61,22 +65,31 @@ def check_relaxes(model: CollectiveModel) -> None:
         refuse("model", "one with jumps for a stationary state to be reached", "one without")
 
 
+def default_residual(model: AbstractMeanFieldModel) -> float:
+    """What counts as no change, in units of a rate."""
+    return 1e-9 if model.dtype == jnp.float64 else 1e-4
+
+
+def last_half(dtype: Any) -> Float[np.ndarray, " times"]:
+    """The times at which a run is looked at, to see a trend, as shares of its end."""
+    return np.linspace(0.5, 1.0, SAMPLES, dtype=dtype)
+
+
 def run_to_rest(
     model: AbstractMeanFieldModel,
     y0: RealState,
     end: Array,
     at_rest: Any,
-    observe: Callable[..., Any],
+    saveat: dfx.SaveAt,
     tolerances: tuple[Any, Any],
     solver: dfx.AbstractSolver,
     max_steps: int | None,
+    **others: Any,
 ) -> dfx.Solution:
-    """A run that ends with `at_rest`, or at `end`: its last state, and what there is to `observe` in its last half."""
-    times = end * np.linspace(0.5, 1.0, SAMPLES, dtype=model.dtype)
-    saveat = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), dfx.SubSaveAt(ts=times[:-1], t1=True, fn=observe)])
+    """A run that ends with `at_rest`, or at `end`, and what `saveat` asks for; `others` are for `integrate`."""
     controller = dfx.PIDController(*tolerances)
     how: dict[str, Any] = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
-    sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=dfx.Event(at_rest), **how)
+    sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=dfx.Event(at_rest), **how, **others)
     assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
     return sol
 
@@ -90,8 +103,9 @@ def relax(
     tolerances: tuple[Any, Any],
     solver: dfx.AbstractSolver,
     max_steps: int | None,
-) -> dict[str, Any]:
-    """The fields of a `SteadyState`: a run until dy/dt = 0, with the derivatives of the state at rest."""
+    rows: bool,
+) -> tuple[dict[str, Any], RealState]:
+    """The fields of a `SteadyState`, a run until dy/dt = 0 with the derivatives of the state at rest; and its end."""
     given, start = model, state.to_real(model)
     model, y0 = jax.lax.stop_gradient((model, start))
     valid, model, y0 = without_nan(model, y0)
@@ -100,52 +114,72 @@ def relax(
     valid &= jnp.isfinite(end) & (end > 0)
     end = jnp.where(valid, end, jnp.ones_like(end))
     threshold = tol * unit
-    sol: Any = run_to_rest(model, y0, end, IsAtRest(threshold), _observe, tolerances, solver, max_steps)
-    last, (moves, xi, photons, means) = sol.ys
+    few = model.num_components <= FEW  # whose states are kept and looked at later: in the loop that is compiled thrice
+    samples = dfx.SubSaveAt(ts=last_half(model.dtype)[:-1], t1=True, fn=_same if few else _observe)
+    saveat, how = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), samples]), (tolerances, solver, max_steps)
+    first = FIRST_STEP / (unit * end)
+    one = jnp.ones((), model.dtype)
+    sol: Any = run_to_rest(model, y0, one, IsAtRest(threshold), saveat, *how, first_step=first, rows=rows, span=end)
+    last, seen = sol.ys
     y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
-    residual = change(y, model)
-    distance = distance_by_newton(model, y)
-    status = classify(sol.result, residual, threshold, moves, means, distance, distance * 2 / end)
+    seen = jax.vmap(lambda y: _observe(0.0, y, model))(seen) if few else seen
+    reached = jnp.sum(jnp.isfinite(sol.ts[1]))  # of a run that ended earlier the rest is its end
+    seen = jnp.where(np.arange(SAMPLES)[:, None] < reached, seen, seen[reached - 1][None])
+    residual, distance = near_rest(model, y)
+    told = model.num_modes + overlaps(model, y[0]).size
+    crossing = distance * 2 / end
+    status = classify(sol.result, residual, threshold, seen[:, 0], seen[:, 1 + told :], distance, crossing)
     converged, failed = status == Status.successful, status == Status.failed
 
     equations = AtRest(model.num_subsets, model.levels)
     args = given, kept_of(start[0]), jnp.ones_like(unit)
-    final = MeanFieldState.from_real(equations.state(implicit(equations, flat(y), args, converged, smallest_solution)))
-
-    def at_end(last: Array, average: Array) -> Array:
-        average = average + (last - jax.lax.stop_gradient(last))
-        return jnp.where(failed, jnp.nan, jnp.where(converged, last, average))
+    ended = equations.state(implicit(equations, flat(y), args, converged, smallest_solution))
+    final = MeanFieldState.from_real(ended)
 
     here = overlaps(model, final.m)
-    return dict(
+    last = jnp.concatenate([here, occupations(final.alpha), jnp.zeros_like(here)])
+    average = jnp.concatenate([jnp.mean(seen[:, 1 : 1 + told], axis=0), jnp.std(seen[:, 1 : 1 + here.size], axis=0)])
+    average = average + (last - jax.lax.stop_gradient(last))
+    at_end = jnp.where(failed, jnp.nan, jnp.where(converged, last, average))
+    fields = dict(
         state=final,
-        overlaps=at_end(here, jnp.mean(xi, axis=0)),
-        occupations=at_end(occupations(final.alpha), jnp.mean(photons, axis=0)),
-        fluctuations=at_end(jnp.zeros_like(here), jnp.std(xi, axis=0)),
+        overlaps=at_end[: here.size],
+        occupations=at_end[here.size : told],
+        fluctuations=at_end[told:],
         status=status,
         residual=residual / unit,
-        time=sol.ts[0][0],
+        time=sol.ts[0][0] * end,
         num_steps=sol.stats["num_steps"],
         time_needed=jnp.full_like(unit, jnp.nan),
     )
+    return fields, ended
 
 
-def _observe(t: Array, y: RealState, args: CollectiveModel) -> tuple[Array, Array, Array, Array]:
+def _same(t: Any, y: RealState, args: CollectiveModel) -> RealState:
+    return y
+
+
+def _observe(t: Any, y: RealState, args: CollectiveModel) -> Float[Array, " seen"]:
+    """The largest change, overlaps, photons; mean spins and quadratures, which show a trend."""
     spins = jnp.sum(args.weights.astype(y[0].dtype)[None] * y[0], axis=1)
-    return change(y, args), overlaps(args, y[0]), jnp.sum(y[1] ** 2, axis=0), jnp.concatenate([spins, y[1].ravel()])
+    photons = jnp.sum(y[1] ** 2, axis=0)
+    return jnp.concatenate([change(y, args)[None], overlaps(args, y[0]), photons, spins, y[1].ravel()])
 
 
-def distance_by_newton(model: AbstractMeanFieldModel, y: RealState) -> Float[Array, ""]:
-    """The largest component of A^+ f: about how far a state is from one at rest, A being the Jacobian of f there."""
+def near_rest(model: AbstractMeanFieldModel, y: RealState) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The largest |dy/dt|, as `change` has it, and the largest component of A^+ dy/dt, A being the Jacobian.
+
+    The latter is about how far a state is from one at rest.
+    """
     equations, components = AtRest(model.num_subsets, model.levels), flat(y)
     args = model, kept_of(y[0]), jnp.ones((), model.dtype)
-    rates = equations(components, args)
-    matrix = jax.jacfwd(equations)(components, args)
+    matrix, rates = jax.jacfwd(lambda c: (equations(c, args),) * 2, has_aux=True)(components)
+    residual = _largest(equations.state(rates), model)
     good = jnp.all(jnp.isfinite(matrix)) & jnp.all(jnp.isfinite(rates))
     matrix = jnp.where(good, matrix, jnp.eye(components.size, dtype=components.dtype))
     free = SINGULAR * float(jnp.finfo(components.dtype).eps)
     step = jnp.matmul(jnp.linalg.pinv(matrix, rtol=free), jnp.where(good, rates, 0), precision="highest")
-    return jnp.where(good, jnp.max(jnp.abs(step)), jnp.inf)
+    return residual, jnp.where(good, jnp.max(jnp.abs(step)), jnp.inf)
 
 
 def classify(

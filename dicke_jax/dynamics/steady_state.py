@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from .._checks import check_all, check_count, known, refuse
 from .._door import checked
 from .._implicit import with_derivatives_of
-from .._status import Status
+from .._status import Status, is_known_as
 from .._summary import AbstractResult, Rows
 from .._typing import ModeReals, RealState
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, check_spin_lengths
@@ -23,11 +23,10 @@ from ._loop import as_small_as_known
 from .begin_and_end import IsStationary, largest_change, slowest_rate
 from .distance_to_rest import distances, kind_of_motion, time_to_rest
 from .finite_numbers import without_nan
-from .relaxation import check_relaxes, classify, relax, run_to_rest
+from .relaxation import check_relaxes, classify, default_residual, last_half, relax, run_to_rest
 from .stiffness import STIFF, stiffness
 from .trajectory import MOST_TURNS, check_tolerance, default_solver, longest_run
 
-RELAXING = 1e-8  # whatever its tolerance, a run that relaxes ends with steps that stability limits: order 13 is enough
 MUCH_LONGER = 20.0  # times the longest run by default, beyond which a run is asked for by its max_time alone
 LARGEST_SPECTRUM = 600  # components of spins up to which a spectrum decides what goes on oscillating
 STIFF_TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
@@ -133,10 +132,10 @@ def steadystate(
     check_spin_lengths(state.m)
     how: dict[str, Any] = dict(solver=solver, rtol=rtol, atol=atol, max_steps=max_steps)
     end = _with_spectrum(model, *run_and_rest(model, state, tol, max_time, **how), tol)
-    time = jax.lax.stop_gradient(end.time)
-    if max_time is not None or not known(time) or not end.time_needed < MUCH_LONGER * time:
+    time, needed = jax.lax.stop_gradient((end.time, end.time_needed))
+    if max_time is not None or not known(time) or not float(needed) < MUCH_LONGER * float(time):
         return end
-    return steadystate(model, state, tol=tol, max_time=float(end.time_needed), **how)
+    return steadystate(model, state, tol=tol, max_time=float(needed), **how)
 
 
 def _with_spectrum(model: Any, end: SteadyState, at_rest: RealState | None, tol: float | None) -> SteadyState:
@@ -144,9 +143,9 @@ def _with_spectrum(model: Any, end: SteadyState, at_rest: RealState | None, tol:
     now, residual, model, at_rest = jax.lax.stop_gradient((end.time, end.residual, model, at_rest))
     if at_rest is None or not all(map(known, jax.tree.leaves((now, model, at_rest)))):
         return end
-    if end.status == Status.undecided:
+    if is_known_as(end.status, Status.undecided):
         end = dataclasses.replace(end, status=kind_of_motion(model, at_rest, now))
-    if end.status != Status.not_converged:
+    if not is_known_as(end.status, Status.not_converged):
         return end
     unit = slowest_rate(model) / jnp.min(model.kappa) if isinstance(model, DickeModel) else 1.0
     least = float(unit) * (default_residual(model) if tol is None else tol)
@@ -171,7 +170,7 @@ def run_and_rest(
     check_reaches_steady(model)
     tol = default_residual(model) if tol is None else tol
     check_ends(model, tol, max_time, max_steps)
-    finest = _finest(model, tol)
+    finest, tol = _finest(model, tol), np.asarray(tol, model.dtype)
     rtol = check_tolerance("rtol", finest if rtol is None else rtol, model.dtype)
     atol = check_tolerance("atol", finest if atol is None else atol, model.dtype)
     if max_steps is not None:
@@ -179,12 +178,12 @@ def run_and_rest(
     if max_time is not None:
         max_time = jax.lax.stop_gradient(jnp.asarray(max_time, model.dtype))
         check_all("max_time", max_time, lambda t: t < np.inf, "finite in the model's precision")
-    solver = relaxing_solver(model, tol, rtol) if solver is None else solver
+    solver = relaxing_solver(model, None, rtol) if solver is None else solver
     if isinstance(model, CollectiveModel):
-        how = (rtol, atol), solver, max_steps
-        end = SteadyState(**relax(model, state, max_time, np.asarray(tol, model.dtype), *how))
-        return end, end.state.to_real(model)
-    end, at_rest = _relax(model, state, max_time, np.asarray(tol, model.dtype), (rtol, atol), solver, max_steps)
+        rows = not all(map(known, jax.tree.leaves((model, state))))  # plain calls are of one
+        fields, ended = relax(model, state, max_time, tol, (rtol, atol), solver, max_steps, rows)
+        return SteadyState(**fields), ended
+    end, at_rest = _relax(model, state, max_time, tol, (rtol, atol), solver, max_steps)
     return end, at_rest if 3 * model.num_subsets <= LARGEST_SPECTRUM else None
 
 
@@ -202,10 +201,6 @@ def check_ends(
         refuse("max_time", must_be, max_time)
 
 
-def default_residual(model: DickeModel | CollectiveModel) -> float:
-    return 1e-9 if model.dtype == jnp.float64 else 1e-4
-
-
 def _finest(model: DickeModel | CollectiveModel, tol: float) -> float:
     """The tolerance of steps that a residual asks for; an implicit solver of low order has to do with less."""
     if stiffness(model) >= STIFF:
@@ -216,7 +211,7 @@ def _finest(model: DickeModel | CollectiveModel, tol: float) -> float:
 def relaxing_solver(model: DickeModel | CollectiveModel, tol: float | None, rtol: float | None) -> dfx.AbstractSolver:
     """The solver of runs until nothing moves."""
     tolerance = _finest(model, default_residual(model) if tol is None else tol) if rtol is None else rtol
-    return default_solver(model, max(tolerance, RELAXING) if known(tolerance) else RELAXING)
+    return default_solver(model, tolerance)
 
 
 def check_reaches_steady(model: DickeModel | CollectiveModel) -> None:
@@ -244,7 +239,9 @@ def _relax(
     valid, model, y0 = without_nan(model, y0)
     valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
     end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
-    sol: Any = run_to_rest(model, y0, end, IsStationary(threshold), _observe, tolerances, solver, max_steps)
+    samples = dfx.SubSaveAt(ts=end * last_half(model.dtype)[:-1], t1=True, fn=_observe)
+    saveat = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), samples])
+    sol: Any = run_to_rest(model, y0, end, IsStationary(threshold), saveat, tolerances, solver, max_steps)
     last, seen = sol.ys
     y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
     lengths = spin_lengths(start[0])

@@ -2,12 +2,14 @@
 
     kappa_mu / 4                              on both quadratures of mode mu
     -(T + T^T + c m_k^T + m_k c^T) / w_k      on the spins of subset k
+    (d . m' - T s - s T^T - c m_k^T - m_k c^T) / w_k     on sites with d levels, of which that is a case
     r (u u^T + v v^T)                         for a collective jump sqrt(N r) l, u = W grad Re l and v = W grad Im l
 
 The second is r Re <[L^dag, sigma_a] [sigma_b, L]> of one spin, for jumps with Bloch terms T m + c: symmetrised,
-sigma_a sigma_b is a constant, so that D_ab = -<{(T sigma + c)_a, sigma_b} / 2> - (a <-> b).
+sigma_a sigma_b is a constant, so that D_ab = -<{(T sigma + c)_a, sigma_b} / 2> - (a <-> b). Of more levels it is not:
+s_ab = Tr(rho {lambda_a, lambda_b} / 2) moves by (d . m')_ab = sum_c d_abc m'_c with m' = T m_k + c.
 
-The third is N Re <[L^dag, v_a] [v_b, L]> of all spins and modes at once, with N [v_a, l] = i (W grad l)_a and W as in
+The last is N Re <[L^dag, v_a] [v_b, L]> of all spins and modes at once, with N [v_a, l] = i (W grad l)_a and W as in
 `commutators`. Photon loss is the case l = alpha_mu.
 """
 
@@ -22,17 +24,21 @@ from .._checks import refuse
 from .._typing import ModeReals, RealState
 from ..mean_field import CollectiveModel, DickeModel, mean_field_equations
 from ..mean_field.collective_jumps import is_photon_loss
+from ..mean_field.site_levels import products_of
 from .moments import block_matrix, commutators, ravel, unravel
 
 
 def diffusion(model: DickeModel | CollectiveModel, y: RealState) -> Float[Array, "D D"]:
     """D at the state y, of a model with constant rates."""
     m = y[0]
-    half = jnp.zeros((3, 3, model.num_subsets), m.dtype)
+    of_spins = jnp.zeros((len(m), *m.shape), m.dtype)
     if model.dissipation is not None:
         T, c = model.dissipation.terms(m.dtype)
-        half -= T + c[:, None, :] * m[None, :, :]
-    of_spins = half + jnp.swapaxes(half, 0, 1)
+        if model.levels > 2:
+            of_spins += products_of(model.dissipation.rate_of_change(m), 0.0)
+            T = jnp.sum(T[:, :, None] * products_of(m)[None], axis=1)
+        half = T + c[:, None, :] * m[None, :, :]
+        of_spins -= half + jnp.swapaxes(half, 0, 1)
     if isinstance(model, DickeModel):
         return block_matrix(model, of_spins, jnp.diag(jnp.tile(model.kappa / 4, 2)))
     of_modes = jnp.zeros((2 * model.num_modes, 2 * model.num_modes), m.dtype)
@@ -46,7 +52,7 @@ def _of_collective_jumps(model: CollectiveModel, y: RealState) -> Float[Array, "
         return jnp.concatenate([part.ravel() for pair in both for part in pair])
 
     if not model.jumps:
-        return jnp.zeros((3 * model.num_subsets + 2 * model.num_modes,) * 2, model.dtype)
+        return jnp.zeros((model.num_components,) * 2, model.dtype)
     _, both = model.functions(0.0, y)
     pairs = zip(model.jumps, both, strict=True)
     rates = jnp.concatenate([jnp.broadcast_to(jump.rate, part.shape).ravel() for jump, pair in pairs for part in pair])

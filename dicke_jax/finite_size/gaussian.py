@@ -33,7 +33,7 @@ from ..mean_field import (
     check_spin_lengths,
     mean_field_equations,
 )
-from ..phases.linearisation import jacobian, largest_rate, tangent_basis
+from ..phases.linearisation import largest_rate, linearised_where_pure
 from . import moments
 from .diffusion import WITH_COVARIANCE, diffusion, losses
 from .moments import Moments, ravel
@@ -65,7 +65,7 @@ def gaussian_moments(
     - `state`: the `MeanFieldState` at `tsave[0]`.
     - `tsave`: increasing times, at least two.
     - `covariance`: N_sp times the covariance at `tsave[0]`, (D, D) in the order of `Moments`. By default that of
-      independent spins, alike within a subset, and of modes in vacuum or coherent states.
+      independent spins, alike within a subset, and of modes in vacuum or coherent states: `product_covariance`.
     - `rtol`, `atol`: local error tolerances, 1e-9 in float64 and 1e-6 in float32 by default.
     - `solver`, `adjoint`: of diffrax, Dopri8 and `RecursiveCheckpointAdjoint` by default; `max_steps`.
 
@@ -83,10 +83,10 @@ def gaussian_moments(
     y0 = moments.real_start_of_any(model, state)
     check_count("max_steps", max_steps)
     times = as_times(tsave, model.dtype)
-    size, start = 3 * model.num_subsets + 2 * model.num_modes, None
+    size, start = model.num_components, None
     if covariance is not None:
         start = as_float(covariance).astype(model.dtype)
-        check_shape("covariance", start, (size, size), "3 K spin components and 2 M quadratures")
+        check_shape("covariance", start, (size, size), f"{len(y0[0])} K spin components and 2 M quadratures")
         check_finite("covariance", start)
     tolerance = 1e-9 if model.dtype == jnp.float64 else 1e-6
     rtol = check_tolerance("rtol", tolerance if rtol is None else rtol, model.dtype)
@@ -180,7 +180,7 @@ def stationary_covariance(model: DickeModel | CollectiveModel, state: MeanFieldS
     **Arguments**
 
     - `model`: a `DickeModel` with kappa > 0, or a `CollectiveModel`; of constant rates.
-    - `state`: stationary, such as `retrieval_state`; |m_k| = 1 without single-spin dissipation.
+    - `state`: stationary, such as `retrieval_state`; without single-spin dissipation |m_k| = 1, of d levels pure.
 
     **Returns** a `StationaryCovariance`, differentiable. **Raises** ValueError for arguments that do not fit.
 
@@ -196,7 +196,7 @@ def stationary_covariance(model: DickeModel | CollectiveModel, state: MeanFieldS
 
 @eqx.filter_jit
 def _stationary(model: DickeModel | CollectiveModel, state: MeanFieldState, y: RealState) -> StationaryCovariance:
-    A, basis = jacobian(model, state), tangent_basis(model, state)
+    A, basis = linearised_where_pure(model, state)
     D = basis.T @ diffusion(model, y) @ basis
     status, growth, neutral = _how_fluctuations_end(model, y, A)
     unique = jnp.asarray(status == Status.successful)
@@ -252,7 +252,7 @@ def _spectrum(
     kappa: ModeReals,
     omega: Float[Array, " W"],
 ) -> OutputSpectrum:
-    A, M, basis = jacobian(model, state), model.num_modes, tangent_basis(model, state)
+    (A, basis), M = linearised_where_pure(model, state), model.num_modes
     P = basis[-2 * M :].T * jnp.sqrt(jnp.tile(kappa, 2))[None, :]
     others = basis.T @ diffusion(model, y) @ basis - P @ P.T / 4
     P, others = (jax.lax.complex(x, jnp.zeros_like(x)) for x in (P, others))
@@ -301,6 +301,7 @@ def _start(model: DickeModel | CollectiveModel, state: MeanFieldState) -> RealSt
     y = moments.real_start_of_any(model, state)
     check_constant_rates(model, "for a stationary state")
     if model.dissipation is None:
-        must_be = "1 for a stationary covariance without single-spin dissipation"
-        check_spin_lengths(y[0], lambda length: np.abs(length - 1) <= moments.PURE, must_be)
+        pure = np.sqrt(2 - 2 / model.levels)
+        must_be = f"{pure:.6g} for a stationary covariance without single-spin dissipation"
+        check_spin_lengths(y[0], lambda length: np.abs(length - pure) <= moments.PURE, must_be)
     return y

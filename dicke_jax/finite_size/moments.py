@@ -17,7 +17,7 @@ from .._typing import RealState, RealStates, SpinVectors
 from ..dynamics.rate_resolution import steps_that_see
 from ..dynamics.trajectory import check_model_and_state
 from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState
-from ..mean_field.abstract_model import check_spins
+from ..mean_field.site_levels import commutators_of, products_of
 
 PURE = 1e-6  # deviation of |m_k| from 1
 
@@ -33,7 +33,7 @@ class Moments(AbstractResult):
     and its equation of motion has the Jacobian of `mean_field_equations` as it stands.
 
     - `t`: (T,), times.
-    - `m`: (T, 3, K), means of the large spins.
+    - `m`: (T, 3, K), means of the large spins; with d levels (T, d^2 - 1, K), and D = (d^2 - 1) K + 2 M.
     - `alpha`: (T, M), complex means of the modes.
     - `covariance`: (T, D, D) with D = 3 K + 2 M, in the order of `v`.
     - `num_spins`: N_sp, or None for the limit, where the means are those of the mean field.
@@ -41,27 +41,27 @@ class Moments(AbstractResult):
     """
 
     t: Float[Array, "*batch T"]
-    m: Float[Array, "*batch T 3 K"]
+    m: Float[Array, "*batch T B K"]
     alpha: Complex[Array, "*batch T M"]
     covariance: Float[Array, "*batch T D D"]
     num_spins: int | None = eqx.field(static=True)
 
     @property
-    def spin_covariance(self) -> Float[Array, "*batch T 3 K 3 K"]:
+    def spin_covariance(self) -> Float[Array, "*batch T B K B K"]:
         """N_sp cov(m_a,k, m_b,l)."""
-        n = 3 * self.m.shape[-1]
+        n = self.m.shape[-2] * self.m.shape[-1]
         return self.covariance[..., :n, :n].reshape(*self.m.shape, *self.m.shape[-2:])
 
     @property
     def mode_covariance(self) -> Float[Array, "*batch T 2 M 2 M"]:
         """The covariance of Re a_mu and Im a_mu, 1/4 in the vacuum."""
-        n, M = 3 * self.m.shape[-1], self.alpha.shape[-1]
+        n, M = self.m.shape[-2] * self.m.shape[-1], self.alpha.shape[-1]
         return self.covariance[..., n:, n:].reshape(*self.alpha.shape[:-1], 2, M, 2, M)
 
     @property
-    def spin_mode_covariance(self) -> Float[Array, "*batch T 3 K 2 M"]:
+    def spin_mode_covariance(self) -> Float[Array, "*batch T B K 2 M"]:
         """N_sp cov(m_a,k, quadrature of alpha_mu): what mean field leaves out."""
-        n, M = 3 * self.m.shape[-1], self.alpha.shape[-1]
+        n, M = self.m.shape[-2] * self.m.shape[-1], self.alpha.shape[-1]
         return self.covariance[..., :n, n:].reshape(*self.m.shape, 2, M)
 
     @property
@@ -123,7 +123,6 @@ def real_start(model: DickeModel, state: MeanFieldState) -> RealState:
 
 def real_start_of_any(model: DickeModel | CollectiveModel, state: MeanFieldState) -> RealState:
     """`real_start` of the route that takes a `CollectiveModel` too."""
-    check_spins(model, "for fluctuations")
     return _real(model, state) if isinstance(model, CollectiveModel) else real_start(model, state)
 
 
@@ -155,7 +154,8 @@ def unravel(v: Float[Array, " D"], model: AbstractMeanFieldModel) -> RealState:
 def product_covariance(model: DickeModel | CollectiveModel, m: SpinVectors) -> Float[Array, "D D"]:
     """N_sp times the covariance of independent spins, alike within a subset, and of modes in vacuum or coherent states.
 
-    (delta_ab - m_a m_b) / w_k for the spins of subset k, 1/4 for every quadrature.
+    (delta_ab - m_a m_b) / w_k for the spins of subset k, 1/4 for every quadrature. Of sites with d levels delta_ab
+    becomes Tr(rho {lambda_a, lambda_b} / 2) = (2 / d) delta_ab + sum_c d_abc m_c.
 
     - `model`: a `DickeModel` or a `CollectiveModel`; `m`: (3, K), Bloch vectors.
 
@@ -168,16 +168,15 @@ def product_covariance(model: DickeModel | CollectiveModel, m: SpinVectors) -> F
         >>> print(dj.product_covariance(model, jnp.array([[0.0], [0.0], [1.0]])).diagonal())
         [1.   1.   0.   0.25 0.25]
     """
-    check_spins(model, "for fluctuations")
-    same_spin = jnp.eye(3, dtype=m.dtype)[:, :, None] - m[:, None] * m[None, :]
+    same_spin = products_of(m) - m[:, None] * m[None, :]
     return block_matrix(model, same_spin, jnp.eye(2 * model.num_modes, dtype=m.dtype) / 4)
 
 
-def block_matrix(model: AbstractMeanFieldModel, same_spin: Float[Array, "3 3 K"], modes: Array) -> Float[Array, "D D"]:
+def block_matrix(model: AbstractMeanFieldModel, same_spin: Float[Array, "B B K"], modes: Array) -> Float[Array, "D D"]:
     """In the order of the covariance: same_spin / w_k between components of a subset, 0 between subsets; the modes."""
     same_spin = same_spin / model.weights.astype(same_spin.dtype)[None, None, :]
     spins = jnp.einsum("abk,kl->akbl", same_spin, jnp.eye(model.num_subsets, dtype=same_spin.dtype))
-    return jax.scipy.linalg.block_diag(spins.reshape(3 * model.num_subsets, -1), modes)
+    return jax.scipy.linalg.block_diag(spins.reshape(same_spin.shape[0] * model.num_subsets, -1), modes)
 
 
 @checked
@@ -185,6 +184,7 @@ def block_matrix(model: AbstractMeanFieldModel, same_spin: Float[Array, "3 3 K"]
 def commutators(model: DickeModel | CollectiveModel, m: SpinVectors) -> Float[Array, "D D"]:
     """W with N_sp <[v_i, v_j]> = i W_ij: 2 eps_abc m_c / w_k for spins, 1/2 for Re and Im of a mode.
 
+    Of sites with d levels the structure constants f_abc stand for eps_abc.
     covariance + (i / 2) W >= 0 is the uncertainty relation.
 
     - `model`: a `DickeModel` or a `CollectiveModel`; `m`: (3, K), Bloch vectors.
@@ -198,10 +198,8 @@ def commutators(model: DickeModel | CollectiveModel, m: SpinVectors) -> Float[Ar
         >>> print(dj.commutators(model, jnp.array([[0.0], [0.0], [1.0]]))[0])  # [sigma_x, sigma_y] = 2 i sigma_z
         [0. 2. 0. 0. 0.]
     """
-    check_spins(model, "for fluctuations")
     modes = jnp.kron(jnp.array([[0.0, 0.5], [-0.5, 0.0]], m.dtype), jnp.eye(model.num_modes, dtype=m.dtype))
-    epsilon = jnp.cross(jnp.eye(3, dtype=m.dtype)[:, None], jnp.eye(3, dtype=m.dtype)[None])
-    return block_matrix(model, 2 * jnp.einsum("abc,ck->abk", epsilon, m), modes)
+    return block_matrix(model, commutators_of(m), modes)
 
 
 def frames(m: SpinVectors) -> tuple[Float[Array, "3 3 K"], Float[Array, " K"]]:

@@ -2,12 +2,12 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from .._typing import RealState, SpinVectors
+from .._typing import RealState, SpinVectors, SubsetReals
 from .abstract_model import AbstractMeanFieldModel
 from .equations import mean_field_equations
-from .site_levels import away_from, populations, size_of
+from .site_levels import ALIKE, away_from, populations, size_of
 
 
 def keeps_length(model: AbstractMeanFieldModel) -> Bool[Array, " K"]:
@@ -27,6 +27,38 @@ def flat(y: RealState) -> Float[Array, " D"]:
 def kept_of(m: SpinVectors) -> Float[Array, "kept K"]:
     """What is conserved where no local jump acts: |m_k|^2, and of sites with more levels all their populations."""
     return jnp.sum(m**2, axis=0, keepdims=True) if m.shape[0] == 3 else populations(m)
+
+
+def kept_by_lengths(model: AbstractMeanFieldModel, lengths: SubsetReals) -> Float[Array, "kept K"]:
+    """`kept_of` the mean vectors of sites in pure states, multiplied by these lengths."""
+    if model.levels == 2:
+        return lengths[None] ** 2
+    even = (1 - lengths) / model.levels
+    return jnp.stack([even] * (model.levels - 1) + [even + lengths])
+
+
+def misses(m: SpinVectors, kept: Float[Array, "kept K"], here: Bool[Array, " K"]) -> SubsetReals:
+    """How far what is conserved `here` is from what it is to be, and elsewhere how far sites are from positive ones."""
+    own = kept_of(m)
+    if m.shape[0] == 3:
+        return jnp.where(here, jnp.abs(own - kept), own - 1)[0]
+    return jnp.where(here, jnp.max(jnp.abs(own - kept), axis=0), -own[0])
+
+
+def index_of_all(kept: Float[Array, "kept K"], here: Bool[Array, " K"]) -> Int[Array, ""]:
+    """The Euler characteristic of all states with what is conserved `here`, which the indices of a flow add up to.
+
+    2 for each sphere; of d levels d! / (n_1! n_2! ...), where n populations are alike: d of a pure site.
+    """
+    levels = len(kept)
+    if levels == 1:
+        return 2 ** jnp.sum(here)
+    # the i-th of n that are alike divides by i: (1 * 2) / 1, (1 * 2 * 3) / (1 * 2) ... stay whole
+    alike, number, run = jnp.diff(kept, axis=0) < ALIKE, jnp.ones(kept.shape[1:], int), jnp.ones(kept.shape[1:], int)
+    for i in range(1, levels):
+        run = jnp.where(alike[i - 1], run + 1, 1)
+        number = number * (i + 1) // run
+    return jnp.prod(jnp.where(here, number, 1))
 
 
 class AtRest(eqx.Module):

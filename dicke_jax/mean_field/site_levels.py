@@ -69,6 +69,30 @@ def structure_constants(levels: int) -> Float[np.ndarray, "B B B"]:
     return np.imag(products - products.swapaxes(0, 1)) / 4
 
 
+@lru_cache
+def symmetric_constants(levels: int) -> Float[np.ndarray, "B B B"]:
+    """d_abc = Tr({lambda_a, lambda_b} lambda_c) / 4, all 0 of spins."""
+    g = generators(levels)
+    products = np.einsum("aij,bjk,cki->abc", g, g, g)
+    return np.real(products + products.swapaxes(0, 1)) / 4
+
+
+def products_of(m: SpinVectors, trace: float = 1.0) -> Float[Array, "B B K"]:
+    """Tr(rho_k {lambda_a, lambda_b} / 2) = (2 / d) delta_ab + sum_c d_abc m_c, of matrices rho_k of this trace."""
+    levels = levels_of(m.shape[0]) or 0
+    even = np.full(m.shape[0], 2 * trace / levels, m.dtype)
+    known = jnp.asarray(np.diag(even))[:, :, None]
+    if levels == 2:
+        return jnp.broadcast_to(known, (3, *m.shape))
+    return known + jnp.einsum("abc,ck->abk", jnp.asarray(symmetric_constants(levels), m.dtype), m, precision="highest")
+
+
+def commutators_of(m: SpinVectors) -> Float[Array, "B B K"]:
+    """Tr(rho_k [lambda_a, lambda_b]) / i = 2 sum_c f_abc m_c."""
+    f = jnp.asarray(structure_constants(levels_of(m.shape[0]) or 0), m.dtype)
+    return 2 * jnp.einsum("abc,ck->abk", f, m, precision="highest")
+
+
 def turned_by(field: Any, m: Any) -> Any:
     """sum_ab f_abc b_a m_b, of spins b x m row by row: half of how b . lambda turns them."""
     if len(m) == 3:
@@ -193,6 +217,39 @@ def _away_from_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) 
     inside = weight.astype(U.dtype) * inside - jnp.diag(dkept).astype(U.dtype)
     change = _components(_times(_times(U, inside), U.conj().T)[None], d)[:, 0]
     return _away_from(m, kept), change
+
+
+def turning_part(m: SpinVectors, v: SpinVectors) -> SpinVectors:
+    """The part of deviations v that unitary motion can make: [rho, X], what is between levels of other populations."""
+    d = levels_of(m.shape[0]) or 0
+
+    def part(m: Float[Array, " B"], v: Float[Array, " B"]) -> Float[Array, " B"]:
+        p, U = jnp.linalg.eigh(_matrices(m[:, None], d)[0])
+        inside = _times(_times(U.conj().T, _matrices(v[:, None], d, 0.0)[0]), U)
+        inside = jnp.where(jnp.abs(p[:, None] - p[None, :]) > ALIKE, inside, 0)
+        return _components(_times(_times(U, inside), U.conj().T)[None], d)[:, 0]
+
+    return jax.vmap(part, in_axes=1, out_axes=1)(m, v)
+
+
+def across_pure(m: SpinVectors) -> Float[Array, "K B directions"]:
+    """Orthonormal directions in which a pure site can turn, 2 (d - 1) for each: of X rho + rho X - 2 rho X rho.
+
+    Which ones is of no account. Derivatives are those of the space that they span.
+    """
+    d = levels_of(m.shape[0]) or 0
+    parts = generators(d)
+
+    def across(m: Float[Array, " B"]) -> Float[Array, "B directions"]:
+        rho = _matrices(m[:, None], d)[0]
+        X = jnp.asarray(parts, rho.dtype)
+        left = jnp.einsum("ij,ajk->aik", rho, X, precision="highest")
+        turned = left + left.conj().swapaxes(1, 2) - 2 * jnp.einsum("aij,jk->aik", left, rho, precision="highest")
+        projector = _components(turned, d) / 2
+        _, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(projector))
+        return jnp.linalg.qr(jnp.matmul(projector, vectors[:, -2 * (d - 1) :], precision="highest"))[0]
+
+    return jax.vmap(across, in_axes=1)(m)
 
 
 def _times(a: Array, b: Array) -> Array:

@@ -93,7 +93,7 @@ def check_spin_lengths(
     levels = levels_of(m.shape[-2]) if m.ndim > 1 else None
     if known(m) and levels is not None:
         longest = math.sqrt(2 - 2 / levels)
-        must_be = must_be if levels == 2 else f"at most {longest:.6g}"
+        must_be = f"at most {longest:.6g}" if levels > 2 and holds is None else must_be
         holds = (lambda length: ~(length >= longest + LONGER)) if holds is None else holds
         check_all("|m_k|", np.linalg.norm(np.asarray(m), axis=-2), holds, must_be)
 

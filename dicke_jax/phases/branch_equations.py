@@ -9,12 +9,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
 from .._checks import as_array, refuse
-from .._typing import ArrayLike, ModeReals, SubsetReals
+from .._typing import ModeReals, SubsetReals
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, overlaps
-from ..mean_field.abstract_model import check_spins
-from ..mean_field.at_rest import AtRest
+from ..mean_field.at_rest import AtRest, flat, kept_of
 from ..mean_field.parameters import parameters
-from ..mean_field.stationary_equations import as_spin_lengths, self_consistency, signed_lengths, state_of_overlaps
+from ..mean_field.stationary_equations import self_consistency, signed_lengths, state_of_overlaps
 from .collective_search import collective_state
 from .linearisation import largest_rate
 from .roots import newton
@@ -68,7 +67,6 @@ class AbstractProblem(eqx.Module):
     """Equations F(u) = 0, one fewer than unknowns: u = (x, p / scale), of which p is a parameter of the model."""
 
     model: Any
-    lengths: SubsetReals
     scale: Float[Array, ""]
     parameter: Any = eqx.field(static=True)
     spectral: bool = eqx.field(static=True)
@@ -97,6 +95,8 @@ class AbstractProblem(eqx.Module):
 class OverlapProblem(AbstractProblem):
     """M equations for the M overlaps of a `DickeModel`, xi = P(xi; p); what modes see counts."""
 
+    lengths: SubsetReals
+
     def __call__(self, u: Numbers) -> Array:
         return self_consistency(jnp.asarray(u)[:-1], (self.model_at(u), self.lengths))
 
@@ -116,39 +116,48 @@ class OverlapProblem(AbstractProblem):
 
 
 class ComponentProblem(AbstractProblem):
-    """All components of a `CollectiveModel` at rest, of spins that keep their lengths; everything counts."""
+    """All components of a `CollectiveModel` at rest, with what is `kept` as it is to be; everything counts."""
 
+    kept: Float[Array, "kept K"]
     rate: Float[Array, ""]
 
     def __call__(self, u: Numbers) -> Array:
-        equations = AtRest(self.model.num_subsets)
-        return equations(jnp.asarray(u)[:-1], (self.model_at(u), self.lengths[None] ** 2, self.rate)) / self.rate
+        equations = AtRest(self.model.num_subsets, self.model.levels)
+        return equations(jnp.asarray(u)[:-1], (self.model_at(u), self.kept, self.rate)) / self.rate
 
     def begin(self, start: Any, value: Numbers) -> tuple[AbstractProblem, Array, Array]:
         model: CollectiveModel = self.model_at(value[None])
         state, good = collective_state(model, start)
-        m, quadratures = state.to_real(model)
-        lengths = jnp.sqrt(jnp.sum(start.m.astype(model.dtype) ** 2, axis=0))
-        problem = eqx.tree_at(lambda p: p.lengths, self, lengths)
-        return problem, jnp.concatenate([m.ravel(), quadratures.ravel()]), good
+        problem = eqx.tree_at(lambda p: p.kept, self, kept_of(start.m.astype(model.dtype)))
+        return problem, flat(state.to_real(model)), good
 
     def state(self, model: CollectiveModel, u: Numbers) -> MeanFieldState:
-        return MeanFieldState.from_real(AtRest(model.num_subsets).state(jnp.asarray(u)[:-1]))
+        return MeanFieldState.from_real(AtRest(model.num_subsets, model.levels).state(jnp.asarray(u)[:-1]))
 
     def counts(self, model: CollectiveModel, state: MeanFieldState, vectors: Array) -> Bool[Array, " n"]:
         return jnp.ones(vectors.shape[1], bool)
 
 
 def component_problem(
-    model: CollectiveModel, spin_length: ArrayLike, value: float, scale: Array, parameter: Any, spectral: bool
+    model: CollectiveModel, components: np.ndarray | None, value: float, scale: Array, parameter: Any, spectral: bool
 ) -> ComponentProblem:
-    """The problem of a branch that begins at this value of the parameter."""
-    check_spins(model, "for a branch of states at rest")
-    lengths = as_array(np.ones(model.num_subsets), model.dtype) * as_spin_lengths(model, spin_length)
-    problem = ComponentProblem(model, lengths, scale, parameter, spectral, jnp.ones_like(scale))
+    """The problem of a branch that begins at this value of the parameter, and with these components where known."""
+    state = AtRest(model.num_subsets, model.levels).state
+    m = model._somewhere()[0] if components is None else state(as_array(components, model.dtype))[0]
+    problem = ComponentProblem(model, scale, parameter, spectral, kept_of(m), jnp.ones_like(scale))
     return eqx.tree_at(lambda p: p.rate, problem, _largest_rate(problem, as_array([value], model.dtype) / scale))
 
 
 @eqx.filter_jit
 def _largest_rate(problem: ComponentProblem, u: Array) -> Float[Array, ""]:
     return largest_rate(problem.model_at(u))
+
+
+def told_of(problem: AbstractProblem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The overlaps of points, and all components where these are the unknowns."""
+    if not isinstance(problem, ComponentProblem):
+        return u[:, :-1], None
+    K = problem.model.num_subsets
+    shares = np.asarray(problem.model.weights) * u[:, 2 * K : 3 * K]
+    patterns = np.ones((1, K)) if problem.model.patterns is None else np.asarray(problem.model.patterns)
+    return shares @ patterns.T.astype(u.dtype), u[:, :-1]

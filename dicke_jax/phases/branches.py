@@ -10,15 +10,16 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._checks import as_array, check_count, check_finite, check_shape, refuse, told
+from .._checks import as_array, check_count, check_finite, refuse, told
 from .._door import checked
 from .._labelled import Labelled
 from .._progress import Loop
 from .._summary import summary
 from .._typing import ArrayLike
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState
+from ..mean_field.site_levels import size_of
 from .arclength import Point, describe, first_point, next_point, other_direction, state_at
-from .branch_equations import AbstractProblem, ComponentProblem, OverlapProblem, component_problem, parameter_of
+from .branch_equations import AbstractProblem, OverlapProblem, component_problem, parameter_of, told_of
 from .stability_spectrum import DENSE, num_rows, stability
 from .stationary_search import signed_spin_lengths
 
@@ -56,7 +57,8 @@ class Branch(Labelled):
     - `name`: the parameter's; `parameter`: (P,), its values, not monotonic where the branch folds.
     - `overlaps`: (P, M), xi_mu.
     - `growth_rate`: (P,), the largest real part among deviations that modes see; `num_growing`: (P,), how many grow.
-    - `components`: of a `CollectiveModel`, (P, 3 K + 2 M), M = `num_modes`, of m, Re and Im alpha; `state(i)`.
+    - `components`: of a `CollectiveModel`, (P, 3 K + 2 M), M = `num_modes`, of m, Re and Im alpha; `state(i)`. With d =
+      `levels` there are d^2 - 1 for each of K.
     - `special`: the `SpecialPoint`s.
     - `ended`: "limit", "max_points", "closed" on itself, or "lost", where no step was short enough.
     """
@@ -70,6 +72,7 @@ class Branch(Labelled):
     ended: str = eqx.field(static=True)
     components: np.ndarray | None = None
     num_modes: int = eqx.field(static=True, default=0)
+    levels: int = eqx.field(static=True, default=2)
 
     def state(self, i: int) -> MeanFieldState:
         """The i-th state of a `CollectiveModel`'s branch."""
@@ -77,7 +80,7 @@ class Branch(Labelled):
             refuse("the branch", "one of a CollectiveModel (stationary_state has those of overlaps)", "of a DickeModel")
         spins, modes = np.split(self.components[i], [self.components.shape[1] - 2 * self.num_modes])
         re, im = modes.reshape(2, -1)
-        return MeanFieldState(spins.reshape(3, -1), re + 1j * im)
+        return MeanFieldState(spins.reshape(size_of(self.levels), -1), re + 1j * im)
 
     @property
     def is_stable(self) -> np.ndarray:
@@ -115,7 +118,7 @@ def continuation(
         xi = P(xi; p),   t . (u - u_0) = ds,   u = (xi, p / scale)
 
     Special points are located by bisection along the branch, to round-off. Of a `CollectiveModel` the unknowns are all
-    components: dy/dt = 0 at |m_k| as at the start, where no local jump acts.
+    components: dy/dt = 0 at |m_k|, of d levels at the populations, of the start, where no local jump acts.
 
     **Arguments**
 
@@ -128,7 +131,7 @@ def continuation(
     - `limits`: values of the parameter at which the branch ends. Their distance is `scale`.
     - `value`: the parameter's at the start; by default the model's own, and needed where a function makes it.
     - `direction`: +1 or -1, in which the parameter changes first; at a branch point, which half of the other branch.
-    - `spin_length`: s_k, as in `stationary_states`. A state brings its own.
+    - `spin_length`: s_k, as in `stationary_states`, of a `DickeModel`. A state brings its own.
     - `step`: the largest ds, in overlaps and in shares of the limits' distance.
     - `max_points`: after which the branch ends.
 
@@ -152,6 +155,10 @@ def continuation(
     if isinstance(start, SpecialPoint):
         if start.kind != "branch point":
             refuse("start", "a branch point, from which another branch leaves", f"a {start.kind}")
+        size = model.num_modes if start.components is None else model.num_components
+        is_other = (start.components is None) != isinstance(model, DickeModel)
+        if is_other or not size == len(_unknowns(start)) == len(start.direction) - 1:
+            refuse("start", "a branch point of a branch of this model", "one of another")
         value = start.parameter
     name, present = parameter_of(model, parameter)
     value = present if value is None else value
@@ -160,22 +167,20 @@ def continuation(
     scale = float(pair[1] - pair[0])
     how = as_array(scale, model.dtype), parameter, num_rows(model) <= DENSE
     if isinstance(model, CollectiveModel):
-        problem = component_problem(model, spin_length, value, *how)
+        components = start.components if isinstance(start, SpecialPoint) else None
+        problem = component_problem(model, components, value, *how)
     else:
-        problem = OverlapProblem(model, signed_spin_lengths(model, spin_length, None), *how)
+        problem = OverlapProblem(model, *how, signed_spin_lengths(model, spin_length, None))
     number = partial(np.asarray, dtype=model.dtype)  # of the precision for which the steps are compiled
     if isinstance(start, SpecialPoint):
-        unknowns = start.overlaps if start.components is None else start.components
-        if len(unknowns) + 1 != len(start.direction) or (start.components is None) != isinstance(model, DickeModel):
-            refuse("start", "a branch point of a branch of this model", "one of another")
-        at, leaving = number(np.append(unknowns, value / scale)), number(direction * start.direction)
+        at, leaving = number(np.append(_unknowns(start), value / scale)), number(direction * start.direction)
         points = [jax.device_get(describe(problem, at, leaving, np.array(True)))]
         points.append(_step(problem, points[0], step / 10))
         if not points[1].good:
             refuse("start", "a branch point from which another branch leaves", "one from which none is found")
     else:
         if isinstance(start, MeanFieldState):
-            check_shape("start.m", start.m, (3, model.num_subsets), "a Bloch vector for each subset of the model")
+            jax.eval_shape(lambda: start.to_real(model))  # checks the shapes, and compiles nothing
         elif isinstance(model, CollectiveModel):
             refuse("start", "a state or a branch point, for a CollectiveModel", told(start))
         else:
@@ -235,19 +240,9 @@ def _follow(
         ds = min(1.3 * ds, longest)
     u = np.stack([np.asarray(point.u) for point in points])
     growth, growing = _spectra(problem, points)
-    xi, components = _told_of(problem, u)
-    told_of = u[:, -1] * float(problem.scale), xi, growth, growing, tuple(special), ended
-    return Branch(name, *told_of, components, problem.model.num_modes)
-
-
-def _told_of(problem: AbstractProblem, u: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """The overlaps of points, and all components where these are the unknowns."""
-    if not isinstance(problem, ComponentProblem):
-        return u[:, :-1], None
-    K = problem.model.num_subsets
-    shares = np.asarray(problem.model.weights) * u[:, 2 * K : 3 * K]
-    patterns = np.ones((1, K)) if problem.model.patterns is None else np.asarray(problem.model.patterns)
-    return shares @ patterns.T.astype(u.dtype), u[:, :-1]
+    xi, components = told_of(problem, u)
+    numbers = u[:, -1] * float(problem.scale), xi, growth, growing, tuple(special), ended
+    return Branch(name, *numbers, components, problem.model.num_modes, problem.model.levels)
 
 
 def _step(problem: AbstractProblem, last: Point, ds: float) -> Point:
@@ -272,7 +267,7 @@ def _special(problem: AbstractProblem, last: Point, new: Point, ds: float, index
     def note(kind: str, point: Point, direction: Array | None = None) -> None:
         u = np.asarray(point.u)
         other = np.zeros_like(u) if direction is None else np.asarray(direction)
-        xi, components = _told_of(problem, u[None])
+        xi, components = told_of(problem, u[None])
         of_one = None if components is None else components[0]
         found.append(SpecialPoint(kind, float(u[-1]) * float(problem.scale), xi[0], index, other, of_one))
 

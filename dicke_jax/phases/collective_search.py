@@ -13,18 +13,17 @@ from .._checks import as_array, known
 from .._implicit import implicit, smallest_solution
 from .._status import Status, where
 from .._summary import AbstractResult, Rows
-from .._typing import SubsetReals
 from ..mean_field import CollectiveModel, MeanFieldState, occupations
-from ..mean_field.at_rest import AtRest, flat, keeps_length, kept_of
+from ..mean_field.at_rest import AtRest, flat, index_of_all, keeps_length, kept_of, misses
+from .collective_starts import random_starts
 from .linearisation import largest_rate, push
 from .roots import merge_distance
 from .stability_spectrum import stability
 
-SMALLEST_START, LARGEST_START = 0.03, 10.0  # |alpha| of starts, every size alike
 MOST_STEPS = 128
 POLISHING = 4  # steps of Newton's method after least squares, which ends early where a direction is free
 FREE = 1e-6  # a singular value, against the largest, of a direction that nothing restores
-OUTSIDE = 1e-6  # by which |m_k| may exceed 1
+OUTSIDE = 1e-6  # by which |m_k| may exceed 1, or a population be negative
 POWERS = 4  # of the Jacobian, whose traces tell states apart
 MOST_STATES = 64  # kept where sizes must be known beforehand, under jax.jit and jax.vmap
 
@@ -36,7 +35,8 @@ class CollectiveStates(AbstractResult):
     exchange of ensembles, a phase of the modes: those with the same spectrum, energy, jumps, photons and lengths. No
     symmetry has to be named; two states that agree in all of these by chance would be taken for one.
 
-    - `m` (S, 3, K), `alpha` (S, M): one of them, as in `MeanFieldState`; `state(i)` is the i-th. `overlaps`: (S, P).
+    - `m` (S, 3, K), of d levels (S, d^2 - 1, K), `alpha` (S, M): one of them, as in `MeanFieldState`; `state(i)` is the
+      i-th. `overlaps`: (S, P).
     - `energy`: (S,), h.
     - `growth_rate`, `num_growing`, `num_neutral`, `directions` (S, P): as in `StationaryStates`.
     - `multiplicity`: (S,), how many images of it were found; 1 for a continuous orbit, such as that of a U(1) symmetry.
@@ -45,16 +45,16 @@ class CollectiveStates(AbstractResult):
     - `hits`: (S,), how many starts ended in it.
     - `residual`: (S,), max |dy/dt|, in units of the largest rate.
     - `found`: (S,), true. Under `jax.jit` and `jax.vmap`, where sizes must be known, false for rows of filling.
-    - `num_starts`, `num_failed`: starts, and those that ended nowhere or outside of |m_k| <= 1.
+    - `num_starts`, `num_failed`: starts, and those that ended nowhere or where no site can be, as at |m_k| > 1.
     - `num_found`: how many rows there would be; above S, `max_states` was too small.
-    - `index_of_all`: what `index_sum` is if no state is missing, 2^(number of conserved lengths), where modes of large
-      amplitude are damped more than they are driven.
+    - `index_of_all`: what `index_sum` is if no state is missing, 2 for each conserved length and d for each ensemble of
+      pure sites with d levels, multiplied, where modes of large amplitude are damped more than they are driven.
     - `status`: a `Status`: incomplete where a state was hit only once, rows were left out, or the indices of a model
       without modes do not add up. A search from many starts proves nothing complete.
     """
 
     overlaps: Float[Array, "*batch S P"]
-    m: Float[Array, "*batch S 3 K"]
+    m: Float[Array, "*batch S B K"]
     alpha: Complex[Array, "*batch S M"]
     energy: Float[Array, "*batch S"]
     growth_rate: Float[Array, "*batch S"]
@@ -123,19 +123,19 @@ class Found(NamedTuple):
 
 
 def collective_states(
-    key: PRNGKeyArray, model: CollectiveModel, lengths: Array, num_starts: int | None, max_states: int | None
+    key: PRNGKeyArray, model: CollectiveModel, kept: Array, num_starts: int | None, max_states: int | None
 ) -> CollectiveStates:
     """`stationary_states`, the arguments having been checked."""
     if num_starts is None:
-        num_starts = min(max(512, 128 * 2 ** (model.num_subsets + model.num_modes)), 8192)
-    found = _search(*jax.lax.stop_gradient((model, lengths)), key, num_starts)
+        num_starts = min(max(512, 128 * model.levels**model.num_subsets * 2**model.num_modes), 8192)
+    found = _search(*jax.lax.stop_gradient((model, kept)), key, num_starts)
     rows = size = min(MOST_STATES if max_states is None else max_states, num_starts)
     if known(found.number):
         number = int(found.number)
         size = number if max_states is None else min(number, max_states)
         # the number of rows is rounded up, so that searches with other results share a compilation
         rows = min(max(2 ** (size - 1).bit_length(), MOST_STATES), num_starts) if size else 1
-    described, status, complete = _described(model, lengths, found, rows, jnp.asarray(size))
+    described, status, complete = _described(model, kept, found, rows, jnp.asarray(size))
     if rows > size:
         described = jax.tree.map(lambda x: as_array(np.asarray(x)[:size]) if known(x) else x[:size], described)
     numbers = dict(num_found=found.number, num_failed=found.failed, index_of_all=complete)
@@ -146,17 +146,17 @@ def collective_states(
 def collective_state(model: CollectiveModel, guess: MeanFieldState) -> tuple[MeanFieldState, Bool[Array, ""]]:
     """`stationary_state` of a `CollectiveModel`: near a guess, of its lengths where they are conserved."""
     y = guess.to_real(model)
-    squared = kept_of(y[0])
-    fixed = jax.lax.stop_gradient((model, squared, largest_rate(model)))
+    kept = kept_of(y[0])
+    fixed = jax.lax.stop_gradient((model, kept, largest_rate(model)))
     components, good = _solve(jax.lax.stop_gradient(flat(y)), fixed)
-    equations, args = AtRest(model.num_subsets), (model, squared, fixed[2])
+    equations, args = AtRest(model.num_subsets, model.levels), (model, kept, fixed[2])
     components = implicit(equations, jnp.where(good, components, jnp.nan), args, good, smallest_solution)
     return MeanFieldState.from_real(equations.state(components)), good
 
 
 def _scaled(components: Array, args: Any) -> Array:
     """The equations of rest in units of the largest rate."""
-    return AtRest(args[0].num_subsets)(components, args) / args[2]
+    return AtRest(args[0].num_subsets, args[0].levels)(components, args) / args[2]
 
 
 def _in_default_precision(components: Array, args: Any) -> Array:
@@ -181,18 +181,18 @@ def _solve(start: Float[Array, " D"], args: Any) -> tuple[Float[Array, " D"], Bo
 
     end = jnp.where(jnp.all(jnp.isfinite(end)), end, start)
     end, last = jax.lax.fori_loop(0, POLISHING, improve, (end, jnp.full_like(end[0], jnp.inf)))
-    squared = jnp.sum(AtRest(args[0].num_subsets).state(end)[0] ** 2, axis=0)
-    near = jnp.where(keeps_length(args[0]), jnp.abs(squared - args[1][0]), squared - 1) < OUTSIDE
+    m, _ = AtRest(args[0].num_subsets, args[0].levels).state(end)
+    near = misses(m, args[1], keeps_length(args[0])) < OUTSIDE
     size = 1 + jnp.max(jnp.abs(end))
     at_rest = (jnp.max(jnp.abs(_scaled(end, args))) < eps**0.6 * size) & (last < eps**0.4 * size)
     return end, at_rest & jnp.all(near)
 
 
 @eqx.filter_jit
-def _search(model: CollectiveModel, lengths: SubsetReals, key: PRNGKeyArray, num_starts: int) -> Found:
+def _search(model: CollectiveModel, kept: Float[Array, "kept K"], key: PRNGKeyArray, num_starts: int) -> Found:
     """The states in which all starts end, those that a symmetry takes into each other side by side."""
-    args = model, lengths[None] ** 2, largest_rate(model)
-    components, good = jax.vmap(lambda start: _solve(start, args))(_starts(model, lengths, key, num_starts))
+    args = model, kept, largest_rate(model)
+    components, good = jax.vmap(lambda start: _solve(start, args))(random_starts(model, kept, key, num_starts))
     components = jnp.where(good[:, None], components, 0)
     traits = jax.vmap(lambda one: _traits(one, args))(components)
     close = merge_distance(model.dtype)
@@ -220,27 +220,10 @@ def _search(model: CollectiveModel, lengths: SubsetReals, key: PRNGKeyArray, num
     return Found(components[first], hits, places, number, num_starts - jnp.sum(good))
 
 
-def _starts(model: CollectiveModel, lengths: SubsetReals, key: PRNGKeyArray, num: int) -> Float[Array, "starts D"]:
-    """Directions uniform on spheres of the conserved lengths, elsewhere in the ball; amplitudes of all sizes."""
-    K, M, dtype = model.num_subsets, model.num_modes, model.dtype
-    normal = jax.random.normal(key, (num, 5 * K + 4 * M), dtype)
-    spins, radii, modes, sizes = jnp.split(normal, [3 * K, 5 * K, 5 * K + 2 * M], axis=1)
-    m = spins.reshape(num, 3, K)
-    wide = jnp.sum(radii.reshape(num, 2, K) ** 2, axis=1)
-    length2 = jnp.sum(m**2, axis=1)
-    inside = jnp.sqrt(length2 / (length2 + wide))  # three of five coordinates of a point of a sphere lie within a ball
-    m = m * (jnp.where(keeps_length(model)[None], lengths[None], inside) / jnp.sqrt(length2))[:, None]
-    share = jax.scipy.special.ndtr(sizes[:, :M])
-    size = SMALLEST_START * (LARGEST_START / SMALLEST_START) ** share
-    alpha = modes.reshape(num, 2, M)
-    alpha = alpha * (size / jnp.sqrt(jnp.sum(alpha**2, axis=1)))[:, None]
-    return jnp.concatenate([m.reshape(num, -1), alpha.reshape(num, -1)], axis=1)
-
-
 def _traits(components: Float[Array, " D"], args: Any) -> Float[Array, " traits"]:
     """Numbers that no symmetry changes: traces of powers of the Jacobian, energy, jumps, photons, lengths."""
     model, _, unit = args
-    y = AtRest(model.num_subsets).state(components)
+    y = AtRest(model.num_subsets, model.levels).state(components)
     A = push(model, y, jnp.eye(components.size, dtype=components.dtype)) / unit
     powers = [A]
     for _ in range(POWERS - 1):
@@ -254,21 +237,23 @@ def _traits(components: Float[Array, " D"], args: Any) -> Float[Array, " traits"
 
 @eqx.filter_jit
 def _described(
-    model: CollectiveModel, lengths: SubsetReals, states: Found, rows: int, size: Int[Array, ""]
+    model: CollectiveModel, kept: Float[Array, "kept K"], states: Found, rows: int, size: Int[Array, ""]
 ) -> tuple[dict[str, Any], Status, Int[Array, ""]]:
     """The first rows with all that is told of them, how the search ended, and the index sum that is to be."""
     found = jnp.arange(rows) < states.number
-    args = model, lengths[None] ** 2, largest_rate(model)
-    equations = AtRest(model.num_subsets)
-    kept = jnp.sum(keeps_length(model))
+    args = model, kept, largest_rate(model)
+    equations = AtRest(model.num_subsets, model.levels)
+    here = keeps_length(model)
+    # states of one ensemble that have what is conserved make up a space of an even number of dimensions
+    odd = jnp.sum(~here) * (model.levels**2 - 1) % 2
 
     def describe(components: Array, valid: Array, hits: Array, places: Array) -> dict[str, Any]:
         fixed = jax.lax.stop_gradient(args)
         slopes = jax.jacfwd(_scaled)(components, fixed)
         sizes = jnp.linalg.svd(slopes, compute_uv=False)
         free = jnp.sum(sizes < FREE * sizes[0])
-        # of det(-A) where lengths are kept; each of them adds a positive factor to the determinant
-        sign = jnp.linalg.slogdet(slopes)[0].astype(int) * jnp.where((components.size - kept) % 2 == 1, -1, 1)
+        # of det(-A) among what can move; the rest adds a positive factor to the determinant
+        sign = jnp.linalg.slogdet(slopes)[0].astype(int) * jnp.where(odd == 1, -1, 1)
         y = equations.state(implicit(equations, components, args, valid, smallest_solution))
         state, spectrum = MeanFieldState.from_real(y), stability(model, MeanFieldState.from_real(y))
         row = {"overlaps": model.project(y[0][2]), "m": state.m, "alpha": state.alpha}
@@ -283,7 +268,7 @@ def _described(
     described = jax.vmap(describe)(components, found, hits, places)
     order = jnp.lexsort((described["energy"], jnp.where(found, described["num_growing"], components.shape[1] + 1)))
     described = jax.tree.map(lambda x: x[order], described)
-    complete = 2**kept
+    complete = index_of_all(kept, here)
     indices = jnp.sum(jnp.where(found, described["index"] * described["multiplicity"], 0))
     wrong = (indices != complete) & jnp.all(described["num_free"] <= 1) & (model.num_modes == 0)
     wrong |= jnp.any(found & (hits < 2)) | (states.number > size) | (states.number == 0)

@@ -6,9 +6,10 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, PRNGKeyArray
+from jaxtyping import Complex, Float, Int, PRNGKeyArray
 
 from .._door import checked
+from .._labelled import Labelled
 from .._status import counts
 from .._summary import summary
 from ..dynamics import SteadyState, check_reaches_steady, solve_ensemble
@@ -20,7 +21,7 @@ from .cue_outcome import wilson_interval
 APART = 1e-3  # the least distance of two ends: runs end within their tolerance over the slowest rate
 
 
-class BasinShares(eqx.Module):
+class BasinShares(Labelled):
     """Where S runs ended, and how many of them in each place.
 
     - `m` (E, 3, K), `alpha` (E, M): the different states at which runs came to rest, the most frequent first;
@@ -31,7 +32,7 @@ class BasinShares(eqx.Module):
     """
 
     m: Float[np.ndarray, "E B K"]
-    alpha: Any
+    alpha: Complex[np.ndarray, "E M"]
     overlaps: Float[np.ndarray, "E P"]
     hits: Int[np.ndarray, " E"]
     end: Int[np.ndarray, " S"]

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from .._checks import as_array, refuse
 from .._door import checked
+from .._labelled import Labelled
 from .._summary import summary
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState
 from .branch_equations import parameter_of, with_parameter
@@ -18,20 +18,27 @@ from .orbit_branches import OrbitBranch, check_steps, orbit_continuation
 from .stationary_search import stationary_state
 
 
-class Bifurcations(eqx.Module):
+class Bifurcations(Labelled):
     """What a bifurcation diagram shows.
 
     - `states`: the `Branch` of states at rest.
     - `orbits`: the `OrbitBranch`es that begin at its Hopf points, whose `lowest` and `highest` overlaps stand beside
-      the overlaps of the states. `axis = states.plot()` and `orbits[0].plot(axis)` draw them into one picture.
+      the overlaps of the states.
     - `hopf`: the `SpecialPoint` at which each begins.
-    - `without`: Hopf points from which no orbit was found, as those of two states that take each other's place.
+    - `without`: Hopf points from which no orbit was found, as those of two states that take each other's place;
+      `reasons`: why, one for each.
     """
 
     states: Branch
     orbits: tuple[OrbitBranch, ...]
     hopf: tuple[SpecialPoint, ...]
     without: tuple[SpecialPoint, ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def successful(self) -> bool:
+        """Whether orbits were found from every Hopf point, and followed to where they were to end."""
+        return not self.without and all(orbits.successful for orbits in self.orbits)
 
     def __repr__(self) -> str:
         name = self.states.name
@@ -39,7 +46,8 @@ class Bifurcations(eqx.Module):
         for point, orbits in zip(self.hopf, self.orbits, strict=True):
             end = f"{name} = {orbits.parameter[-1]:.6g}, {orbits.ended}"
             rows.append(("orbits", f"{orbits.parameter.size} from {name} = {point.parameter:.10g} to {end}"))
-        rows += [("no orbits", f"from {name} = {point.parameter:.10g}") for point in self.without]
+        for point, reason in zip(self.without, self.reasons, strict=True):
+            rows.append(("no orbits", f"from {name} = {point.parameter:.10g}: {reason}"))
         return summary(f"Bifurcations: {len(self.orbits)} branches of orbits", rows)
 
 
@@ -84,7 +92,7 @@ def bifurcations(
         refuse("parameter", f"that of the branch, {branch.name}", name)
     if (branch.components is None) != isinstance(model, DickeModel):
         refuse("branch", "one of this model", "one of another")
-    orbits, born, without, ends = [], [], [], (float(pair[0]), float(pair[1]))
+    orbits, born, without, reasons, ends = [], [], [], list[str](), (float(pair[0]), float(pair[1]))
     for point in (point for point in branch.special if point.kind == "hopf"):
         value = float(np.clip(point.parameter, *pair))
         here = with_parameter(model, parameter, as_array(value, model.dtype))
@@ -92,9 +100,10 @@ def bifurcations(
         try:
             orbits.append(orbit_continuation(here, _state_of(here, point), parameter, limits=ends, **how))
             born.append(point)
-        except ValueError:
+        except ValueError as error:
             without.append(point)
-    return Bifurcations(branch, tuple(orbits), tuple(born), tuple(without))
+            reasons.append(str(error))
+    return Bifurcations(branch, tuple(orbits), tuple(born), tuple(without), tuple(reasons))
 
 
 def _state_of(model: DickeModel | CollectiveModel, point: SpecialPoint) -> MeanFieldState:

@@ -12,6 +12,7 @@ from .._implicit import implicit, nan_unless_valid
 from .._typing import RealState
 from ..mean_field import AbstractMeanFieldModel, DickeModel, MeanFieldState, mean_field_equations
 from ..mean_field.abstract_model import plane_across
+from ..mean_field.site_levels import across_pure
 
 
 def residual(model: AbstractMeanFieldModel, state: MeanFieldState) -> Float[Array, ""]:
@@ -46,6 +47,20 @@ def jacobian(model: AbstractMeanFieldModel, state: MeanFieldState) -> Float[Arra
     """A, in the basis of `tangent_basis`."""
     basis = tangent_basis(model, state)
     return jnp.matmul(basis.T, push(model, state.to_real(model), basis.T).T, precision="highest")
+
+
+def linearised_where_pure(
+    model: AbstractMeanFieldModel, state: MeanFieldState
+) -> tuple[Float[Array, "some some"], Float[Array, "full some"]]:
+    """A, and the basis that it is in: deviations that can fluctuate, of pure sites those which leave them pure."""
+    if model.levels == 2 or model.dissipation is not None:
+        return jacobian(model, state), tangent_basis(model, state)
+    y = state.to_real(model)
+    across = across_pure(y[0])  # direction by direction, then ensemble by ensemble
+    columns = jnp.einsum("kan,kl->aknl", across, jnp.eye(model.num_subsets, dtype=across.dtype))
+    columns = columns.reshape(y[0].size, -1)
+    basis = jax.scipy.linalg.block_diag(columns, jnp.eye(2 * model.num_modes, dtype=across.dtype))
+    return jnp.matmul(basis.T, push(model, y, basis.T).T, precision="highest"), basis
 
 
 def push(model: AbstractMeanFieldModel, y: RealState, rows: Float[Array, "n full"]) -> Float[Array, "n full"]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
@@ -13,10 +14,11 @@ from ..mean_field import AbstractMeanFieldModel, MeanFieldState, overlaps
 from .branch_equations import Numbers, with_parameter
 from .floquet import floquet
 from .linearisation import eigensystem, jacobian, tangent_basis
-from .once_around import points_of
+from .once_around import NUM_PIECES, points_of
 from .shooting import Look, Shooting, shoot
 
 NEWTON_STEPS = 12
+REGULAR = 1e-15  # singular values as in `SINGULAR`: orbits of a branch are apart, however fast deviations grow
 NUM_POINTS = 128  # of an orbit, among which its least and its largest overlaps are looked for
 
 
@@ -41,6 +43,8 @@ class Course(NamedTuple):
     p: Numbers
     tangent: Numbers
     section: Numbers  # the normal of the one that fixes the phase of the next orbit; 0 for the velocity here
+    inner: Numbers  # states on the way around, and how they change along the branch
+    inner_tangent: Numbers
 
 
 class OrbitPoint(NamedTuple):
@@ -63,26 +67,29 @@ def next_orbit(problem: OrbitProblem, last: Course, ds: Numbers) -> OrbitPoint:
     shooting = Shooting(y, jnp.asarray(last.period), section)
     start = jnp.append(shooting.start(problem.model), last.p)
 
-    def look(u: Array) -> Look:
+    def look(u: Array, inner: Array) -> Look:
         model, change = eqx.filter_jvp(problem.model_at, (u[-1],), (jnp.ones_like(u[-1]),))
-        at = shooting.look(model, u[:-1], change)
-        value = jnp.append(at.value, jnp.sum(one * (u - start)) - ds)
-        return Look(u, value, jnp.concatenate([at.slopes, one[None]]), at.turn, at.good)
+        at = shooting.look(model, u[:-1], inner, change)
+        ahead = jnp.sum(one * (u - start)) - ds
+        value, left = jnp.append(at.value, ahead), jnp.append(at.left, ahead)
+        return at._replace(u=u, value=value, left=left, slopes=jnp.concatenate([at.slopes, one[None]]))
 
-    at = shoot(look, start + ds * one, problem.tol, NEWTON_STEPS)
-    good = at.good & (jnp.max(jnp.abs(at.value)) <= 10 * problem.tol)
+    inner = jnp.asarray(last.inner + ds * last.inner_tangent)
+    at = shoot(look, start + ds * one, inner, problem.tol, NEWTON_STEPS, REGULAR)
+    good = at.good & (jnp.max(jnp.abs(at.left)) <= 10 * problem.tol)
     slopes = jnp.where(good, at.slopes, jnp.eye(start.size, dtype=start.dtype))
     ahead = jnp.linalg.solve(slopes, jnp.zeros_like(start).at[-1].set(1))
     good &= jnp.all(jnp.isfinite(ahead))
     u = jnp.where(good, at.u, start)
     y, period = shooting.orbit(u[:-1])
     model = problem.model_at(u[-1])
-    n = at.turn.end.size
-    across, _ = floquet(model, MeanFieldState.from_real(y), at.turn.velocity, at.turn.matrix[:, :n])
-    states = points_of(model, y, period, NUM_POINTS)
+    across, _ = floquet(model, MeanFieldState.from_real(y), at.turn.velocity, at.turn.matrix)
+    states = points_of(model, y, period, NUM_POINTS, at.inner)
     seen = overlaps(model, states[0])
     spread = sum(jnp.sum((x - jnp.mean(x, axis=0, keepdims=True)) ** 2) for x in states) / NUM_POINTS
-    course = Course(y, period, u[-1], ahead / jnp.sqrt(jnp.sum(ahead**2)), jnp.zeros_like(section))
+    tangent = ahead / jnp.sqrt(jnp.sum(ahead**2))
+    along = jnp.matmul(at.spread, tangent, precision="highest")
+    course = Course(y, period, u[-1], tangent, jnp.zeros_like(section), at.inner, along)
     return OrbitPoint(course, good, across, jnp.min(seen, axis=0), jnp.max(seen, axis=0), jnp.sqrt(spread))
 
 
@@ -108,4 +115,8 @@ def hopf_point(problem: OrbitProblem, state: MeanFieldState, value: Numbers) -> 
     tangent = jnp.zeros(size + 1, flat.dtype).at[: flat.size].set(along)
     growth = jnp.where(turns[at], values[at].real / values[at].imag, jnp.inf)
     period = 2 * jnp.pi / jnp.where(turns[at], values[at].imag, 1)
-    return Course(y, period, jnp.asarray(value), tangent, -across), growth
+    # later on the way, at the angles of the pieces
+    angle = 2 * np.pi * np.arange(1, NUM_PIECES, dtype=flat.dtype)[:, None] / NUM_PIECES
+    later = (jnp.cos(angle) * v.real[None] - jnp.sin(angle) * v.imag[None]) / jnp.linalg.norm(v.real)
+    inner = jnp.broadcast_to(flat, later.shape)
+    return Course(y, period, jnp.asarray(value), tangent, -across, inner, later), growth

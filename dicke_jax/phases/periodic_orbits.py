@@ -20,7 +20,7 @@ from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_cons
 from ..mean_field.abstract_model import check_spins
 from .first_return import NO_ORBIT, first_return
 from .floquet import floquet
-from .once_around import around, points_of, step_tolerance
+from .once_around import NUM_PIECES, points_of, starts_from, step_tolerance, turn_of
 from .shooting import Shooting, nearest_solution, residual, shoot
 
 CLOSES = 10.0  # times the tolerance of steps: the distance within which an orbit closes
@@ -42,7 +42,7 @@ class PeriodicOrbit(AbstractResult):
     - `family`: how many multipliers are 1. Where it is not 0 orbits come in a family, as with an energy or another
       quantity that is conserved or with a continuous symmetry, and this is the member near the guess; or this one is at
       a fold or a branch point.
-    - `residual`: max |y(T) - y(0)|.
+    - `residual`: max |y(T) - y(0)|, over what a deviation grows by along a piece of the orbit where that is above 1.
     - `status`: a `Status`: successful; not_converged; at_rest where the guess does not move or does not come back.
     """
 
@@ -69,8 +69,8 @@ class PeriodicOrbit(AbstractResult):
 
     @property
     def is_stable(self) -> Bool[Array, "*batch"]:
-        """Whether nothing grows."""
-        return self.num_growing == 0
+        """Whether there is an orbit, and nothing grows."""
+        return (self.num_growing == 0) & self.successful
 
     @property
     def exponents(self) -> Complex[Array, "*batch n"]:
@@ -84,6 +84,9 @@ class PeriodicOrbit(AbstractResult):
     def _rows(self) -> Rows:
         yield "period", self.period
         if self.period.ndim:
+            return
+        if not bool(self.successful):
+            yield "residual", self.residual
             return
         fate = "unstable" if int(self.num_growing) else "stable"
         counts = f"{int(self.num_growing)} growing, {int(self.num_neutral)} neutral, {int(self.num_decaying)} decaying"
@@ -103,14 +106,15 @@ def periodic_orbit(
     num_points: int = 128,
     max_steps: int = 40,
 ) -> PeriodicOrbit:
-    """The periodic orbit near a state, by shooting, and what becomes of deviations from it.
+    """The periodic orbit near a state, by multiple shooting, and what becomes of deviations from it.
 
         y(T) = y(0),   f(y_0) . (y(0) - y_0) = 0,   |m_k| as in the guess y_0 where no jumps act on single spins
 
     It need not attract. Newton's method, damped as Levenberg and Marquardt have it, on a run around with all its
-    tangents; the Floquet multipliers are the eigenvalues of these, without those that are 1 because of the motion along
-    the orbit and of conserved lengths. Where every start is on an orbit, as in a boundary time crystal above its
-    threshold, the one through the guess is found, and `family` tells.
+    tangents, in four pieces that begin at states of their own; the Floquet multipliers are the eigenvalues of the
+    tangents, without those that are 1 because of the motion along the orbit and of conserved lengths. Where every start
+    is on an orbit, as in a boundary time crystal above its threshold, the one through the guess is found, and `family`
+    tells.
 
     **Main arguments**
 
@@ -121,7 +125,7 @@ def periodic_orbit(
     **Other arguments**
 
     - `period`: about T. By default that of the guess, or when a run from there first comes back.
-    - `tol`: the |y(T) - y(0)| that counts as closed, 1e-11 in float64 and 1e-5 in float32 by default.
+    - `tol`: the `residual` that counts as closed, 1e-11 in float64 and 1e-5 in float32 by default.
     - `num_points`: S, the number of states along the orbit that the result holds.
     - `max_steps`: of Newton's method.
 
@@ -154,13 +158,15 @@ def periodic_orbit(
     if period is not None:
         period = jax.lax.stop_gradient(as_array(period, model.dtype))
         check_all("period", period, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
-    return _search(model, state, period, tol, num_points, max_steps)
+    inner = on_the_way(guess) if isinstance(guess, PeriodicOrbit) else None
+    return _search(model, state, inner, period, tol, num_points, max_steps)
 
 
 @eqx.filter_jit
 def _search(
     model: DickeModel | CollectiveModel,
     state: MeanFieldState,
+    inner: Array | None,
     period: Array | None,
     tol: float,
     num_points: int,
@@ -171,19 +177,22 @@ def _search(
     period, returns = first_return(model, guess) if period is None else (period, jnp.array(True))
     period = jnp.where(returns, period, jnp.ones_like(period))
     problem = Shooting(guess, period)
-    found = shoot(lambda u: problem.look(model, u), problem.start(model), tol, max_steps)
+    inner = starts_from(model, guess, period) if inner is None else jax.lax.stop_gradient(inner)
+    found = shoot(lambda u, inner: problem.look(model, u, inner), problem.start(model), inner, tol, max_steps)
     moves = jnp.max(jnp.abs(found.turn.velocity)) * problem.orbit(found.u)[1] > NO_ORBIT
-    left = jnp.where(found.good, jnp.max(jnp.abs(found.value)), jnp.inf)
+    left = jnp.where(found.good, jnp.max(jnp.abs(found.left)), jnp.inf)
     status = where(left <= tol, Status.successful, Status.not_converged)
     status = where(valid, where(returns & moves, status, Status.at_rest), Status.failed)
     good = status == Status.successful
 
-    u = implicit(residual, found.u, (given, Shooting(y0, period)), good, nearest_solution)
+    u = implicit(residual, found.u, (given, Shooting(y0, period), found.inner), good, nearest_solution)
     y, period = problem.orbit(jnp.where(good, u, jnp.nan))
-    at = model, *problem.orbit(jax.lax.stop_gradient(jnp.where(good, u, problem.start(model))))
-    states = with_derivatives_of(points_of, points_of(*at, num_points), (given, y, period, num_points))
-    spectrum = _multipliers(*at, found.turn)
-    across, along = with_derivatives_of(_multipliers, spectrum, (given, y, period, None))
+    start = jax.lax.stop_gradient(jnp.where(good, u, problem.start(model)))
+    at = model, *problem.orbit(start)
+    points = points_of(*at, num_points, found.inner)
+    states = with_derivatives_of(points_of, points, (given, y, period, num_points, found.inner))
+    spectrum = _multipliers(*at, found.inner, found.turn)
+    across, along = with_derivatives_of(_multipliers, spectrum, (given, y, period, found.inner, None))
     m, quadratures = jax.tree.map(lambda x: jnp.where(good, x, jnp.nan), states)
     across = jnp.where(good, across, jnp.nan)
     near = ON_CIRCLE[0 if model.dtype == jnp.float64 else 1]
@@ -198,8 +207,15 @@ def _search(
     )
 
 
-def _multipliers(model: Any, y: RealState, period: Array, turn: Any) -> tuple[Array, Array]:
+def on_the_way(orbit: PeriodicOrbit) -> Float[Array, "later n"]:
+    """About where the later pieces begin, in which an orbit is run around: where a next search begins, too."""
+    at = orbit.t.size * np.arange(1, NUM_PIECES) // NUM_PIECES
+    parts = orbit.m[at], orbit.alpha[at].real, orbit.alpha[at].imag
+    return jnp.concatenate([part.reshape(at.size, -1) for part in parts], axis=1)
+
+
+def _multipliers(model: Any, y: RealState, period: Array, inner: Array, turn: Any) -> tuple[Array, Array]:
     """Of a run around that is known, or is made once more where derivatives are asked for."""
-    turn = around(model, y, period, differentiable=True) if turn is None else turn
-    across, along = floquet(model, MeanFieldState.from_real(y), turn.velocity, turn.matrix)
+    velocity, matrix = turn_of(model, y, period, inner) if turn is None else (turn.velocity, turn.matrix)
+    across, along = floquet(model, MeanFieldState.from_real(y), velocity, matrix)
     return across, along

@@ -1,4 +1,4 @@
-"""Shooting: the state and the period with y(T) = y(0), by Newton's method."""
+"""Multiple shooting: the state and the period with y(T) = y(0), by Newton's method."""
 
 import math
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from jaxtyping import Array, Bool, Float
 from .._implicit import smallest_solution
 from .._typing import RealState, SubsetReals
 from ..mean_field import AbstractMeanFieldModel, mean_field_equations, spin_lengths
-from .once_around import Around, around, end_of
+from .once_around import NUM_PIECES, Around, around, end_of
 
-SINGULAR = 1e-7  # of the largest singular value: a direction that leaves y(T) = y(0) as it is, of a family of orbits
+SINGULAR = 1e-9  # of the largest singular value: a direction that leaves y(T) = y(0) as it is, of a family of orbits
 REJECTED = 6  # steps in a row, each shorter than the one before, after which nothing gets better
 PERIOD_FACTOR = 2.0  # by which the period may differ from the first guess
 
@@ -76,34 +76,73 @@ class Shooting(eqx.Module):
         kept = (jnp.sum(m**2, axis=0) - lengths**2) / (2 * jnp.where(there, lengths, 1))
         return jnp.concatenate([closes, on_section[None], jnp.where(there, kept, along)])
 
-    def look(self, model: AbstractMeanFieldModel, u: Array, change: Any = None) -> "Look":
-        """The equations at u and their slopes; with `change`, of the model along a parameter, that in a last column."""
-        flat, _ = ravel_pytree(self.guess)
-        n = flat.size
+    def look(
+        self, model: AbstractMeanFieldModel, u: Array, inner: Float[Array, "later n"], change: Any = None
+    ) -> "Look":
+        """The equations at u and their slopes; with `change`, of the model along a parameter, that in a last column.
+
+        An orbit is run along in pieces, from y and from the states `inner`:
+
+            y_(i+1) = end_i(y_i),   d y_(i+1) = M_i d y_i + v_i d(T / S) + (end_i - y_(i+1))
+
+        All that is left in between is put into the last one, so that the unknowns stay those of one run around.
+        """
+        first, unravel = ravel_pytree(self.guess)
+        n = first.size
         inside = jnp.abs(u[n]) < math.log(PERIOD_FACTOR)
-        y, period = self.orbit(u)
-        turn = around(model, y, jnp.where(inside, period, self.period), change)
-        value = self.equations(model, u, turn.end)
-        slopes = jax.jacfwd(lambda at: self.equations(model, at, turn.end))(u)
-        slopes = slopes.at[:n, :n].add(turn.matrix[:, :n]).at[:n, n].add(turn.velocity * period)
-        further = jnp.pad(turn.matrix[:, n:], ((0, u.size - n), (0, 0)))
-        return Look(u, value, jnp.concatenate([slopes, further], axis=1), turn, inside & turn.ran)
+        span = jnp.where(inside, self.orbit(u)[1], self.period) / NUM_PIECES
+        starts = jnp.concatenate([u[None, :n], inner])
+        pieces = jax.vmap(lambda start: around(model, unravel(start), span, change))(starts)
+        gaps = pieces.end[:-1] - inner
+
+        def onward(carry: Any, piece: Any) -> tuple[Any, Any]:
+            moved, shift = carry
+            matrix, velocity, gap = piece
+            moved = jnp.matmul(matrix[:, :n], moved, precision="highest").at[:, n].add(velocity * span)
+            shift = jnp.matmul(matrix[:, :n], shift, precision="highest") + gap
+            return (moved.at[:, n + 1 :].add(matrix[:, n:]), shift), (moved.at[:, n + 1 :].add(matrix[:, n:]), shift)
+
+        columns = n + 1 + (change is not None)
+        nothing = jnp.eye(n, columns, dtype=u.dtype), jnp.zeros_like(first)
+        gaps_and_last = jnp.concatenate([gaps, jnp.zeros_like(first)[None]])
+        _, (moved, shifts) = jax.lax.scan(onward, nothing, (pieces.matrix, pieces.velocity, gaps_and_last))
+        value = self.equations(model, u, pieces.end[-1] + shifts[-1])
+        slopes = jax.jacfwd(lambda at: self.equations(model, at, pieces.end[-1]))(u)
+        slopes = slopes.at[:n, :n].add(moved[-1, :, :n]).at[:n, n].add(moved[-1, :, n])
+        further = jnp.pad(moved[-1, :, n + 1 :], ((0, u.size - n), (0, 0)))
+        unmoved = jnp.zeros((NUM_PIECES - 1, n, u.size - n - 1), u.dtype)
+        spread = jnp.concatenate([moved[:-1, :, : n + 1], unmoved, moved[:-1, :, n + 1 :]], axis=2)
+        # a gap after a piece along which deviations grow is as good as one that is smaller by that at its start
+        growth = jnp.maximum(jnp.max(jnp.abs(pieces.matrix[:, :, :n]), axis=(1, 2)), 1)
+        own = self.equations(model, u, pieces.end[-1])
+        left = jnp.concatenate([own.at[:n].divide(growth[-1]), (gaps / growth[:-1, None]).ravel()])
+        turn = Around(pieces.end[-1], pieces.velocity[-1], moved[-1, :, :n], inside & jnp.all(pieces.ran))
+        slopes = jnp.concatenate([slopes, further], axis=1)
+        return Look(u, inner, value, slopes, left, spread, shifts[:-1], turn, turn.ran)
 
 
 class Look(NamedTuple):
     """The equations and their slopes at u, with what the run around gave."""
 
     u: Float[Array, " size"]
-    value: Float[Array, " equations"]
+    inner: Float[Array, "later n"]  # where all pieces but the first begin
+    value: Float[Array, " equations"]  # with what is left between pieces
     slopes: Float[Array, "equations unknowns"]
+    left: Float[Array, " all"]  # of the equations, and between pieces, over what deviations grow by along each
+    spread: Float[Array, "later n unknowns"]  # d inner / d u
+    shift: Float[Array, "later n"]  # by which `inner` is to move besides
     turn: Around
     good: Bool[Array, ""]
 
+    def moved(self, step: Float[Array, " unknowns"]) -> Float[Array, "later n"]:
+        """Where pieces begin after a step of u."""
+        return self.inner + jnp.matmul(self.spread, step, precision="highest") + self.shift
 
-def residual(u: Float[Array, " size"], args: tuple[AbstractMeanFieldModel, Shooting]) -> Float[Array, " size"]:
+
+def residual(u: Float[Array, " size"], args: tuple[AbstractMeanFieldModel, Shooting, Array]) -> Float[Array, " size"]:
     """The equations as a function of u, the model and the guess, for the implicit rule."""
-    model, problem = args
-    return problem.equations(model, u, end_of(model, *problem.orbit(u)))
+    model, problem, inner = args
+    return problem.equations(model, u, end_of(model, *problem.orbit(u), inner))
 
 
 def nearest_solution(matrix: Float[Array, "n n"], given: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -111,7 +150,9 @@ def nearest_solution(matrix: Float[Array, "n n"], given: Float[Array, " n"]) -> 
     return smallest_solution(matrix, given, SINGULAR)
 
 
-def shoot(look: Callable[[Array], Look], start: Float[Array, " size"], tol: float, most: int) -> Look:
+def shoot(
+    look: Callable[[Array, Array], Look], start: Array, inner: Array, tol: float, most: int, singular: float = SINGULAR
+) -> Look:
     """Where Levenberg and Marquardt's steps end, with a damping that goes with what is left of the equations.
 
         d = -(A^T A + lambda^2)^-1 A^T F,   lambda = damping |F|
@@ -120,27 +161,28 @@ def shoot(look: Callable[[Array], Look], start: Float[Array, " size"], tol: floa
     """
 
     def unfinished(carry: tuple[Any, ...]) -> Bool[Array, ""]:
-        _, at, _, rejected, count = carry
-        closed = at.good & (jnp.max(jnp.abs(at.value)) <= tol)
+        _, _, at, _, rejected, count = carry
+        closed = at.good & (jnp.max(jnp.abs(at.left)) <= tol)
         return ~closed & (rejected < REJECTED) & (count < most)
 
     def improve(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        new, at, damping, rejected, count = carry
-        there = look(new)
+        new, inner, at, damping, rejected, count = carry
+        there = look(new, inner)
         better = there.good & ((_size(there) < _size(at)) | ~at.good)
         at = jax.tree.map(lambda a, b: jnp.where(better, a, b), there, at)
         damping = damping * jnp.where(better, 0.2, 5.0).astype(new.dtype)
         left, s, right = jnp.linalg.svd(jnp.where(at.good, at.slopes, jnp.eye(*at.slopes.shape, dtype=new.dtype)))
-        kept = s > SINGULAR * s[0]
+        kept = s > singular * s[0]
         scaled = jnp.where(kept, s / jnp.where(kept, s**2 + (damping * _size(at)) ** 2, 1), 0)
-        step = jnp.matmul(scaled * jnp.matmul(at.value, left, precision="highest"), right, precision="highest")
-        return at.u - step, at, damping, jnp.where(better, 0, rejected + 1), count + 1
+        step = -jnp.matmul(scaled * jnp.matmul(at.value, left, precision="highest"), right, precision="highest")
+        return at.u + step, at.moved(step), at, damping, jnp.where(better, 0, rejected + 1), count + 1
 
-    shapes = jax.eval_shape(look, start)
+    shapes = jax.eval_shape(look, start, inner)
     nowhere = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     none = jnp.zeros((), int)
-    return jax.lax.while_loop(unfinished, improve, (start, nowhere, jnp.full_like(start[0], 5.0), none, none))[1]
+    first = start, inner, nowhere, jnp.full_like(start[0], 5.0), none, none
+    return jax.lax.while_loop(unfinished, improve, first)[2]
 
 
 def _size(at: Look) -> Float[Array, ""]:
-    return jnp.sqrt(jnp.sum(at.value**2))
+    return jnp.sqrt(jnp.sum(at.left**2))

@@ -14,9 +14,9 @@ from .._labelled import Labelled
 from .._summary import summary
 from .._typing import ArrayLike, ModeReals, SubsetReals
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, occupations
-from ..mean_field.abstract_model import check_spins
 from ..mean_field.stationary_equations import as_spin_lengths, follow, self_consistency, state_of_overlaps
 from .collective_search import CollectiveStates, collective_state, collective_states
+from .collective_starts import as_kept
 from .linearisation import residual
 from .roots import Roots, merge_distance, newton, search_roots
 from .stability_spectrum import DENSE, num_rows, stability, towards
@@ -123,6 +123,7 @@ def stationary_states(
     model: DickeModel | CollectiveModel,
     *,
     spin_length: ArrayLike = 1.0,
+    populations: ArrayLike | None = None,
     spin_alignment: int | None = None,
     num_starts: int | None = None,
     max_states: int | None = None,
@@ -137,18 +138,20 @@ def stationary_states(
     random overlaps that make no field on a few subsets: there the unstable states lie at large g0.
 
     Of a `CollectiveModel` all components at rest, by least squares from random directions and amplitudes; where no
-    local jump acts on an ensemble, |m_k| = s_k.
+    local jump acts on an ensemble, |m_k| = s_k. Of sites with d levels the populations, the eigenvalues of rho_k, are
+    those of s_k |psi><psi| + (1 - s_k) / d, or as given.
 
     **Arguments**
 
     - `key`: for the starts.
     - `model`: a `DickeModel` or a `CollectiveModel` with constant rates.
     - `spin_length`: s_k, one number or one for each subset. Dissipation decides on its own lengths.
+    - `populations`: (d,), or (d, K), of sum 1, in place of s_k; of a `CollectiveModel`.
     - `spin_alignment`: +1, spins antiparallel to their field, as at low energy; -1, parallel. By default +1, or -1
       where all Omega_mu are negative. With mixed signs both have states: ask for each. Some spins of this kind and some
       of that, 2^K combinations, are not looked for.
       Not of a `CollectiveModel`, of which all are.
-    - `num_starts`: 128 * 2^M by default, at least 1024 and at most 65,536; of a `CollectiveModel` 128 * 2^(K + M), at
+    - `num_starts`: 128 * 2^M by default, at least 1024 and at most 65,536; of a `CollectiveModel` 128 * d^K * 2^M, at
       least 512 and at most 8192.
     - `max_states`: rows under `jax.jit` and `jax.vmap`, 64 by default; otherwise all that are found are kept.
     - `side`: what `spin_alignment` was called.
@@ -174,13 +177,12 @@ def stationary_states(
             check_count(name, count)
     if isinstance(model, CollectiveModel):
         if spin_alignment is not None:
-            refuse(
-                "spin_alignment", "left out for a CollectiveModel, of which all states are looked for", spin_alignment
-            )
+            must_be = "left out for a CollectiveModel, of which all states are looked for"
+            refuse("spin_alignment", must_be, spin_alignment)
         check_constant_rates(model)
-        check_spins(model, "for a search of states at rest")
-        lengths = as_array(np.ones(model.num_subsets), model.dtype) * as_spin_lengths(model, spin_length)
-        return collective_states(key, model, lengths, num_starts, max_states)
+        return collective_states(key, model, as_kept(model, spin_length, populations), num_starts, max_states)
+    if populations is not None:
+        refuse("populations", "left out for a DickeModel, of which spin_length says all", told(populations))
     lengths = signed_spin_lengths(model, spin_length, spin_alignment)
     num_starts = min(max(1024, 128 * 2**model.num_modes), 65536) if num_starts is None else num_starts
     roots = search_roots(*jax.lax.stop_gradient((model, lengths)), key, num_starts)
@@ -215,8 +217,8 @@ def stationary_state(
 
     Differentiable in the model by implicit differentiation, and made for `jax.vmap`: to follow a known state through
     parameters. `model`, `spin_length` and `spin_alignment` as in `stationary_states`; NaN where there is none. Of a
-    `CollectiveModel` `guess` is a `MeanFieldState`, which brings its spin lengths. **Raises** ValueError for arguments
-    that do not fit.
+    `CollectiveModel` `guess` is a `MeanFieldState`, which brings its spin lengths or populations. **Raises** ValueError
+    for arguments that do not fit.
 
     **Example**
 
@@ -227,7 +229,6 @@ def stationary_state(
     """
     if isinstance(model, CollectiveModel):
         check_constant_rates(model)
-        check_spins(model, "for a search of states at rest")
         if not isinstance(guess, MeanFieldState):
             refuse("guess", "a MeanFieldState for a CollectiveModel", told(guess))
         if spin_alignment is not None or side is not None:

@@ -11,6 +11,7 @@ Runs and their ends
     plot_end              the overlaps at the end of a run
     plot_ensemble         the overlaps at the ends of many runs
     plot_outcomes         how many cues ended in each way
+    plot_shares           at which states runs ended, and how many at each
     plot_lyapunov         the mean growth of a deviation
 
 Patterns and pictures
@@ -36,6 +37,7 @@ Orbits
     plot_orbit            overlaps along a period
     plot_multipliers      Floquet multipliers and the unit circle
     plot_orbit_branch     orbits along a parameter
+    plot_bifurcations     a branch of states with the orbits that are born on it
 
 Finite N
 
@@ -65,6 +67,7 @@ from .ends import plot_end as plot_end
 from .ends import plot_ensemble as plot_ensemble
 from .ends import plot_lyapunov as plot_lyapunov
 from .ends import plot_outcomes as plot_outcomes
+from .ends import plot_shares as plot_shares
 from .ends import plot_states as plot_states
 from .fluctuations import plot_moments as plot_moments
 from .fluctuations import plot_theorem as plot_theorem
@@ -74,6 +77,7 @@ from .memory import plot_mending as plot_mending
 from .memory import plot_overlaps as plot_overlaps
 from .memory import plot_photons as plot_photons
 from .memory import plot_transition as plot_transition
+from .orbits import plot_bifurcations as plot_bifurcations
 from .orbits import plot_branch as plot_branch
 from .orbits import plot_orbit as plot_orbit
 from .orbits import plot_orbit_branch as plot_orbit_branch

@@ -6,12 +6,14 @@ from matplotlib.ticker import MaxNLocator
 
 from .._checks import refuse
 from .._door import checked
-from .._status import worst_text
+from .._status import counts, worst_text
 from ..dynamics import Attractor, AttractorKind, EnsembleSolution, LyapunovExponent, SteadyState
-from ..phases import CollectiveStates, CueOutcomes, StateKind, StationaryStates
+from ..phases import BasinShares, CollectiveStates, CueOutcomes, StateKind, StationaryStates
+from ..phases.cue_outcome import wilson_interval
 from .style import COLOURS, new_axes, pattern_style
 
 MOST = 12  # states whose rows have room for numbers
+SHOWN = 4  # overlaps by which a state is named
 
 
 @checked
@@ -77,6 +79,32 @@ def plot_outcomes(outcomes: CueOutcomes, ax: Axes | None = None) -> Axes:
 
 
 @checked
+def plot_shares(shares: BasinShares, ax: Axes | None = None) -> Axes:
+    """The shares of runs that came to rest at each state, the most frequent ones, with their 95 % intervals.
+
+    Rows are named by the first overlaps of the state. Runs that came to rest nowhere have rows of their own, in another
+    colour, named by what they did instead.
+    """
+    (ax,) = new_axes(ax, 1)
+    here = range(min(shares.hits.size, MOST))
+    rows = [(", ".join(f"{xi + 0.0:.2f}" for xi in shares.overlaps[i, :SHOWN]), int(shares.hits[i]), COLOURS[1])
+            for i in here]  # fmt: skip
+    if (rest := int(np.sum(shares.hits[MOST:]))) > 0:
+        rows.append((f"{shares.hits.size - MOST} more states", rest, COLOURS[1]))
+    others = {name: number for name, number in counts(shares.status).items() if name != "successful"}
+    rows += [(name.replace("_", " "), number, COLOURS[2]) for name, number in others.items()]
+    for row, (_, number, colour) in enumerate(rows):
+        share, (low, high) = number / shares.end.size, wilson_interval(number, shares.end.size)
+        ax.barh(row, share, color=colour, height=0.65)
+        ax.errorbar(share, row, xerr=[[share - low], [high - share]], color="0.3", capsize=3, lw=1)
+    ax.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize="small")
+    ax.set(xlim=(0, 1), ylim=(max(len(rows), 3) - 0.3, -0.7), xlabel="share of the runs")
+    ax.set_ylabel(r"overlaps $\xi_\mu$ at rest")
+    ax.set_title(f"{shares.hits.size:,} ends of {shares.end.size:,} runs", loc="left", fontsize="medium")
+    return ax
+
+
+@checked
 def plot_lyapunov(found: LyapunovExponent, ax: Axes | None = None) -> Axes:
     """The mean growth of a deviation up to every window, and the exponent that it tends to with its standard error."""
     growth = np.asarray(found.growth)
@@ -111,7 +139,8 @@ def plot_states(states: StationaryStates | CollectiveStates, ax: Axes | None = N
     values = np.asarray(states.overlaps)[found] if memory else np.moveaxis(m, 1, 2).reshape(len(m), -1)
     columns = [str(nu + 1) for nu in range(values.shape[1])]
     if not memory:
-        columns = [f"$m_{{{axis_name},{k + 1}}}$" for k in range(m.shape[2]) for axis_name in "xyz"]
+        names = "xyz" if m.shape[1] == 3 else range(1, m.shape[1] + 1)
+        columns = [f"$m_{{{name},{k + 1}}}$" for k in range(m.shape[2]) for name in names]
     (ax,) = new_axes(ax, 1)
     picture = ax.imshow(values, cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto", interpolation="none")
     ax.figure.colorbar(picture, ax=ax, label=r"overlap $\xi_\mu$" if memory else "component of a mean spin")

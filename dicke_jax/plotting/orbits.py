@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 
 from .._checks import as_pattern_index, as_whole, refuse
 from .._door import checked
+from .._status import worst_text
 from ..dynamics import MFSolution
-from ..phases import Branch, OrbitBranch, PeriodicOrbit
+from ..phases import Bifurcations, Branch, OrbitBranch, PeriodicOrbit
 from .style import COLOURS, legend_beside, new_axes, parameter_label, pattern_style, solid_where_stable
 
 SPECIAL = {  # markers of what happens along a branch
@@ -99,13 +100,14 @@ def plot_orbit(orbit: PeriodicOrbit, ax: Axes | None = None) -> Axes:
     """The overlaps along one period of a `PeriodicOrbit`."""
     if np.ndim(orbit.period):
         refuse("orbit", "one orbit, not a batch", f"periods of shape {np.shape(orbit.period)}")
+    if not bool(orbit.successful):
+        refuse("orbit", "one that was found", f"none, {worst_text(orbit.status)}")
     (ax,) = new_axes(ax, 1)
     period, t = float(orbit.period), np.asarray(orbit.t)
     for nu, overlap in enumerate(np.asarray(orbit.overlaps).T):
         ax.plot(np.append(t, period), np.append(overlap, overlap[0]), **pattern_style(nu), label=f"pattern {nu + 1}")
     ax.set(xlabel=TIME, ylabel=r"overlap $\xi_\mu$")
-    if np.isfinite(period):
-        ax.set_xlim(0, period)
+    ax.set_xlim(0, period)
     fate = "stable" if bool(orbit.is_stable) else "unstable"
     ax.set_title(f"period {period:.5g}, {fate}", loc="left", fontsize="medium")
     if orbit.overlaps.shape[1] > 1:
@@ -127,7 +129,8 @@ def plot_orbit_branch(branch: OrbitBranch, ax: Axes | None = None, *, pattern: i
     colour = COLOURS[2]
     ax.fill_between(branch.parameter, branch.lowest[:, nu], branch.highest[:, nu], color=colour, alpha=0.12, lw=0)
     edges = [_stable_and_not(ax, branch, edge[:, nu], colour) for edge in (branch.lowest, branch.highest)]
-    ax.plot([], [], color=colour, label="orbits, least and largest")
+    if "orbits, least and largest" not in ax.get_legend_handles_labels()[1]:
+        ax.plot([], [], color=colour, label="orbits, least and largest")
     for point, *at in zip(branch.special, *edges, strict=True):
         at = [float(np.mean(at))] if point.kind == "hopf" else at  # where an orbit has shrunk to a state
         _labelled_once(ax, [point.parameter] * len(at), at, point.kind, colour)
@@ -152,6 +155,18 @@ def plot_branch(branch: Branch, ax: Axes | None = None, *, pattern: int = 0) -> 
         _labelled_once(ax, [point.parameter], [value], point.kind, colour)
     ax.set(xlabel=parameter_label(branch.name), ylabel=rf"overlap $\xi_{{{nu + 1}}}$")
     legend_beside(ax, title="solid: stable")
+    return ax
+
+
+@checked
+def plot_bifurcations(diagram: Bifurcations, ax: Axes | None = None, *, pattern: int = 0) -> Axes:
+    """A branch of states at rest, and the least and largest overlap with a pattern along the orbits born on it.
+
+    - `pattern`: which overlap, from 0.
+    """
+    ax = plot_branch(diagram.states, ax, pattern=pattern)
+    for orbits in diagram.orbits:
+        plot_orbit_branch(orbits, ax, pattern=pattern)
     return ax
 
 

@@ -19,12 +19,22 @@ from ..finite_size import (
     WignerSolution,
 )
 from ..inference import DesignResult, FitResult, Inversion, LocatedCoupling, PosteriorSamples
-from ..phases import Branch, CollectiveStates, CueOutcomes, OrbitBranch, PeriodicOrbit, Stability, StationaryStates
+from ..phases import (
+    BasinShares,
+    Bifurcations,
+    Branch,
+    CollectiveStates,
+    CueOutcomes,
+    OrbitBranch,
+    PeriodicOrbit,
+    Stability,
+    StationaryStates,
+)
 from .comparisons import plot_fit
-from .ends import plot_end, plot_ensemble, plot_lyapunov, plot_outcomes, plot_states
+from .ends import plot_end, plot_ensemble, plot_lyapunov, plot_outcomes, plot_shares, plot_states
 from .fluctuations import plot_moments, plot_theorem
 from .memory import plot_overlaps
-from .orbits import plot_branch, plot_orbit, plot_orbit_branch
+from .orbits import plot_bifurcations, plot_branch, plot_orbit, plot_orbit_branch
 from .searches import plot_location, plot_posterior, plot_search
 from .spectra import plot_output_spectrum, plot_spectrum
 from .wigner import plot_wigner
@@ -41,7 +51,9 @@ PICTURES: dict[type, Callable[..., Any]] = {
     Branch: plot_branch,
     PeriodicOrbit: plot_orbit,
     OrbitBranch: plot_orbit_branch,
+    Bifurcations: plot_bifurcations,
     CueOutcomes: plot_outcomes,
+    BasinShares: plot_shares,
     FitResult: plot_fit,
     PosteriorSamples: plot_posterior,
     Inversion: plot_search,

@@ -39,6 +39,8 @@ def plot_bloch(
     m = np.asarray(result.m)
     if m.ndim != (2 if isinstance(result, MeanFieldState) else 3):
         refuse("result", "one run, orbit or state, not a batch", f"spins of shape {m.shape}")
+    if m.shape[-2] != 3:
+        refuse("result", "of spins, whose mean vectors have three components", f"one of {m.shape[-2]} components")
     m = m[None] if m.ndim == 2 else m
     number = m.shape[2]
     wanted = range(min(MOST, number)) if subsets is None else np.atleast_1d(subsets)

@@ -18,10 +18,12 @@ from .style import COLOURS, legend_beside, new_axes, pattern_style, rate_label, 
 WORDS = {
     "num_patterns": "stored patterns $M$",
     "num_spins": r"spins $N_\mathrm{sp}$",
+    "subset_size": "spins per subset $N$",
+    "duration": "duration of each way (inverse unit of the rates)",
     "pattern": "pattern",
     "mode": "mode",
 }
-SHORT = {"num_patterns": "$M$", "num_spins": r"$N_\mathrm{sp}$"}  # in a title
+SHORT = {"num_patterns": "$M$", "num_spins": r"$N_\mathrm{sp}$", "subset_size": "$N$"}  # in a title
 SHARES = ("outcome", "is_stable")  # which lie between 0 and 1
 OF_CUES = ("outcome", "overlap", "occupation", "fluctuation")  # of the cue's own pattern, the first unless told
 COUNTED = ("pattern", "mode")  # from 1, in pictures
@@ -80,6 +82,8 @@ def _title(results: xr.Dataset, name: str, pattern: str | None) -> str:
             number = value.item()
             parts.append(f"{symbol} = {number:.4g}" if isinstance(number, int | float) else f"{symbol} = {number}")
     parts += [pattern] if pattern else []
+    if infinite := int(np.isinf(results[name]).sum()):  # no coupling at which it happens, and nothing to be seen
+        parts.append(f"infinite in {infinite:,} of {results[name].size:,} rows")
     if "seed" in results[name].dims:
         parts.append(f"mean of {results.sizes['seed']} seeds")
     return ", ".join(parts)
@@ -102,6 +106,8 @@ def _lines(ax: Axes, results: xr.Dataset, values: xr.DataArray, along: str, numb
     ax.set(xlabel=_label(values[along]), ylabel=_label(values))
     if values.name in SHARES:
         ax.set_ylim(-0.03, 1.03)
+    if np.isinf(values).any() and x.size > 1:
+        ax.set_xlim(*_edges(x)[[0, -1]].tolist())  # the whole axis, with what is not to be seen on it
     _spaced(ax, "x", x)
     handles, labels = ax.get_legend_handles_labels()
     if handles or told:
@@ -137,9 +143,10 @@ def _map(ax: Axes, results: xr.Dataset, values: xr.DataArray, along: list[str], 
     threshold = _threshold(_at(results, up, heights), nu) if across == "g0" else None
     if threshold is not None and set(threshold.dims) <= {up}:
         curve = np.broadcast_to(threshold.values, heights.shape)
-        ax.plot(curve, heights, color="white", lw=3)
-        ax.plot(curve, heights, color=COLOURS[2], lw=1.4, ls="--", label=CRITICAL)
-        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.99), frameon=False, fontsize="small")  # above the map
+        if ((curve >= x[0]) & (curve <= x[-1])).any():
+            ax.plot(curve, heights, color="white", lw=3)
+            ax.plot(curve, heights, color=COLOURS[2], lw=1.4, ls="--", label=CRITICAL)
+            ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.99), frameon=False, fontsize="small")  # above the map
     ax.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
     _spaced(ax, "x", values[across].values + (across in COUNTED))
     _spaced(ax, "y", values[up].values + (up in COUNTED))
@@ -180,7 +187,7 @@ def _label(values: xr.DataArray) -> str:
         return symbol
     units = values.attrs.get("units", "1")
     name = WORDS.get(str(values.name)) or values.attrs.get("long_name", str(values.name))
-    name = str(name).replace("xi_mu", r"$|\xi_\mu|$")
+    name = str(name).replace("xi_mu", r"$|\xi_\mu|$").replace("N E_N(t)", "$N E_N(t)$")
     return name if units == "1" else f"{name} ({units})"
 
 

@@ -38,7 +38,9 @@ def retrieval_basins(
     chunk: int = 64,
     progress: Progress | None = None,
 ) -> xr.Dataset:
-    """The chance of retrieval against the coupling, for cues of several qualities.
+    """The chance of retrieval against the coupling, for cues of several qualities,
+
+        P(g0, strength) = number of cues that end at the pattern, with either sign / number of all
 
     Every point of the grid is one `retrieval_probability` with the same key: couplings are compared with the same cues,
     and neighbours on a curve are not independent of each other. The intervals are those of each point by itself.
@@ -48,11 +50,25 @@ def retrieval_basins(
     - `key`: decides the cues.
     - `model`: rates and couplings, its own g0 not used; or a function of g0 that makes the model.
     - `g0`: (G,), the couplings.
-    - `strength`: the angles of tilts, or the probabilities of flips.
-    - all others: as in `retrieval_probability`, with `cue` "tilt" or "flip".
+    - `strength`: (S,), the angles of tilts in radians, or the probabilities of flips.
+    - `pattern`: from 0.
+    - `cue`: "tilt" or "flip", which have a strength.
+    - `num_samples`: cues at every point.
+    - `max_time`, `tol`: as in `retrieval_probability`, the same defaults.
+    - `chunk`: about how many cues run between two calls of `progress`; it changes no bit of the results.
+    - `progress`: called with the numbers of finished cues and of all cues.
 
     **Returns** a dataset with dimensions g0, strength (and end, sample, pattern): `counts` of each end, `probability`
     with `lower` and `upper` of its 95 % Wilson interval, and `end_code`, `overlap`, `fluctuation` of every single cue.
+
+    **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> found = dj.studies.retrieval_basins(jax.random.key(0), model, g0=[0.5, 1.0], strength=[0.4], num_samples=16)
+        >>> print(found.probability.values.ravel())
+        [0.   0.75]
     """
     couplings, strengths = _grid("g0", g0), _grid("strength", strength)
     if not isinstance(cue, str) or cue not in ("tilt", "flip"):
@@ -105,7 +121,9 @@ def retrieval_load(
     chunk: int = 64,
     progress: Progress | None = None,
 ) -> xr.Dataset:
-    """The chance of retrieval against the load M / N_sp, with random patterns.
+    """The chance of retrieval against the load, with random patterns,
+
+        P(M / N_sp) = number of cues that end at their pattern, with either sign / number of all
 
     Every spin is a subset of its own, since 2^(M-1) columns are more than there are spins. Every cue has random
     patterns of its own, so that the samples are independent and the intervals hold for patterns and cues together.
@@ -115,12 +133,26 @@ def retrieval_load(
 
     - `key`: sample i at every load is made with `jax.random.fold_in(jax.random.fold_in(key, M), i)`.
     - `num_spins`: N_sp.
-    - `num_patterns`: the numbers M of patterns.
-    - `omega_spin`, `omega_mode`, `kappa`, `g0`, `dissipation`: as in `DickeModel`, the same for all modes.
-    - all others: as in `retrieval_probability`; cues have 10 % flips by default.
+    - `num_patterns`: (L,), the numbers M of patterns.
+    - `omega_spin`, `omega_mode`, `kappa`, `g0`, `dissipation`: as in `DickeModel`, one number each for all modes.
+    - `cue`: "flip", "tilt", "random" or a function, as in `retrieval_probability`.
+    - `strength`: the probability of a flip, 0.1 by default, or the angle of a tilt in radians, 0.3 by default.
+    - `num_samples`: memories at every load, each with one cue.
+    - `max_time`, `tol`: as in `retrieval_probability`, the same defaults.
+    - `chunk`: about how many cues run between two calls of `progress`; it changes no bit of the results.
+    - `progress`: called with the numbers of finished cues and of all cues.
 
     **Returns** a dataset with dimension num_patterns (and end, sample), its coordinate `load` = M / N_sp: `counts`,
     `probability`, `lower`, `upper`, `end_code` as in `retrieval_basins`; `overlap` of every sample with its pattern.
+
+    **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> rates = dict(omega_spin=0.5, omega_mode=1.0, kappa=1.0, g0=1.5)
+        >>> found = dj.studies.retrieval_load(jax.random.key(0), 40, [1, 4], num_samples=16, **rates)
+        >>> print(found.probability.values, found["load"].values)
+        [1.     0.9375] [0.025 0.1  ]
     """
     check_count("num_spins", num_spins)
     check_count("num_samples", num_samples)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,26 +11,52 @@ from jaxtyping import PRNGKeyArray
 
 from .._checks import as_pattern_index, as_times, check_all, check_count, refuse
 from .._door import checked
+from .._status import Status
 from .._typing import ArrayLike
 from ..couplings import flip_spins, map_to_large_spins
 from ..dynamics import mfsolve
-from ..mean_field import DickeModel, LocalDissipation, PiecewiseLinear
-from ..mean_field.state import MeanFieldState, pattern_signs
-from ..phases import critical_coupling, retrieval_overlap, retrieval_state
+from ..mean_field import DickeModel, LocalDissipation, MeanFieldState
+from ..phases import critical_coupling, retrieval_overlap
+from .ramps import turned
 from .results import provenance
+from .sweeps import Sweep
 
 
 @checked
 def quench(
     model: DickeModel, g0_before: float, g0_after: float, tsave: ArrayLike, *, pattern: int = 0, seed: float = 1e-3
 ) -> xr.Dataset:
-    """The course of all overlaps after g0 has jumped, from the stationary state of a pattern at the old coupling.
+    """The course of all overlaps after the coupling has jumped,
 
-    That state is the normal one below threshold. It is symmetric between a pattern and its negative, and would stay so
-    for ever: every spin is turned towards the pattern by the small angle `seed` (radians).
+        g0(t) = g0_before for t < 0,   g0_after for t >= 0
+
+    from the stationary state of a pattern at the old coupling. Below threshold that is the normal one, all spins at -x
+    and no photons. It is symmetric between a pattern and its negative, and would stay so for ever: every spin is turned
+    towards the pattern by a small angle.
+
+    **Arguments**
+
+    - `model`: a `DickeModel` with constant rates; its own g0 is not used.
+    - `g0_before`, `g0_after`: the couplings, in the unit of the rates.
+    - `tsave`: (T,), increasing times, the first of which is the jump.
+    - `pattern`: from 0.
+    - `seed`: the angle in radians.
+
+    **Returns** a dataset with dimensions time and pattern: `overlap` and `occupation` (photons per spin).
+
+    Mean-field equations: paper, Eq. 7.
+
+    **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> after = dj.studies.quench(model, 0.3, 1.2, jnp.linspace(0.0, 100.0, 3))
+        >>> print(np.abs(after.overlap.sel(pattern=0).values.round(3)))
+        [0.001 0.993 0.918]
     """
     as_times(tsave)
-    start = _seeded(model.replace(g0=g0_before), pattern, seed)
+    start = turned(model.replace(g0=g0_before), pattern, seed)
     after = model.replace(g0=g0_after)
     sol = mfsolve(after, start, tsave)
     attrs = {"title": "Quench of the coupling", "g0_before": g0_before, "g0_after": g0_after}
@@ -54,44 +81,58 @@ def ramp_hysteresis(
     points: int = 200,
     seed: float = 1e-3,
 ) -> xr.Dataset:
-    """The coupling ramped up through a pattern's threshold and down again, each at a constant pace.
+    """The coupling ramped up through a pattern's threshold and down again, each at a constant pace,
 
-    From the normal state, every spin turned towards the pattern by the small angle `seed`: the overlap appears late on
-    the way up, since it has to grow out of the seed, and vanishes at the threshold on the way down. The loop closes as
-    the ramp gets slower.
+        up: g0(t) = g0_low + (g0_high - g0_low) t / duration,   down: g0(t) = g0_high - (g0_high - g0_low) t / duration
 
-    **Returns** a dataset with dimensions direction ("up", "down") and g0: `overlap` |xi_nu|, and `theory` (Eq. 12).
+    From the stationary state at `g0_low`, the normal one below threshold, every spin turned towards the pattern by a
+    small angle: the overlap appears late on the way up, since it has to grow out of that seed, and vanishes at the
+    threshold on the way down. The loop closes as the ramp gets slower.
+
+    **Arguments**
+
+    - `model`: a `DickeModel` with constant rates; its own g0 is not used.
+    - `g0_low`, `g0_high`: the ends of the ramp, in the unit of the rates.
+    - `duration`: of each of the two ways, in the inverse unit of the rates.
+    - `pattern`: from 0.
+    - `points`: couplings at which the overlap is kept, on each way.
+    - `seed`: the angle in radians.
+
+    **Returns** a dataset with dimensions direction ("up", "down") and g0: `overlap`, |xi_nu| of the pattern, its
+    `theory` (paper, Eq. 12) at rest at every coupling, and `g_crit`, where that begins.
+
+    **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> loop = dj.studies.ramp_hysteresis(model, 0.3, 1.2, 100.0, points=4)
+        >>> print(loop.overlap.values.round(2))
+        [[0.   0.   0.36 0.95]
+         [0.   0.1  0.86 0.95]]
     """
     check_all("duration", np.asarray(duration), lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     check_count("points", points, 2)
     if not g0_low < g0_high:
         refuse("g0_low and g0_high", "increasing", f"{g0_low} and {g0_high}")
-    times = jnp.linspace(0.0, duration, points)
+    nu = int(as_pattern_index(pattern, model.num_modes))
+    fixed, options = {"g0_low": g0_low, "g0_high": g0_high, "turn": seed, "pattern": nu}, {"points": points}
+    sweep = Sweep(model.replace(g0=g0_low), {"duration": [duration]}, "ramp", fixed=fixed, options=options)
+    found = sweep.run().isel(duration=0)
+    if (ended := found.status.attrs["flag_meanings"]) != "successful":
+        raise eqx.EquinoxRuntimeError(f"mfsolve failed: {Status[Status._name_to_item[ended]]}")  # pyright: ignore
     couplings = np.linspace(g0_low, g0_high, points)
-    state, branches = _seeded(model.replace(g0=g0_low), pattern, seed), []
-    for ends in ((g0_low, g0_high), (g0_high, g0_low)):
-        ramp = PiecewiseLinear(jnp.array([0.0, duration]), jnp.array(ends))
-        sol = mfsolve(model.replace(g0=ramp), state, times)
-        state = sol.final_state
-        branches.append(np.abs(np.asarray(sol.overlaps[:, pattern])))
     theory = jax.vmap(lambda g: retrieval_overlap(model.replace(g0=g), pattern))(jnp.asarray(couplings))
     constant = model.replace(g0=g0_high)
     return xr.Dataset(
         {
-            "overlap": (("direction", "g0"), np.stack([branches[0], branches[1][::-1]])),
+            "overlap": (("direction", "g0"), np.stack([found.overlap_up.values, found.overlap_down.values])),
             "theory": ("g0", np.asarray(theory), {"long_name": "|xi| of Eq. 12"}),
             "g_crit": ((), float(critical_coupling(constant, pattern))),
         },
         coords={"direction": ["up", "down"], "g0": couplings},
         attrs={"title": "Ramps", "duration": duration, "seed": seed, "ramped_pattern": pattern, **provenance(constant)},
     )
-
-
-def _seeded(model: DickeModel, pattern: int, seed: float) -> MeanFieldState:
-    """The stationary state of a pattern, every spin turned by `seed` about y, towards the pattern."""
-    state, row = retrieval_state(model, pattern), pattern_signs(model, pattern)
-    (x, y, z), c, s = state.m, np.cos(seed), np.sin(seed)
-    return MeanFieldState(jnp.stack([c * x + s * row * z, y, c * z - s * row * x]), state.alpha)
 
 
 @checked
@@ -105,7 +146,10 @@ def picture_mending(
     flip: float = 0.1,
     decays: Sequence[float] = (0.0, 0.1),
 ) -> xr.Dataset:
-    """A stored picture with a share of its pixels flipped, and what every single spin shows at given times.
+    """A stored picture with a share of its pixels flipped, and what every single spin shows at given times:
+
+        sigma_z,i(0) = -G[nu, i] with probability `flip`, else G[nu, i]
+        share_right(t) = the share of spins with sigma_z,i(t) G[nu, i] > 0
 
     Spins of one subset turn alike, so that without decay a flipped pixel stays flipped. With weak decay towards the -x
     state every spin forgets its start and follows the field of its subset: all pixels end right, up to a common sign,
@@ -123,6 +167,17 @@ def picture_mending(
 
     **Returns** a dataset with dimensions decay, time, row, column (and pattern): `sigma_z` of every spin, `share_right`
     (the share of pixels that agree with the picture, up to a common sign), `overlap`, and the `stored` pictures.
+
+    **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> halves = jnp.where(jnp.stack([jnp.arange(64) % 8 < 4, jnp.arange(64) < 32]), 1, -1).reshape(2, 8, 8)
+        >>> rates = dj.examples.paper_model(g0=1.5, num_patterns=2)
+        >>> found = dj.studies.picture_mending(jax.random.key(0), halves, rates, [0.0, 200.0], flip=0.2)
+        >>> print(found.share_right.values.round(2))
+        [[0.77 0.77]
+         [0.77 1.  ]]
     """
     as_times(tsave)
     if len(decays) == 0:

@@ -38,7 +38,9 @@ def bifurcation_diagram(
     max_branches: int = 100,
     progress: Progress | None = None,
 ) -> xr.Dataset:
-    """The branches of stationary states along one parameter, followed with `continuation`.
+    """The branches of stationary states along one parameter p, followed with `continuation`:
+
+        all curves (state, p) with d state/dt = 0 that are connected with the normal state, and others that are found
 
     From the normal state at the lower limit, at every branch point the branch that crosses, and so on; then from the
     states that `stationary_states` finds at the upper limit and that lie on none of these: where patterns are not
@@ -58,6 +60,15 @@ def bifurcation_diagram(
     **Returns** a dataset with dimensions branch, point (filled up with NaN) and pattern: `value` of the parameter,
     `overlap`, `growth_rate`, `stable`; and with dimension special: `special_value`, `special_kind`, `special_branch`,
     `special_overlap`. Branches that are sign images of each other are shown once.
+
+    **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> found = dj.studies.bifurcation_diagram(model, "g0", limits=(0.5, 1.0), depth=1)
+        >>> print(found.sizes["branch"], np.unique(found.special_value.values.round(4)))
+        4 [0.6455 0.7289 0.7745]
     """
     check_count("depth", depth, 0)
     check_count("max_branches", max_branches)
@@ -157,7 +168,9 @@ def phase_diagram(
     max_states: int = 64,
     progress: Progress | None = None,
 ) -> xr.Dataset:
-    """Which patterns exist, which are stable, and which mixtures are, over two parameters, by `stationary_states`.
+    """Which patterns exist, which are stable, and which mixtures are, over two parameters, by `stationary_states`:
+
+        exists: d state/dt = 0 has a solution of this pattern    stable: no mode of its spectrum has Re lambda > 0
 
     **Arguments**
 
@@ -170,6 +183,15 @@ def phase_diagram(
     **Returns** a dataset with dimensions y, x (and pattern): `exists`, `stable`, `overlap` of each pattern's own state
     (0 where there is none); `stable_mixtures`, `states`, their numbers up to signs; `normal_stable`; `complete`,
     whether the search supports that these are all.
+
+    **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> found = dj.studies.phase_diagram(jax.random.key(0), model, ("g0", [0.5, 0.7, 1.0]), ("omega_spin", [0.5]))
+        >>> print(found.exists.values[0].sum(axis=-1), found.normal_stable.values[0])
+        [0 1 2] [ True False False]
     """
     (x_name, xs), (y_name, ys) = (_axis(model, *axis) for axis in (("x", x), ("y", y)))
     if x_name == y_name:

@@ -3,41 +3,26 @@
 import io
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final
 
-import jax
 import numpy as np
 import xarray as xr
 
+from .._checks import refuse, told
 from .._door import checked
 from .._labelled import software
-from .._progress import Loop
 from ..mean_field.model import DickeModel
 
 NETCDF: Final = "h5netcdf"
-Part = TypeVar("Part")
 Progress = Callable[[int, int], None]  # called with the numbers of what is done and of all
 
 
 def origin_of(found: xr.Dataset) -> dict[str, Any]:
     """What a sweep says of its origin, but for the rates of the model that its axes have replaced."""
     return {name: x for name, x in found.attrs.items() if name not in found.coords}
-
-
-def counted(parts: Sequence[Part], progress: Progress | None, size: int = 1) -> Iterator[Part]:
-    """The parts of a study one by one, each of `size`, told before each of them and after the last."""
-    report = Loop(len(parts) * size, "runs", progress)
-    for done in range(len(parts) + 1):
-        report(done * size)
-        yield from parts[done : done + 1]
-
-
-def stacked(runs: Sequence[Any], shape: tuple[int, ...] = (-1,)) -> Any:
-    """Trees of arrays of several runs, such as statuses, as one, with leading axes of this shape."""
-    return jax.tree.map(lambda *parts: np.stack(parts).reshape(*shape, *np.shape(parts[0])), *runs)
 
 
 def provenance(model: DickeModel) -> dict[str, Any]:
@@ -61,7 +46,26 @@ def told_of(model: DickeModel) -> dict[str, Any]:
 
 @checked
 def save_results(results: xr.Dataset, path: str | os.PathLike[str]) -> Path:
-    """Write results to a netCDF file, whole or not at all."""
+    """Write a dataset to a netCDF file, whole or not at all: readers find the older file, or the new one.
+
+    `dj.save` does the same, and keeps any other result of this package, too.
+
+    - `results`: a dataset, as every study returns.
+    - `path`: of the file, over an older one if there is one.
+
+    **Returns** the path.
+
+    **Raises** OSError where the file cannot be written.
+
+    **Example**
+
+        >>> import tempfile
+        >>> found = dj.Sweep(dj.examples.paper_model(), {"pattern": range(4)}, "critical_coupling").run()
+        >>> path = dj.studies.save_results(found, tempfile.mkdtemp() + "/thresholds.nc")
+        >>> print(dj.studies.open_results(path).g_crit.values.round(4))
+        [0.6455 0.7289 0.8062 0.878 ]
+    """
+    check_path(path)
     data = io.BytesIO()  # HDF5 itself ends the process where a disk is full
     results.to_netcdf(data, engine=NETCDF)
     with whole_file(path) as file:
@@ -84,5 +88,20 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @checked
 def open_results(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Read results that `save_results` wrote."""
+    """Read a dataset that `save_results` wrote.
+
+    - `path`: of the file. It is read whole and closed.
+
+    **Returns** the dataset.
+
+    **Raises** FileNotFoundError where there is no file, OSError for another than a netCDF file.
+
+    An example is in `save_results`.
+    """
+    check_path(path)
     return xr.load_dataset(path, engine=NETCDF)
+
+
+def check_path(path: Any) -> None:
+    if not isinstance(path, str | os.PathLike):
+        refuse("path", "that of a file", told(path))

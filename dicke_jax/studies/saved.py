@@ -15,21 +15,23 @@ import xarray as xr
 
 from .._checks import is_key, refuse, told
 from .._door import checked
-from .._labelled import is_flag, labelled, parts_of
-from .results import NETCDF, save_results
+from .._labelled import OF_MODEL, is_flag, labelled, parts_of
+from .results import NETCDF, check_path, save_results
 
-TREE = "dicke_jax_result"  # the attribute that says how the arrays make a result
+# attributes that say how the arrays make a result, and its model
+TREE, MODEL_TREE = "dicke_jax_result", "dicke_jax_model"
 PACKAGES = ("dicke_jax", "diffrax", "optimistix", "lineax", "equinox")  # whose classes a file may name
 
 
 @checked
-def save(result: Any, path: str | os.PathLike[str]) -> Path:
+def save(result: Any, path: str | os.PathLike[str], *, model: Any = None) -> Path:
     """Keep any result of this package in a netCDF file, whole or not at all, for `load`.
 
-    The file is that of `result.to_xarray()`, which `xarray.open_dataset(path, engine="h5netcdf")` reads as well.
+    The file is that of `result.to_xarray(model)`, which `xarray.open_dataset(path, engine="h5netcdf")` reads as well.
 
     - `result`: a result, a model, a state, a mapping; or an `xarray.Dataset`, which is kept as it is.
     - `path`: of the file, over an older one if there is one.
+    - `model`: the model that the result is of, to be kept beside it: by itself a run does not tell its rates.
 
     **Returns** the path.
 
@@ -43,24 +45,29 @@ def save(result: Any, path: str | os.PathLike[str]) -> Path:
         >>> print(dj.load(path).m.shape)
         (3, 8)
     """
-    _check_path(path)
-    if not isinstance(result, xr.Dataset):
-        if not isinstance(result, eqx.Module):
-            refuse("result", "a result of this package, or a dataset", told(result))
-        tree = json.dumps(_written(result, ()))
-        result = labelled(result).assign_attrs({TREE: tree})
-    return save_results(result, path)
+    check_path(path)
+    if isinstance(result, xr.Dataset):
+        if model is not None:
+            refuse("model", "left out where the result is a dataset", told(model))
+        return save_results(result, path)
+    if not isinstance(result, eqx.Module):
+        refuse("result", "a result of this package, or a dataset", told(result))
+    trees = {TREE: json.dumps(_written(result, ()))}
+    if model is not None:
+        trees[MODEL_TREE] = json.dumps(_written(model, (OF_MODEL,)))
+    return save_results(labelled(result, model).assign_attrs(trees), path)
 
 
 @checked
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], *, with_model: bool = False) -> Any:
     """What `save` has kept: the same result, to the bit; a dataset where it was one.
 
     No code comes from the file: it names classes of this package and of those that it stands on, and nothing else.
 
     - `path`: of a file that `save` has written.
+    - `with_model`: the result and the model that was kept beside it.
 
-    **Raises** ValueError for another file, FileNotFoundError for none.
+    **Raises** ValueError for another file, or one without a model that is asked for, FileNotFoundError for none.
 
     **Example**
 
@@ -69,7 +76,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         >>> print(float(dj.load(path).g0))
         1.2
     """
-    _check_path(path)
+    check_path(path)
     try:
         with open(path, "rb"):  # the system's own words, where HDF5 has a paragraph
             pass
@@ -77,13 +84,11 @@ def load(path: str | os.PathLike[str]) -> Any:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         refuse("path", "a file that save has written", f"{path} ({reason})")
-    tree = found.attrs.pop(TREE, None)
-    return found if tree is None else _made(json.loads(tree), found)
-
-
-def _check_path(path: Any) -> None:
-    if not isinstance(path, str | os.PathLike):
-        refuse("path", "that of a file", told(path))
+    tree, of_model = found.attrs.pop(TREE, None), found.attrs.pop(MODEL_TREE, None)
+    result = found if tree is None else _made(json.loads(tree), found)
+    if with_model and of_model is None:
+        refuse("path", "a file with a model, as save(result, path, model=model) writes", f"{path}")
+    return (result, _made(json.loads(of_model), found)) if with_model else result
 
 
 def _written(value: Any, path: tuple[str, ...]) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from .._checks import as_float, check_finite, refuse
+from .._checks import as_float, check_finite, check_real, check_shape, refuse, told
 from .._door import checked
 from .._status import Status
 from .._typing import ArrayLike
@@ -65,6 +65,16 @@ def retrieval_transition(
     also as `..._theory` (and on a fine grid of their own as `..._curve`), `fluctuation` of the overlap in time,
     `other_overlap` (the largest with another pattern), `status`, `residual`, `time`, `num_steps`; and for each
     pattern `g_crit`, `g_estimate` with `g_lower` and `g_upper`, the two simulated couplings that enclose the threshold.
+
+    **Raises** ValueError for arguments that do not fit.
+
+    **Example**
+
+        >>> model = dj.examples.paper_model(num_patterns=2)
+        >>> found = dj.studies.retrieval_transition(model, [0.5, 0.8, 1.1], reduce=True)
+        >>> print(found.overlap.values.round(3), found.g_crit.values.round(4))
+        [[0.    0.759 0.939]
+         [0.    0.558 0.898]] [0.6455 0.7289]
     """
     values = as_float(g0).astype(model.dtype)
     if values.ndim != 1 or values.size < 1:
@@ -137,14 +147,37 @@ def retrieval_transition(
 
 @checked
 def threshold_from_overlaps(g0: ArrayLike, overlap: ArrayLike) -> tuple[float, float, float]:
-    """The threshold that points (g0, |xi|) show by themselves: an estimate, and the two points that enclose it.
+    """The threshold g_c that points (g0, |xi|) show by themselves, with no theory of its place:
 
-    |xi|^2 leaves zero smoothly, unlike |xi|: a cubic through its first four points above threshold is followed down to
-    zero. It is enclosed by the last point without and the first with retrieval, |xi| > 0.05; an estimate that falls
-    elsewhere, where the onset is not of this form or the grid too coarse, is NaN. All three are NaN where the points do
-    not show both sides.
+        |xi|^2 = a (g0 - g_c) + b (g0 - g_c)^2 + c (g0 - g_c)^3   for g0 > g_c,   0 below
+
+    |xi|^2 leaves zero smoothly, unlike |xi|: the cubic goes through its first four points above threshold. g_c is
+    enclosed by the last point without and the first with retrieval, |xi| > 0.05; an estimate that falls elsewhere,
+    where the onset is not of this form or the grid too coarse, is NaN. All three are NaN where the points do not show
+    both sides.
+
+    **Arguments**
+
+    - `g0`: (G,), increasing couplings.
+    - `overlap`: (G,), the stationary overlaps there, of either sign.
+
+    **Returns** g_c, and the two couplings that enclose it.
+
+    **Raises** ValueError for arguments of shapes that do not fit.
+
+    **Example**
+
+        >>> g0 = np.linspace(0.5, 1.0, 51)
+        >>> xi = np.sqrt(np.maximum(1 - (0.7289 / g0) ** 4, 0))  # Eq. 12 of the paper
+        >>> print(np.round(dj.studies.threshold_from_overlaps(g0, xi), 4))
+        [0.7289 0.72   0.73  ]
     """
+    check_real("g0", g0)
+    check_real("overlap", overlap)
     g, squared = np.asarray(g0, dtype=float), np.asarray(overlap, dtype=float) ** 2
+    if g.ndim != 1 or not (np.diff(g) > 0).all():
+        refuse("g0", "a one-dimensional array of increasing couplings", told(g0))
+    check_shape("overlap", squared, g.shape, "one for each coupling")
     retrieved = squared > RETRIEVED**2
     if g.size == 0 or retrieved.all() or not retrieved[-1]:
         return np.nan, np.nan, np.nan

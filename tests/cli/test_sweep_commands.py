@@ -146,6 +146,13 @@ BAD_STUDIES = [
     *(f"{STUDY}[fixed]\ng0 = {x}" for x in WRONG),
     *(changed(AXES, f'"{name}" = [1.0]') for name in ("kappa[2]", "kappa[-1]", "omega_mode[a]", "jump[0]", "g2")),
     *(changed("num_patterns = 2", f"num_patterns = 2\nnum_spins = {x}") for x in WRONG),
+    changed('"critical_coupling"', '"ramp"'),
+    *(changed('"critical_coupling"', '"ramp"') + f"[fixed]\nduration = {x}\ng0_low = 0.3\ng0_high = {y}"
+      for x, y in (("0.0", "1.0"), ("9.0", "0.2"), ("[9.0]", "1.0"), WRONG[:2])),
+    *(changed('"critical_coupling"', '"exactness"') + f"[options]\ntime = 1.0\n{x}" for x in (
+      'method = "odd"', 'method = "wigner"', "levels = 4", 'method = "master equation"\nlevels = 1.5')),
+    *(changed('"critical_coupling"', '"exactness"') + f"[fixed]\nsubset_size = {x}\n[options]\ntime = 1.0"
+      for x in (*WRONG, "0", "1.5")),
     changed("[axes]", "[axis]"),
     changed("[model]", "[models]"),
     changed("[axes]", "[axes"),

@@ -5,6 +5,7 @@ Thresholds are found by bisection on `stability`, which knows nothing of the clo
 
 import itertools
 import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -134,6 +135,14 @@ RESULTS = {  # the number; where it is from; what finds it
         lambda: left(lambda pump: G.spin_exchange(0.4, 0.3, 0.7, pump), pointing(1.0, modes=0), 0.5, 2.0),
     ),
 }
+
+
+def test_the_page_of_published_results_has_them_all():
+    page = (Path(__file__).parent.parent.parent / "docs" / "published.md").read_text()
+    named = re.findall(r'test_published_results.py`, "([^"]+)"', page)
+    assert all(any(name.startswith(said) for name in RESULTS) for said in named)
+    by_test = {"boundary time crystal", "dissipative XYZ", "p-spin", "unbalanced Dicke", "Dicke trimer", "frustrated"}
+    assert all(any(name.startswith(said) for said in {*named, *by_test}) for name in RESULTS)
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import dicke_jax as dj
-from dicke_jax.mean_field.site_levels import away_from, populations, structure_constants
+from dicke_jax.mean_field.site_levels import away_from, populations, structure_constants, turning_part
 
 RNG = np.random.default_rng(3)
 
@@ -139,6 +139,7 @@ def test_what_unitary_motion_keeps_has_its_derivative_also_for_pure_states():
     lost = np.einsum("kij,aji->ak", np.eye(3)[None] / 3 - rho, dj.gell_mann(3)).real
     _, along = jax.jvp(lambda at: away_from(at, kept), (m,), (jnp.asarray(turned),))
     np.testing.assert_allclose(along, 0, atol=1e-13)
+    np.testing.assert_allclose(turning_part(m, jnp.asarray(turned + lost)), turned, atol=1e-13)
     _, away = jax.jvp(lambda at: away_from(at, kept), (m,), (jnp.asarray(lost),))
     np.testing.assert_allclose(away, lost, atol=1e-13)  # it commutes with rho
     np.testing.assert_allclose(away_from(m + 1e-6 * lost, kept) / 1e-6, lost, atol=1e-8)
@@ -191,28 +192,9 @@ REFUSED = {
     "no density matrix": (lambda: dj.bloch_vectors(np.diag([1.0, 1.0])), "^trace of rho must be 1; got 2.0"),
     "a negative one": (lambda: dj.bloch_vectors(np.diag([1.5, -0.5])), "^eigenvalues of rho must be not negative"),
     "not Hermitian": (lambda: dj.bloch_vectors(np.array([[1.0, 1.0], [0.0, 0.0]])), "^rho must be Hermitian"),
-    "a search": (lambda: dj.stationary_states(jax.random.key(0), three_levels()), "^model must be one of spins"),
-    "a state nearby": (
-        lambda: dj.stationary_state(three_levels(), dj.MeanFieldState(np.zeros((8, 1)), [])),
-        "^model must be one of spins, levels=2, for a search",
-    ),
-    "a branch": (
-        lambda: dj.continuation(
-            three_levels(), dj.MeanFieldState(np.zeros((8, 1)), []), lambda g: three_levels(), limits=(0, 1), value=0.5
-        ),
-        "^model must be one of spins",
-    ),
     "an orbit": (
         lambda: dj.periodic_orbit(three_levels(), dj.MeanFieldState(np.zeros((8, 1)), [])),
         "^model must be one of spins, or with jumps on single sites, for a periodic orbit; got one of sites with 3",
-    ),
-    "an exponent": (
-        lambda: dj.lyapunov_exponent(three_levels(), dj.MeanFieldState(np.zeros((8, 1)), [])),
-        "^model must be one of spins, or with jumps",
-    ),
-    "fluctuations": (
-        lambda: dj.gaussian_moments(three_levels(), dj.MeanFieldState(np.zeros((8, 1)), []), [0.0, 1.0]),
-        "^model must be one of spins",
     ),
 }
 

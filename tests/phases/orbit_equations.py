@@ -35,6 +35,40 @@ def unbalanced_equations(omega, omega0, rotating, counter, kappa):
     return f, jacobian
 
 
+def at_rest_with_photons(omega, omega0, rotating, counter, kappa):
+    """Spins along their field, m = l (2 co a, 2 anti b, omega0): light is at rest for two l, of which the larger."""
+    co, anti, half = rotating + counter, counter - rotating, kappa / 2
+    scale = np.max(np.roots([(co * anti) ** 2, omega * (co**2 + anti**2), omega**2 + half**2]).real)
+    a, b = omega + scale * anti**2, half
+    x, y, z = scale * 2 * co * a, scale * 2 * anti * b, scale * omega0
+    size = np.sqrt((1 - z**2) / (x**2 + y**2))
+    return np.array([size * x, size * y, z, size * a, size * b])
+
+
+def first_lyapunov_coefficient(f, jacobian, rest):
+    """Of r' = mu r + c r^3 at a Hopf point the c, and q in y = y_0 + 2 r Re(q e^(i w t)); f is quadratic, |m| = 1.
+
+    Kuznetsov's formula; the length gives the part of the mean shift that A leaves open.
+    """
+    A = jacobian(rest)
+    values, right = np.linalg.eig(A)
+    at = np.argmin(np.where(values.imag > 1e-3, np.abs(values.real), np.inf))
+    q, w = right[:, at], values[at].imag
+    values, left = np.linalg.eig(A.T)
+    p = left[:, np.argmin(np.abs(values + 1j * w))]
+    p = p / np.conj(np.vdot(p, q))
+
+    def both(s, t):
+        return f(0, s + t) - f(0, s) - f(0, t)
+
+    on_sphere = np.append(rest[:3], [0, 0])
+    shift = np.linalg.lstsq(
+        np.vstack([A, on_sphere]), np.append(-both(q, q.conj()), -np.vdot(q[:3], q[:3]).real), rcond=None
+    )[0]
+    twice = np.linalg.solve(2j * w * np.eye(5) - A, both(q, q))
+    return np.vdot(p, 2 * both(q, shift) + both(q.conj(), twice)).real / 2, q
+
+
 def dicke_equations(model):
     G, w = np.asarray(model.spins.couplings, dtype=float), np.asarray(model.spins.weights)
     M, K = G.shape
@@ -53,13 +87,16 @@ def flat(state):
     return np.concatenate([np.ravel(state.m), np.real(state.alpha), np.imag(state.alpha)])
 
 
-def monodromy(f, jacobian, start, period):
-    """Where a run ends, and the derivative of that in its start."""
-    n = start.size
+def monodromy(f, jacobian, start, period, change=None):
+    """Where a run ends, and the derivative of that in its start; with `change`, df/dp, in p, as a last column."""
+    n, columns = start.size, start.size + (change is not None)
 
     def both(t, u):
-        return np.concatenate([f(t, u[:n]), (jacobian(u[:n]) @ u[n:].reshape(n, n)).ravel()])
+        moved = jacobian(u[:n]) @ u[n:].reshape(n, columns)
+        if change is not None:
+            moved[:, -1] += change(u[:n])
+        return np.concatenate([f(t, u[:n]), moved.ravel()])
 
-    begin = np.concatenate([start, np.eye(n).ravel()])
+    begin = np.concatenate([start, np.eye(n, columns).ravel()])
     u = solve_ivp(both, (0, period), begin, method="DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
-    return u[:n], u[n:].reshape(n, n)
+    return u[:n], u[n:].reshape(n, columns)

@@ -18,7 +18,7 @@ from dicke_jax.phases.cue_outcome import OUTCOMES
 
 MODEL = dj.examples.paper_model(g0=0.9, num_patterns=2)
 SIZES = {"T": 9, "B": 3, "S": 7, "M": 2, "P": 2, "K": 2, "n": 6, "state": 4, "point": 8, "W": 11, "C": 3, "F": 2,
-         "R": 2, "D": 10, "steps": 5, "descents": 3}  # fmt: skip
+         "R": 2, "D": 10, "E": 3, "steps": 5, "descents": 3}  # fmt: skip
 SUCCESS = dj.Status.successful
 
 
@@ -78,8 +78,21 @@ def item(enumeration, names):
 
 
 CURVE = dj.StationaryCurve([0.7, 0.9, 1.1], [0.3, 0.6, 0.8], 0.02)
+
+
+def diagram():
+    states, born = made(dj.Branch), made(dj.OrbitBranch)
+    why = "start must be an orbit; got none"
+    return dict(states=states, orbits=(born, born), hopf=states.special * 2, without=states.special, reasons=(why,))
+
+
 GIVEN = {  # what is more than numbers of a shape
     "Attractor": lambda: dict(kind=dj.AttractorKind.limit_cycle),
+    "BasinShares": lambda: dict(
+        hits=np.array([3, 2, 1]), end=np.array([0, 0, 0, 1, 1, 2, -1]),
+        status=item(dj.Status, ["successful"] * 6 + ["oscillating"]),
+    ),
+    "Bifurcations": diagram,
     "Branch": branch,
     "CueOutcomes": lambda: dict(
         pattern=1,

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 
 CLASSES = classes()
 BY_DESIGN = {"EnsembleSolution"}  # a result of many rows
-NO_ARRAYS = {"Branch", "OrbitBranch"}  # never under jax.vmap
+NO_ARRAYS = {"Branch", "OrbitBranch", "Bifurcations", "BasinShares"}  # never under jax.vmap
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,14 @@ def test_a_result_without_numbers_says_why_it_has_none(kind):
     assert "\n" not in str(told.value)
 
 
+def test_an_orbit_that_was_not_found_has_no_picture_and_is_not_stable():
+    none = eqx.tree_at(lambda orbit: orbit.status, made(dj.PeriodicOrbit), dj.Status.at_rest)
+    none = eqx.tree_at(lambda orbit: orbit.num_growing, none, jnp.array(0))
+    assert not none.is_stable and "stable" not in repr(none)
+    with pytest.raises(ValueError, match="^orbit must be one that was found; got none, at rest: .*$"):
+        none.plot()
+
+
 def test_options_go_to_the_picture():
     axis = made(dj.Branch).plot(pattern=1)
     assert axis.get_ylabel() == r"overlap $\xi_{2}$"
@@ -130,6 +138,29 @@ def test_orbits_have_labels_and_are_kept_as_other_results(tmp_path):
     again = dj.load(dj.save(orbits, tmp_path / "orbits.nc"))
     assert repr(again) == repr(orbits) and again.special[1].kind == "period doubling"
     np.testing.assert_array_equal(again.highest, orbits.highest)
+
+
+def test_a_diagram_says_why_there_are_no_orbits_and_is_kept_with_its_parts(tmp_path):
+    diagram = made(dj.Bifurcations)
+    assert "no orbits  from g0 = 0.93: start must be an orbit; got none" in repr(diagram)
+    assert not diagram.successful and made(dj.OrbitBranch).successful
+    again = dj.load(dj.save(diagram, tmp_path / "diagram.nc"))
+    assert repr(again) == repr(diagram) and again.reasons == diagram.reasons
+    np.testing.assert_array_equal(again.orbits[1].highest, diagram.orbits[1].highest)
+    numbers = diagram.to_xarray()
+    np.testing.assert_array_equal(numbers.orbits_1_lowest, diagram.orbits[1].lowest)
+    legend = [text.get_text() for text in diagram.plot().get_legend().get_texts()]
+    assert legend == ["states", "hopf", "orbits, least and largest", "period doubling"]
+
+
+def test_shares_are_the_lengths_of_bars_with_those_that_rest_nowhere_below():
+    shares = made(dj.BasinShares)
+    axis = shares.plot()
+    assert [bar.get_width() for bar in axis.patches] == pytest.approx([3 / 7, 2 / 7, 1 / 7, 1 / 7])
+    assert axis.get_yticklabels()[3].get_text() == "oscillating"
+    assert axis.get_yticklabels()[0].get_text() == ", ".join(f"{xi:.2f}" for xi in shares.overlaps[0])
+    again = shares.to_xarray()
+    assert again.end.dims == ("sample",) and again.status.attrs["flag_meanings"] == "successful oscillating"
 
 
 def test_every_picture_takes_ax_and_the_version_before_s_names_warn():

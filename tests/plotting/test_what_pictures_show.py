@@ -220,6 +220,7 @@ def test_what_cannot_be_drawn_is_refused_in_one_line():
     for draw, told in (
         (lambda: P.plot_bloch(run, subsets=[2]), "subsets must be numbers from 0 to 1; got"),
         (lambda: P.plot_bloch(run, plt.subplots()[1]), 'ax must be an Axes with projection="3d"; got Axes'),
+        (lambda: P.plot_bloch(dj.MeanFieldState(np.zeros((8, 1)), [])), "result must be of spins, whose mean vectors"),
         (lambda: P.plot_phase_portrait(run, x="overlap"), "x must be a name and a number"),
         (lambda: P.plot_phase_portrait(run, y=("z", 2)), "y must be z with a number from 0 to 1; got 2"),
         (lambda: P.plot_wigner(np.ones((2, 3))), "result must be a Hermitian matrix over photon numbers"),

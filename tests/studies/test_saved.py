@@ -85,6 +85,27 @@ def test_what_the_labels_say():
     assert found.status.attrs["flag_meanings"] == "successful"
 
 
+def test_a_run_with_its_model_tells_its_rates_and_both_come_back(tmp_path):
+    result = run()
+    path = dj.save(result, tmp_path / "run.nc", model=MODEL)
+    found = xr.load_dataset(path, engine="h5netcdf", decode_times=False)  # what any reader of netCDF sees
+    assert float(found.model_g0) == 1.2 and found.model_g0.attrs["units"] == "unit of the rates"
+    np.testing.assert_array_equal(found.model_omega_mode, MODEL.omega_mode)
+    assert found.model_omega_mode.dims == ("mode",) and found.model_spins_weights.dims == ("subset",)
+    assert set(result.to_xarray(MODEL).variables) == set(found.variables)
+    for kept, made in zip(dj.load(path, with_model=True), (result, MODEL), strict=True):
+        same(made, kept)
+    same(result, dj.load(path))
+    alone = dj.save(result, tmp_path / "alone.nc")
+    for wrong, message in (
+        (lambda: dj.load(alone, with_model=True), r"path must be a file with a model, as save\(result, path, model"),
+        (lambda: dj.save(result, path, model=1.0), "model must be a model; got 1.0"),
+        (lambda: dj.save(result.to_xarray(), path, model=MODEL), "model must be left out where the result is a data"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            wrong()
+
+
 def test_a_status_is_read_by_its_name_whatever_its_code(tmp_path):
     result = eqx.tree_at(lambda r: r.status, run(), dj.Status.oscillating)
     path = dj.save(result, tmp_path / "result.nc")

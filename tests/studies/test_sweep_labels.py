@@ -12,10 +12,10 @@ from problems import paper
 import dicke_jax as dj
 from dicke_jax.phases.cue_outcome import OUTCOMES
 from dicke_jax.studies.sweeps import quantity_of
+from dicke_jax.studies.sweeps.asked import OPTIONS
 from dicke_jax.studies.sweeps.axes import OF_CUES, RATES, as_axes
 from dicke_jax.studies.sweeps.labels import Labels, dataset
 from dicke_jax.studies.sweeps.model_table import TABLE as KEYS_OF_MODELS
-from dicke_jax.studies.sweeps.rows import OPTIONS
 from dicke_jax.studies.sweeps.study_file import KEYS, RANGES
 
 from .sweep_faults import TABLE, refused
@@ -54,6 +54,9 @@ def test_what_an_axis_or_a_size_varies_is_no_attribute():
     assert told["thresholds"] == "closed form"
     told = dj.Sweep(lambda omega: MODEL.replace(omega_mode=omega), {"omega": [1.0, 2.0]}, told_overlap).labels().attrs
     assert not told.keys() & {"omega_mode", "thresholds"}
+    model = MODEL.replace(dissipation=dj.LocalDissipation([("decay_x", 0.1), ("dephasing_x", 0.2)]))
+    told = dj.Sweep(model, {"jump[0]": [0.0, 0.3]}, told_overlap).labels().attrs
+    assert told["rates_of_jumps"] == "['an axis', 0.2]"
 
 
 def test_the_pattern_of_all_rows_is_said_counted_from_one():

@@ -57,6 +57,8 @@ def test_a_map_has_both_axes_a_colour_bar_and_the_threshold_of_its_pattern():
     np.testing.assert_allclose(line.get_ydata()[[0, -1]], KAPPA[[0, -1]] * [0.5**0.5, 2**0.5], rtol=1e-14)
     assert axis.get_ylim() == tuple(line.get_ydata()[[0, -1]]) and axis.get_yscale() == "log"
     assert not plot_sweep(chances()).lines  # without a closed form there is none
+    far = plot_sweep(chances(thresholds="closed form", omega_mode=np.array([1.5, 9.0])))
+    assert not far.lines and far.get_legend() is None  # nor one that is beyond the map
     varied = chances(thresholds="closed form", omega_mode=np.array([1.5, np.nan]))
     assert not plot_sweep(varied).lines
     assert not plot_sweep(varied.drop_attrs(deep=False).assign_attrs(thresholds="closed form")).lines
@@ -136,3 +138,10 @@ def test_what_cannot_be_shown_is_refused_in_one_line():
         with pytest.raises(ValueError, match=told) as error:
             plot_sweep(results, **options)
         assert "\n" not in str(error.value)
+
+
+def test_thresholds_that_are_at_no_coupling_are_counted_and_leave_their_axis():
+    values = np.where(np.arange(6) < 2, 0.7, np.inf)
+    axis = plot_sweep(xr.Dataset({"g_crit": ("kappa", values)}, {"kappa": G0}))
+    assert axis.get_title("left") == "infinite in 4 of 6 rows"
+    np.testing.assert_allclose(axis.get_xlim(), [0.3, 1.5])

@@ -15,9 +15,10 @@ from ...mean_field.rates import is_schedule
 
 RATES = ("omega_spin", "omega_mode", "kappa", "g0")
 OF_CUES = ("pattern", "angle", "flip", "seed")
-WHOLE = ("pattern", "seed")
+WHOLE = ("pattern", "seed", "subset_size")
 BATCH = TOGETHER["cpu"]  # rows that are computed side by side: a row has the same neighbours in every chunk
-UNITS = dict.fromkeys(RATES, "unit of the rates") | {"angle": "radians"}
+UNITS = dict.fromkeys((*RATES, "jump", "g0_low", "g0_high"), "unit of the rates")
+UNITS |= {"angle": "radians", "turn": "radians", "duration": "inverse unit of the rates"}
 LONG_NAMES = {
     "omega_spin": "frequency Omega of the spins",
     "omega_mode": "frequencies Omega_mu of the modes",
@@ -28,6 +29,11 @@ LONG_NAMES = {
     "angle": "angle of the tilt",
     "flip": "probability of a flip",
     "seed": "the cue's key is jax.random.key(seed)",
+    "subset_size": "spins per subset N",
+    "duration": "duration of each ramp",
+    "g0_low": "coupling where a ramp begins",
+    "g0_high": "coupling where a ramp turns back",
+    "turn": "angle by which spins are turned before a ramp",
 }
 
 
@@ -108,7 +114,8 @@ def as_values(what: str, given: Any, name: str) -> np.ndarray:
     if name in WHOLE:
         if not np.issubdtype(values.dtype, np.integer):
             refuse(what, "whole numbers", told(given))
-        check_all(what, values, lambda x: (x >= 0) & (x < 2**32), "from 0 to 4294967295")
+        least, most = (1, 2**53) if name == "subset_size" else (0, 2**32 - 1)
+        check_all(what, values, lambda x: (x >= least) & (x <= most), f"from {least} to {most}")
         return values.astype(np.int64)
     if not np.issubdtype(values.dtype, np.integer):
         check_all(what, values, np.isfinite, "finite")
@@ -140,7 +147,7 @@ def check_fits(model: DickeModel, what: str, name: str, values: np.ndarray) -> N
         check_all(what, values, lambda nu: nu < model.num_modes, f"a pattern number from 0 to {model.num_modes - 1}")
     elif kind not in (*RATES, *OF_CUES):
         known = ", ".join((*RATES, "omega_mode[0]", "kappa[0]", "jump[0]", *OF_CUES))
-        refuse(what, f"called as what it varies, {known}, or an argument of the function that makes the model", name)
+        refuse(what, f"called as what it varies, {known}, or an argument of what makes the model or computes", name)
 
 
 @dataclass(frozen=True)

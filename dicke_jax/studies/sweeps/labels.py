@@ -20,12 +20,18 @@ from .model_table import ModelTable
 OF_ROWS: dict[str, dict[str, str]] = {  # what only sweeps have; a row's overlap is one of a run's overlaps
     **{name: ATTRS[f"{name}s"] for name in ("overlap", "occupation", "fluctuation")},
     "g_crit": {"long_name": "critical coupling", "units": RATES},
-    "scaled_error": {"long_name": "limit of N E_N(t), Eq. 9", "units": "1"},
+    "scaled_error": {"long_name": "N E_N(t), Eq. 9", "units": "1"},
+    "scaled_error_sem": {"long_name": "standard error of N E_N(t)", "units": "1"},
+    "top_population": {"long_name": "largest population of a highest photon level", "units": "1"},
+    "overlap_up": {"long_name": "overlap |xi| on the way up", "units": "1"},
+    "overlap_down": {"long_name": "overlap |xi| on the way down, against rising g0", "units": "1"},
+    "loop_area": {"long_name": "area between ways up and down", "units": RATES},
     "is_stable": {"long_name": "whether nothing grows", "units": "1"},
     "outcome": {"long_name": "where the cue ended"},
     "retrieved": {"long_name": "whether the cue ended at its pattern, with either sign", "units": "1"},
 }
 RETRIEVED = ("retrieved", "retrieved_negative")  # both signs are the same memory
+OF_RAMPS, ALONG = ("overlap_up", "overlap_down"), "share_of_ramp"
 STUDY_FILE = "a study file"
 STATUSES = tuple(Status._name_to_item)  # pyright: ignore[reportAttributeAccessIssue]
 MEANINGS = {"status": STATUSES, "outcome": OUTCOMES}
@@ -58,7 +64,7 @@ class Labels:
 def labels_of(sweep: Any) -> Labels:
     """The labels of a sweep. What an axis varies is no attribute; of modes that differ, one mode's number is NaN."""
     models, axes = sweep._models[0], sweep.axes
-    told = _common(_about(*each, sweep.fixed) for each in zip(models, sweep._how, strict=True))
+    told = _common(_about(*each, sweep.fixed, axes) for each in zip(models, sweep._how, strict=True))
     for kind, mode in map(split_name, axes.values):
         if mode is None:
             told.pop(kind, None)
@@ -82,16 +88,17 @@ def described_in(model: Any) -> str:
     return STUDY_FILE if isinstance(model, ModelTable) else "Python"
 
 
-def _about(model: DickeModel, how: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+def _about(model: DickeModel, how: Mapping[str, Any], fixed: Mapping[str, Any], axes: Axes) -> dict[str, Any]:
     """Provenance: rates, sizes, precision, solver and tolerances."""
     known = model.at(0.0)
-    jumps = () if known.dissipation is None else known.dissipation.rates
+    rates = () if known.dissipation is None else known.dissipation.rates
+    jumps = ["an axis" if f"jump[{i}]" in axes.values else np.asarray(rate).tolist() for i, rate in enumerate(rates)]
     return {
         **told_of(known),
         "g0": float(known.g0),
         **({"rates_in_time": "those given here are of t = 0"} if model.is_time_dependent else {}),
         **({"thresholds": "closed form"} if closed_form_obstacle(model, 0, all_pairs=True) is None else {}),
-        **({"rates_of_jumps": str([np.asarray(rate).tolist() for rate in jumps])} if jumps else {}),
+        **({"rates_of_jumps": str(jumps)} if jumps else {}),
         **{name: x.item() for name, x in fixed.items()},
         **{name: x if isinstance(x, int | float | str) else repr(x) for name, x in how.items()},
     }
@@ -129,6 +136,7 @@ def dataset(labels: Labels, slots: np.ndarray, complete: np.ndarray, flat: Mappi
     for name, values in flat.items():
         shape = labels.shapes[name]
         own = ("mode",) if shape == (labels.num_modes,) else tuple(f"{name}_{i}" for i in range(len(shape)))
+        own = (ALONG,) if name in OF_RAMPS and len(shape) == 1 else own
         variables[name] = ((*dims, *own), placed(values), _attrs_of(name, values))
     if "outcome" in variables and (codes := variables["outcome"][1]).dtype == np.int8:
         found = np.isin(codes, [OUTCOMES.index(name) for name in RETRIEVED])
@@ -140,12 +148,16 @@ def dataset(labels: Labels, slots: np.ndarray, complete: np.ndarray, flat: Mappi
     for dim, names in axes.dims.items():
         for name in names:
             kind = split_name(name)[0]
-            told = {"long_name": LONG_NAMES.get(kind, name), "units": UNITS.get(kind, "1")}
-            if kind == "jump":
-                told["units"] = "unit of the rates"
-            coords[name] = (dim, axes.values[name], told)
+            coords[name] = (
+                dim,
+                axes.values[name],
+                {"long_name": LONG_NAMES.get(kind, name), "units": UNITS.get(kind, "1")},
+            )
     if any("mode" in variable[0] for variable in variables.values()):
         coords["mode"] = ("mode", np.arange(labels.num_modes), {"long_name": "mode, and its stored pattern, from 0"})
+    if points := next((values.shape[-1] for of, values, _ in variables.values() if ALONG in of), 0):
+        told = {"long_name": "share s of a ramp, g0 = g0_low + s (g0_high - g0_low)", "units": "1"}
+        coords[ALONG] = (ALONG, np.linspace(0.0, 1.0, points), told)
     attrs = {name: np.asarray(x, float) if isinstance(x, list) else x for name, x in labels.attrs.items()}
     return xr.Dataset(variables, coords=coords, attrs=attrs)
 

@@ -9,7 +9,8 @@ import xarray as xr
 from ..._checks import refuse, told
 from .labels import RETRIEVED, of_pattern
 
-FIRST = ("outcome", "overlap", "g_crit", "growth_rate", "is_stable")  # what is meant where nobody says
+# what is meant where nobody says
+FIRST = ("outcome", "overlap", "g_crit", "growth_rate", "is_stable", "scaled_error", "loop_area")
 CHANCE = {"long_name": "chance of retrieval", "units": "1"}
 
 

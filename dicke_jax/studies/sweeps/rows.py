@@ -9,28 +9,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..._checks import as_array, check_all, check_choice, check_count, refuse, told
+from ..._checks import as_array, known_to_hold, refuse, told
 from ...dynamics import MFSolution, SteadyState, check_reaches_steady, mfsolve, solve_ensemble
 from ...dynamics.ensemble import MANY
-from ...dynamics.steady_state import STIFF_TOLERANCE, check_ends, default_residual, relaxing_solver
+from ...dynamics.relaxation import default_residual
+from ...dynamics.steady_state import STIFF_TOLERANCE, check_ends, relaxing_solver
 from ...dynamics.stiffness import STIFF, stiffness
 from ...dynamics.taylor_solver import written_out
 from ...dynamics.trajectory import check_tolerance, default_solver
-from ...finite_size import gaussian_moments, scaled_error
+from ...finite_size import gaussian_moments, mesolve, scaled_error, wigner_moments
 from ...mean_field import DickeModel, MeanFieldState, check_constant_rates
 from ...phases import critical_coupling, retrieval_state, stability
 from ...phases.basins import named_outcomes
+from ..ramps import ramp_and_back
+from .asked import GAUSSIAN, MASTER, on_host, taken_by
 from .axes import BATCH
 from .starts import Values, of_cues_and_rates, start_of, with_values
 
-OPTIONS: dict[str, dict[str, Any]] = {  # of what is computed, with their defaults
-    "steadystate": dict(tol=None, max_time=None, rtol=None, atol=None, max_steps=None),
-    "final_overlap": dict(time=None, rtol=None, atol=None, max_steps=None),
-    "retrieval": dict(tol=None, max_time=None),
-    "critical_coupling": dict(kind="existence", method=None),
-    "stability": dict(tol=None),
-    "exactness": dict(time=None),
-}
+RAMP_POINTS = 100  # of each way
 LONG = 5000  # in 1 / kappa: so long a run takes by default at most; fewer that are longer pay for a longer compilation
 
 
@@ -39,7 +35,7 @@ def _of_rows(function: Callable[..., Any], model: DickeModel, cues: Any, rates: 
     """`function` of the model, cue and pattern of every row, in batches of a fixed size."""
 
     def one(row: Any) -> Any:
-        return function(*start_of(with_values(model, row[1]), cue, row[0]), row[0]["pattern"])
+        return function(*start_of(with_values(model, row[1]), cue, row[0]), row[0] | row[1])
 
     return jax.lax.map(one, (cues, rates), batch_size=BATCH)
 
@@ -51,7 +47,7 @@ def _in_turn(function: Callable[..., Any], model: DickeModel, cues: Any, rates: 
 
     def one(i: Array) -> Any:
         own, rate = jax.tree.map(lambda x: x[i], rows)
-        return function(*start_of(with_values(model, rate), cue, own), own["pattern"])
+        return function(*start_of(with_values(model, rate), cue, own), own | rate)
 
     def put(i: Array, found: Any) -> Any:
         return jax.tree.map(lambda whole, x: whole.at[i].set(x), found, one(i))
@@ -61,22 +57,23 @@ def _in_turn(function: Callable[..., Any], model: DickeModel, cues: Any, rates: 
     return jax.lax.fori_loop(0, filled, put, empty)
 
 
-def _model_and_state(model: DickeModel, state: MeanFieldState, pattern: Array) -> Any:
+def _model_and_state(model: DickeModel, state: MeanFieldState, row: Any) -> Any:
     return eqx.filter(model, eqx.is_array), state
 
 
-def _state(model: DickeModel, state: MeanFieldState, pattern: Array) -> Any:
+def _state(model: DickeModel, state: MeanFieldState, row: Any) -> Any:
     return state
 
 
 class RowFunction(eqx.Module):
-    """What a row computes that is no run: of its model, its cue's state and pattern."""
+    """What a row computes that is no run: of its model, its cue's state and its values."""
 
     compute: Any  # numbers in a module are no part of the program
     options: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+    taken: tuple[str, ...] = eqx.field(static=True)
 
-    def __call__(self, model: DickeModel, state: MeanFieldState, pattern: Array) -> dict[str, Any]:
-        options = dict(self.options)
+    def __call__(self, model: DickeModel, state: MeanFieldState, row: Mapping[str, Any]) -> dict[str, Any]:
+        options, pattern = dict(self.options), row["pattern"]
         if self.compute == "critical_coupling":
             return {"g_crit": critical_coupling(model, pattern, **options)}
         if self.compute == "stability":
@@ -84,13 +81,41 @@ class RowFunction(eqx.Module):
             names = ("growth_rate", "num_growing", "num_neutral", "num_decaying", "residual")
             stable = {"is_stable": found.is_stable.astype(jnp.int8)}
             return {**{name: getattr(found, name) for name in names}, **stable, "status": code_of(found.status)}
+        if self.compute == "ramp":
+            with known_to_hold():
+                own = options.pop("pattern", pattern), row["duration"], (row["g0_low"], row["g0_high"]), row["turn"]
+                found = ramp_and_back(model, *own, **options)
+            return found | {"status": code_of(found["status"])}
         if self.compute == "exactness":
-            times = np.array([0.0, options["time"]], model.dtype)
-            limit, reference = gaussian_moments(model, state, times), mfsolve(model, state, times, throw=False)
-            return {"scaled_error": scaled_error(model, limit, reference)[-1]}
-        result = self.compute(model, state)
+            return exactness(model, state, row, **options)
+        result = self.compute(model, state, **{name: row[name] for name in self.taken if name in row})
         named = result if isinstance(result, Mapping) else {"value": result}
         return {name: jnp.asarray(x) for name, x in named.items()}
+
+
+def exactness(
+    model: DickeModel,
+    state: MeanFieldState,
+    row: Mapping[str, Any],
+    time: float,
+    method: str,
+    levels: int | None = None,
+    num_samples: int = 2000,
+) -> dict[str, Any]:
+    """N E_N(t) of Eq. 9 at one time: its limit, or of so many spins; with the standard error where it is sampled."""
+    times, size = np.array([0.0, time], model.dtype), row.get("subset_size")
+    reference, more = mfsolve(model, state, times, throw=False), {}
+    if method == GAUSSIAN:
+        return {"scaled_error": scaled_error(model, gaussian_moments(model, state, times), reference)[-1]}
+    size = None if size is None else int(size)
+    if method == MASTER:
+        run = mesolve(model, state, times, size, levels=levels)
+        more["top_population"] = jnp.max(run.top_population)
+    else:
+        key = jax.random.fold_in(jax.random.key(int(row["seed"])), 0 if size is None else size)
+        run = wigner_moments(key, model, state, times, size, num_samples=num_samples)
+        more["scaled_error_sem"] = run.scaled_error_sem[-1]
+    return more | {"scaled_error": scaled_error(model, run.moments, reference)[-1], "status": code_of(run.status)}
 
 
 def code_of(status: Any) -> Any:
@@ -117,9 +142,11 @@ def compute_rows(
     cues, rates = of_cues_and_rates(values, model)
     size = cues["pattern"].size
     if compute not in ("steadystate", "final_overlap", "retrieval"):
-        own = RowFunction(compute, tuple(how.items())), model, cues, rates, cue
-        one_by_one = getattr(compute, "one_by_one", False)
-        return jax.tree.map(np.asarray, _in_turn(*own, jnp.asarray(filled)) if one_by_one else _of_rows(*own))
+        function = RowFunction(compute, tuple(how.items()), tuple(taken_by(compute, how)))
+        if on_host(compute, how):
+            return _by_python(function, model, values, filled, cue)
+        own = function, model, cues, rates, cue
+        return jax.tree.map(np.asarray, _in_turn(*own, jnp.asarray(filled)) if in_turn(compute) else _of_rows(*own))
     if rates or callable(cue):
         arrays, states = _of_rows(_model_and_state, model, cues, rates, cue)
         rest = eqx.filter(model, eqx.is_array, inverse=True)  # rates that are functions of time
@@ -153,6 +180,26 @@ def compute_rows(
     return found
 
 
+def in_turn(compute: Any) -> bool:
+    """Whether rows take so different times that they are better computed one after the other."""
+    if compute == "ramp":  # on a CPU runs are one after the other anyway, and repetitions need not be run
+        return jax.default_backend() == "cpu"
+    return getattr(compute, "one_by_one", False)
+
+
+def _by_python(
+    function: RowFunction, model: DickeModel, values: Values, filled: int, cue: Any
+) -> dict[str, np.ndarray]:
+    """The rows of a chunk by Python, one after the other: every one may have shapes of its own."""
+    made = _of_rows(_model_and_state, model, *of_cues_and_rates(values, model), cue)
+    made, rest, found = jax.tree.map(np.asarray, made), eqx.filter(model, eqx.is_array, inverse=True), []
+    for i in range(filled):
+        own, state = jax.device_put(jax.tree.map(lambda x, i=i: x[i], made))
+        row = function(eqx.combine(own, rest), state, {name: x[i].item() for name, x in values.items()})
+        found.append(jax.tree.map(np.asarray, row))
+    return jax.tree.map(lambda *rows: np.stack(rows), *found)
+
+
 def check_cue(model: DickeModel, values: Values, cue: Any) -> None:
     """Refuse a function that makes no cue, before anything is computed."""
     if callable(cue):
@@ -162,6 +209,11 @@ def check_cue(model: DickeModel, values: Values, cue: Any) -> None:
 def variables_of(model: DickeModel, values: Values, compute: Any, cue: Any, how: Mapping[str, Any]) -> dict[str, Any]:
     """Names, shapes and types of what a row computes, without computing it."""
     M, real = (model.num_modes,), np.dtype(model.dtype)
+    if on_host(compute, how):
+        if not isinstance(compute, str):
+            return compute.variables(model)
+        more = "top_population" if how["method"] == MASTER else "scaled_error_sem"
+        return {"scaled_error": ((), real), more: ((), real), "status": ((), np.dtype(np.int8))}
     runs = {"overlap": (M, real), "status": ((), np.dtype(np.int8)), "num_steps": ((), np.dtype(np.int32))}
     if compute == "retrieval":
         return runs | {"outcome": ((), np.dtype(np.int8)), "time": ((), real), "fluctuation": (M, real)}
@@ -170,7 +222,7 @@ def variables_of(model: DickeModel, values: Values, compute: Any, cue: Any, how:
         more = {"fluctuation": (M, real), "residual": ((), real), "time": ((), real)}
         return runs | (more if compute == "steadystate" else {})
     cues, rates = of_cues_and_rates({name: x[:BATCH] for name, x in values.items()}, model)
-    function = RowFunction(compute, tuple(how.items()))
+    function = RowFunction(compute, tuple(how.items()), tuple(taken_by(compute, how)))
     try:
         found = eqx.filter_eval_shape(_of_rows, function, model, cues, rates, cue)
     except (jax.errors.JAXTypeError, TypeError) as error:
@@ -183,45 +235,30 @@ def variables_of(model: DickeModel, values: Values, compute: Any, cue: Any, how:
     return {name: (x.shape[1:], np.dtype(x.dtype)) for name, x in found.items()}
 
 
-def as_options(compute: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of what is computed, each of the right kind."""
-    if callable(compute):
-        if options:
-            refuse("options", "left out where compute is a function", ", ".join(map(str, options)))
-        return {}
-    own, options = OPTIONS[compute], {name: value for name, value in options.items() if value is not None}
-    for name, value in options.items():
-        if name not in own:
-            refuse("options", f"those of {compute}, {', '.join(own)}", told(name))
-        if name in ("kind", "method"):
-            kinds = {"kind": ("existence", "stability", "normal"), "method": ("closed form", "root finding")}
-            check_choice(f"options, {name},", value, kinds[name])
-        elif name == "max_steps":
-            check_count(f"options, {name},", value)
-        elif isinstance(value, bool) or not isinstance(value, int | float | np.number):
-            refuse(f"options, {name},", "a positive number", told(value))
-        else:
-            check_all(f"options, {name},", value, lambda x: (x > 0) & np.isfinite(x), "positive and finite")
-    if compute in ("final_overlap", "exactness") and "time" not in options:
-        refuse("options", f"given for {compute}, with the time at which runs end", "no time")
-    return options
-
-
-def settled(models: list[DickeModel], compute: Any, options: Mapping[str, Any], num_rows: int) -> dict[str, Any]:
+def settled(
+    models: list[DickeModel], compute: Any, options: Mapping[str, Any], num_rows: int, pattern: int | None
+) -> dict[str, Any]:
     """Options that leave nothing to what a chunk holds: solver, tolerances, longest run.
 
     - `models`: those at the corners of the axes. Where one is stiff all rows get the solver that it needs.
+    - `pattern`: of all rows, if it is one: then closed forms need no more than that it is orthogonal to the others.
     """
     how = dict(options)
+    if compute == "exactness":
+        how.setdefault("method", GAUSSIAN)
     if callable(compute) or compute in ("critical_coupling", "stability", "exactness"):
         if compute in ("critical_coupling", "stability"):
             check_constant_rates(models[0])
         return how
     hardest, tol = max(models, key=stiffness), how.get("tol")
-    if compute == "final_overlap":
+    if compute in ("final_overlap", "ramp"):
         how["rtol"] = check_tolerance("options, rtol,", how.get("rtol"), hardest.dtype)
         how["atol"] = check_tolerance("options, atol,", how.get("atol"), hardest.dtype)
-        solver = default_solver(hardest, how["rtol"], dense=False)
+        solver = default_solver(hardest, how["rtol"], dense=compute == "ramp")
+        if compute == "ramp":
+            check_constant_rates(hardest)
+            how = {"points": RAMP_POINTS, "solver": solver} | how
+            return how if pattern is None else how | {"pattern": pattern}
     else:
         for model in models:
             check_reaches_steady(model)

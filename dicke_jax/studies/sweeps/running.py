@@ -1,4 +1,4 @@
-"""From a sweep to its numbers: the store that is made or goes on, and every chunk that is missing in it."""
+"""From a sweep to its numbers: the store that is made, goes on or is read, and every chunk that is missing in it."""
 
 import os
 from contextlib import ExitStack, closing
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
+from ..._door import checked
 from ..._progress import Loop
-from ..results import Progress
+from ..results import Progress, check_path
 from .axes import Layout
 from .store import InMemory, Store
 from .workers import Crew, crew_of
@@ -55,3 +57,30 @@ def compute_missing(sweep: Any, crew: Crew, kept: Store | InMemory, layout: Layo
                 kept.write(number, chunk)
             done += sizes[number]
             report(done)
+
+
+@checked
+def open_store(path: str | os.PathLike[str]) -> xr.Dataset:
+    """What a sweep has kept so far in its store, as a dataset; rows that are missing are NaN, `complete` says which.
+
+    It can be read while the sweep runs, by as many as like to.
+
+    - `path`: of the folder that `sweep.fill` or `dicke-jax sweep --out` writes.
+
+    **Returns** the dataset that `sweep.run()` would return, with the dimensions of the sweep's axes; where rows are
+    missing also `complete`, true where they are there.
+
+    **Raises** ValueError for a folder that is no such store, or whose description is damaged; ImportError where Zarr is
+    not installed (`pip install "dicke-jax[studies]"`).
+
+    **Example**
+
+        >>> import tempfile
+        >>> store = tempfile.mkdtemp() + "/store"
+        >>> sweep = dj.Sweep(dj.examples.paper_model(), {"pattern": range(4)}, "critical_coupling")
+        >>> _ = sweep.fill(store)
+        >>> print(dj.studies.open_store(store).g_crit.values.round(4))
+        [0.6455 0.7289 0.8062 0.878 ]
+    """
+    check_path(path)
+    return Store(path, "r").dataset()

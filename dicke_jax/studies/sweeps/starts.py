@@ -1,6 +1,6 @@
 """What a row starts from: its model, with the row's own rates, and its cue's state."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import equinox as eqx
@@ -10,11 +10,32 @@ import numpy as np
 
 from ..._checks import known_to_hold, refuse, told
 from ...mean_field import DickeModel, MeanFieldState, corrupted_pattern, random_state, stored_pattern, tilted_pattern
-from .axes import split_name
+from .axes import RATES, split_name
 
 CUES: Final = ("stored", "tilt", "flip", "random")
 DEFAULT_CUE = {"pattern": 0, "angle": 0.3, "flip": 0.1, "seed": 0}
 Values = dict[str, np.ndarray]
+
+
+def cue_of(cue: Any, given: Collection[str], taken: Collection[str]) -> Any:
+    """The cue of a sweep, by default one that uses what is given; what it does not use, `taken` has to."""
+    if cue is None:
+        cue = "tilt" if "angle" in given else "flip" if "flip" in given else "stored"
+    if callable(cue):
+        return cue
+    if not isinstance(cue, str) or cue not in CUES:
+        refuse("cue", f"one of {', '.join(CUES)}, or a function of model and row", told(cue))
+    uses = {"stored": {"pattern"}, "tilt": {"pattern", "angle", "seed"}, "flip": {"pattern", "flip", "seed"}}
+    used = uses.get(cue, {"pattern", "seed"}) | set(taken)
+    for name in sorted(set(given) & DEFAULT_CUE.keys() - used):
+        way = "give angle, flip or cue='tilt'" if cue == "stored" else "'tilt' has an angle, 'flip' a flip"
+        refuse(f"axes and fixed, for cue {cue!r},", f"without {name}, which does not decide such a cue ({way})", name)
+    return cue
+
+
+def is_rate(name: str) -> bool:
+    """Whether an axis of this name varies a rate of the model."""
+    return split_name(name)[0] in (*RATES, "jump")
 
 
 def with_values(model: DickeModel, values: Mapping[str, Any]) -> DickeModel:
@@ -74,7 +95,8 @@ def start_of(model: DickeModel, cue: Any, own: Mapping[str, Any]) -> tuple[Dicke
 
 
 def of_cues_and_rates(values: Values, model: DickeModel) -> tuple[Values, Values]:
-    """The values in the precisions that a program takes them in: what makes cues, and what makes models."""
+    """The values in the precisions that a program takes them in: of cues and functions, and what makes models."""
     kinds = {"pattern": jax.dtypes.canonicalize_dtype(np.int64), "seed": np.uint32}
-    cues = {name: x.astype(kinds.get(name, model.dtype)) for name, x in values.items() if name in DEFAULT_CUE}
-    return cues, {name: x.astype(model.dtype) for name, x in values.items() if name not in DEFAULT_CUE}
+    cast = {name: x.astype(kinds.get(name, model.dtype)) for name, x in values.items()}
+    rates = {name: x for name, x in cast.items() if is_rate(name)}
+    return {name: x for name, x in cast.items() if name not in rates}, rates

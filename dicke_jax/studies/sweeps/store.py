@@ -301,8 +301,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def open_store(path: str | os.PathLike[str]) -> Any:
-    """What a sweep has kept so far in its store, as a dataset; `complete` tells rows where some are missing."""
-    return Store(path, "r").dataset()

@@ -15,19 +15,19 @@ from ..._checks import check_count, refuse, told
 from ..._door import checked
 from ...mean_field import DickeModel, check_model
 from ..results import Progress
+from .asked import OF_PATTERNS, OPTIONS, TURN, as_options, check_taken, on_host, taken_by
 from .axes import BATCH, Axes, Layout, as_axes, as_values, check_fits
 from .identity import named, of_software, of_sweep
 from .labels import Labels, dataset, labels_of, of_pattern
 from .model_table import ModelTable
-from .planning import Plan, default_chunk
-from .rows import OPTIONS, as_options, check_cue, compute_rows, settled, variables_of
+from .planning import Plan, bytes_in_memory, default_chunk, programs_of_a_model
+from .rows import check_cue, compute_rows, settled, variables_of
 from .running import compute_missing, fill_store
-from .starts import CUES, DEFAULT_CUE, with_known
+from .starts import DEFAULT_CUE, cue_of, is_rate, with_known
 from .store import Store, fill_of, in_memory
 from .study_file import read_study, study_of, study_text
 from .workers import crew_of
 
-OF_PATTERNS = ("retrieval", "critical_coupling", "stability")  # whatever the cue
 MOST_MODELS = 10_000  # made one by one by a function
 MOST_CORNERS = 6  # axes whose two ends are all combined
 
@@ -47,11 +47,13 @@ class Sweep:
     - `axes`: values by name. Rates: "omega_spin", "omega_mode", "kappa", "g0", one mode's as "kappa[1]" (from 0), a
       jump's rate as "jump[0]". Of the cue: "pattern", "angle" of a tilt, "flip" probability, "seed": the cue's key is
       `jax.random.key(seed)`, so that the same seeds are the same cues everywhere. Without "pattern" it is pattern 0.
+      And numbers that `compute` takes, by name.
     - `compute`: what every row computes from its model and its cue. "steadystate"; "retrieval", the cue's `outcome` and
       whether its pattern was `retrieved`, with either sign (runs that oscillate or have not converged count by their
       averages, where these name a pattern); at the time that `options` give "final_overlap" and "exactness", lim N
-      E_N(t) of Eq. 9; of the pattern alone "critical_coupling" and "stability" (of the retrieval state). Or a function
-      (model, state) that `jax.vmap` takes.
+      E_N(t) of Eq. 9, or N E_N(t) for an axis "subset_size", N; of the pattern alone "critical_coupling", "stability"
+      (of the retrieval state) and "ramp", the coupling from "g0_low" to "g0_high" and back in a "duration" each, spins
+      first turned by "turn". Or a function (model, state, ...) that `jax.vmap` takes: its further arguments are axes.
 
     **Other arguments**
 
@@ -60,7 +62,8 @@ class Sweep:
     - `cue`: "stored", "tilt", "flip" or "random"; by default "tilt" or "flip" where there is an angle or a flip. Or a
       function (model, row) -> `MeanFieldState` that `jax.vmap` takes, of the row's "pattern", "angle", "flip" and
       "seed" by name; where it returns a model, too, (model, state), that is the row's.
-    - `options`: of what is computed: `tol`, `max_time`, `rtol`, `atol`, `max_steps`, `time`, `kind`, `method`.
+    - `options`: of what is computed: `tol`, `max_time`, `rtol`, `atol`, `max_steps`, `time`, `kind`, `method`,
+      `levels`, `num_samples`, `points`.
     - `title`: of the results.
 
     **Raises** ValueError for arguments that do not fit, before anything is computed.
@@ -93,25 +96,11 @@ class Sweep:
         for name, x in self.fixed.items():
             if x.ndim or name in self.axes.values:
                 refuse(f"fixed, {name},", "one number, of what is no axis", "an axis" if not x.ndim else told(x))
-        self.options = as_options(compute, options or {})
-        self.cue = self._cue(cue)
+        self.options = as_options(compute, options or {}, {*self.axes.values, *self.fixed})
+        self.cue = cue_of(cue, {*self.axes.values, *self.fixed} - {*self._made_of}, self.taken)
         _ = self._how  # every model is made, and looked at
-
-    def _cue(self, cue: Any) -> Any:
-        given = {name for name in (*self.axes.values, *self.fixed) if name not in self._made_of}
-        if cue is None:
-            cue = "tilt" if "angle" in given else "flip" if "flip" in given else "stored"
-        if callable(cue):
-            return cue
-        if not isinstance(cue, str) or cue not in CUES:
-            refuse("cue", f"one of {', '.join(CUES)}, or a function of model and row", told(cue))
-        uses = {"stored": {"pattern"}, "tilt": {"pattern", "angle", "seed"}, "flip": {"pattern", "flip", "seed"}}
-        for name in sorted(given & DEFAULT_CUE.keys() - uses.get(cue, {"pattern", "seed"})):
-            way = "give angle, flip or cue='tilt'" if cue == "stored" else "'tilt' has an angle, 'flip' a flip"
-            refuse(
-                f"axes and fixed, for cue {cue!r},", f"without {name}, which does not decide such a cue ({way})", name
-            )
-        return cue
+        if self.taken:
+            check_taken(compute, self.taken, self.fixed | self.axes.at(np.arange(self.axes.num_rows)), self._models[0])
 
     @cached_property
     def _made_of(self) -> tuple[str, ...]:
@@ -149,13 +138,13 @@ class Sweep:
         """The model with what is fixed, if it has all the axes of its rows."""
         check_model(model, "model, made by its function,")
         for name, x in (*values.items(), *self.fixed.items()):
-            if name not in self._made_of:
+            if name not in self._made_of and (is_rate(name) or name not in self.taken):
                 check_fits(model, f"{'axes' if name in self.axes.values else 'fixed'}, {name},", name, x)
         return with_known(model, self._rates(self.fixed))
 
     def _rates(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Those values that change a model's rates."""
-        return {name: x for name, x in values.items() if name not in self._made_of and name not in DEFAULT_CUE}
+        return {name: x for name, x in values.items() if name not in self._made_of and is_rate(name)}
 
     def _corners(self, model: DickeModel) -> list[DickeModel]:
         """The model with the smallest and the largest value of every rate that varies."""
@@ -168,20 +157,29 @@ class Sweep:
     @cached_property
     def _how(self) -> list[dict[str, Any]]:
         """For every model the options that leave nothing open."""
-        return [settled(self._corners(m), self.compute, self.options, self.axes.num_rows) for m in self._models[0]]
+        how = self.compute, self.options, self.axes.num_rows, self.pattern
+        return [settled(self._corners(model), *how) for model in self._models[0]]
+
+    @cached_property
+    def taken(self) -> dict[str, bool]:
+        """Names of the numbers that `compute` takes of a row besides model and cue, and whether it has to have them."""
+        return taken_by(self.compute, self.options)
 
     def _values(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What decides these rows besides the model they start from."""
-        own = {name: x for name, x in self.axes.at(rows).items() if name not in self._made_of}
-        fixed = {name: self.fixed.get(name, np.asarray(x)) for name, x in DEFAULT_CUE.items() if name not in own}
-        return own | {name: np.broadcast_to(x, rows.shape) for name, x in fixed.items()}
+        own = {n: x for n, x in self.axes.at(rows).items() if n not in self._made_of or n in self.taken}
+        taken = {name: x for name, x in self.fixed.items() if name in self.taken}
+        turn = {"turn": np.asarray(TURN)} if self.compute == "ramp" else {}
+        same = turn | {n: self.fixed.get(n, np.asarray(x)) for n, x in DEFAULT_CUE.items()} | taken
+        return {name: np.broadcast_to(x, rows.shape) for name, x in same.items()} | own
 
     def layout(self, chunk: int | None = None) -> Layout:
-        """Which rows make up which chunk of so many rows, a multiple of 32."""
-        groups = tuple(self._models[1])
+        """Which rows make up which chunk of so many rows, a multiple of 32 where they run side by side."""
+        groups, by_python = tuple(self._models[1]), on_host(self.compute, self.options)
         if chunk is None:
-            chunk = default_chunk(self.axes.num_rows, max(rows.size for rows in groups), sum(self._bytes_of_row))
-        if check_count("chunk", chunk) % BATCH:
+            most = max(rows.size for rows in groups)
+            chunk = 1 if by_python else default_chunk(self.axes.num_rows, most, sum(self._bytes_of_row))
+        if check_count("chunk", chunk) % BATCH and not by_python:
             refuse("chunk", f"a multiple of {BATCH}", chunk)
         return Layout(groups, int(chunk))
 
@@ -216,14 +214,14 @@ class Sweep:
     def _bytes_of_row(self) -> tuple[int, int]:
         """What a row takes on the disk, and about what more in memory: of its model and its states."""
         of_results = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self.variables.values())
-        largest = max(m.num_subsets * (m.num_modes if self._rates(self.axes.values) else 3) for m in self._models[0])
-        return of_results, 4 * self._models[0][0].dtype.itemsize * largest
+        has_rates, given = bool(self._rates(self.axes.values)), self.fixed | self.axes.values
+        return of_results, bytes_in_memory(self._models[0], has_rates, self.compute, self.options, given)
 
     def plan(self, chunk: int | None = None) -> Plan:
         """Rows, programs, disk and memory, before anything is computed."""
         layout, of_results = self.layout(chunk), self._bytes_of_row[0]
         shapes = {str(jax.tree.map(np.shape, pair)) for pair in zip(self._models[0], self._how, strict=True)}
-        programs = len(shapes) * {"retrieval": 3, "steadystate": 2, "final_overlap": 2}.get(str(self.compute), 1)
+        programs = len(shapes) * programs_of_a_model(self.compute, self.options, self.axes.values)
         disk, memory = of_results * layout.slots.size, layout.chunk * sum(self._bytes_of_row)
         return Plan(self.axes.num_rows, layout.num_chunks, layout.chunk, programs, disk, memory)
 
@@ -243,7 +241,7 @@ class Sweep:
         - `store`: a folder in which every chunk is kept as soon as it is there, as Zarr (`pip install
           "dicke-jax[studies]"`).
         - `resume`: go on with a store of this very study, if there is one: what is whole and undamaged stays.
-        - `chunk`: rows on their way at a time, a multiple of 32.
+        - `chunk`: rows on their way at a time, a multiple of 32; of exact rows any number.
         - `workers`: processes of this machine that compute chunks side by side. A script that asks for them does so
           within `if __name__ == "__main__":`.
         - `cluster`: a Dask cluster or its address, "tcp://...", whose workers do it; they write to `store` themselves.
