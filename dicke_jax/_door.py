@@ -114,6 +114,9 @@ def _check_of_kind(parts: set[Any], or_none: str) -> Check | None:
         return partial(_function, str in parts, or_none)
     if origins == {Mapping}:
         return partial(_mapping, or_none)
+    if origins == {Sequence, Mapping}:
+        names = _check_of_kind({part for part in parts if get_origin(part) is Sequence}, or_none)
+        return lambda name, value: value if isinstance(value, Mapping) or names is None else names(name, value)
     if origins in ({Sequence}, {tuple}, {int, Sequence}):
         (sequence,) = parts - {int}
         of = set(get_args(sequence))

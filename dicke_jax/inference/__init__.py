@@ -4,11 +4,11 @@ from .designing import DesignResult as DesignResult
 from .designing import basin_proxy as basin_proxy
 from .designing import design as design
 from .designing import stability_margin as stability_margin
+from .fit_parameters import FitParameters as FitParameters
 from .fit_result import FitResult as FitResult
 from .fit_result import Information as Information
 from .fitting import fit as fit
 from .free_parameters import FREE as FREE
-from .free_parameters import FitParameters as FitParameters
 from .free_parameters import FreeRates as FreeRates
 from .free_parameters import free_rates as free_rates
 from .measurements import Measurements as Measurements

@@ -12,7 +12,8 @@ from .._checks import as_array, known, refuse
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from ..mean_field import CollectiveModel, DickeModel
-from .free_parameters import FitParameters, Vector
+from .fit_parameters import FitParameters
+from .free_parameters import Vector
 from .measurements import Measurements
 
 WIDE = 1.0  # of log p: a rate known to a factor e only is not determined

@@ -11,7 +11,8 @@ import optimistix as optx
 from jaxtyping import Array, Bool, Float, Int
 
 from ..mean_field import CollectiveModel, DickeModel
-from .free_parameters import FitParameters, Vector
+from .fit_parameters import FitParameters
+from .free_parameters import Vector
 from .measurements import Measurements
 from .optimise import Descent, moved, select, value_and_slope
 

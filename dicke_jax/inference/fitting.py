@@ -1,6 +1,6 @@
 """`fit`: rates from measurements, by gradient descent or least squares."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -16,9 +16,10 @@ from .._door import checked
 from .._progress import Loop
 from .._status import Status
 from ..mean_field import CollectiveModel, DickeModel
+from .fit_parameters import FitParameters, fit_parameters, model_and_names
 from .fit_result import FitResult, gain, information, interval_ends, misfits, supported, touches
 from .fit_steps import LOSSES, FitProblem, GradientSteps, LeastSquaresSteps, Loss, Stepper, advance, begin, chi_square
-from .free_parameters import Bounds, FitParameters, RateName, fit_parameters
+from .free_parameters import Bounds, RateName
 from .measurements import Measurements
 from .optimise import Descent, outcome
 from .threshold_inversion import check_reachable
@@ -31,10 +32,10 @@ STALLED, PATIENCE = 1e-10, 2  # of the loss, relative: so many looks at less tha
 
 @checked
 def fit(
-    model: DickeModel | CollectiveModel,
+    model: DickeModel | CollectiveModel | Callable[..., Any],
     data: Measurements | Sequence[Measurements],
     *,
-    free: Sequence[RateName] = ("omega_spin", "omega_mode", "kappa", "g0"),
+    free: Sequence[RateName] | Mapping[str, Any] = ("omega_spin", "omega_mode", "kappa", "g0"),
     bounds: Bounds | None = None,
     loss: str | Loss = "chi-square",
     optimizer: optax.GradientTransformation | optx.AbstractGaussNewton | None = None,
@@ -54,7 +55,8 @@ def fit(
 
     **Main arguments**
 
-    - `model`: a `DickeModel` or a `CollectiveModel` to start from.
+    - `model`: a `DickeModel` or a `CollectiveModel` to start from; or a function that makes one of numbers by name,
+      where rates hang together: then these are what is free, and `free` has each with the value to start from.
     - `data`: a `StationaryCurve` or `TimeTrace`, or several; of a `CollectiveModel` traces alone.
 
     **Other arguments**
@@ -87,13 +89,19 @@ def fit(
         >>> found = dj.fit(model, curve, free=["omega_spin"])
         >>> print(f"threshold {dj.critical_coupling(found.model, 0):.4f}", bool(found.successful))
         threshold 0.6000 True
+        >>> def alike(omega):  # one frequency of all modes
+        ...     return model.replace(omega_mode=omega)
+        >>> found = dj.fit(alike, curve, free={"omega": 2.0})
+        >>> print(found.names, f"threshold {dj.critical_coupling(found.model, 1):.4f}")
+        ('omega',) threshold 0.6000
     """
-    parameters = fit_parameters(model, data, free, bounds)
+    start, names = model_and_names(model, free)
+    parameters = fit_parameters(start, data, names, bounds)
     if isinstance(loss, str):
         check_choice("loss", loss, tuple(LOSSES))
     measure = LOSSES[loss] if isinstance(loss, str) else loss
     if optimizer is None:
-        fine = 1e-12 if model.dtype == jnp.float64 else 1e-6
+        fine = 1e-12 if start.dtype == jnp.float64 else 1e-6
         optimizer = optx.LevenbergMarquardt(rtol=fine, atol=fine) if measure is chi_square else ADAM
     if isinstance(optimizer, optx.AbstractGaussNewton):
         if measure is not chi_square:
@@ -106,7 +114,7 @@ def fit(
         refuse("spread", "positive", spread)
     num_steps = stepper.most if num_steps is None else num_steps
     check_count("num_steps", num_steps)
-    tol = check_reachable(tol, 1e-6, 1e-2, model)
+    tol = check_reachable(tol, 1e-6, 1e-2, start)
 
     vectors = np.asarray(parameters.start())[None, :]
     if num_restarts > 1:

@@ -1,7 +1,7 @@
 """What is free, rates of a model or initial overlaps of traces, and the numbers without bounds that stand for it."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -12,13 +12,11 @@ from jaxtyping import Array, Float
 
 from .._checks import as_array, check_all, known, refuse
 from .._door import checked
-from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, overlaps
+from ..mean_field import CollectiveModel, DickeModel
 from ..mean_field.parameters import parameters
 from ..mean_field.rates import is_schedule
-from .measurements import Measurements, TimeTrace
 
 FREE = ("omega_spin", "omega_mode", "kappa", "g0")
-OVERLAP = "overlap"
 RateName: TypeAlias = str | tuple[str, int]  # "kappa", ("kappa", 1), ("jump", 0)
 Bounds: TypeAlias = Mapping[RateName, tuple[float, float]]
 Vector: TypeAlias = Float[Array, " F"]
@@ -41,6 +39,21 @@ class AbstractFree(eqx.Module):
         return jax.jvp(self.log_rates, (vector,), (jnp.ones_like(vector),))[1]
 
 
+class Tied(eqx.Module):
+    """A model that a function makes of a few numbers, which are what is free in it.
+
+    - `function`: of the numbers by name; `numbers`: those.
+    """
+
+    function: Callable[..., Any]
+    numbers: dict[str, Float[Array, ""]]
+    dtype: jnp.dtype = eqx.field(static=True)
+
+    def made(self) -> Any:
+        """The model."""
+        return self.function(**self.numbers)
+
+
 class FreeRates(AbstractFree):
     """A bijection between F free rates p_i of a model and a vector v of numbers without bounds.
 
@@ -54,7 +67,7 @@ class FreeRates(AbstractFree):
     - `signs`, `lower`, `upper`: (F,), +-1, and the least and the largest size, inf without a bound.
     """
 
-    model: Any  # DickeModel, or CollectiveModel
+    model: Any  # DickeModel, CollectiveModel, or Tied
     signs: Vector
     lower: Vector
     upper: Vector
@@ -80,7 +93,7 @@ class FreeRates(AbstractFree):
             model = eqx.tree_at(lambda model, name=name: _rate(model, name), model, new)
         return model
 
-    def to_vector(self, model: DickeModel | CollectiveModel) -> Vector:
+    def to_vector(self, model: Any) -> Vector:
         """The numbers that stand for a model's rates, which must lie within the bounds."""
         numbers = [_values(model, self.places), self.signs, self.lower, self.upper]
         numpy = np if all(known(number) for number in numbers) else jnp  # nothing to compile where numbers are known
@@ -116,6 +129,11 @@ def free_rates(
         >>> print(rates.names)
         ('kappa[0]', 'kappa[1]', 'omega_mode[1]')
     """
+    return rates_that_are_free(model, free, bounds)
+
+
+def rates_that_are_free(model: Any, free: Sequence[RateName], bounds: Bounds | None) -> FreeRates:
+    """`free_rates` of any model."""
     if isinstance(free, str) or not len(free):
         refuse("free", "a sequence of names of rates, at least one", repr(free))
     places, limits, bounds = [], [], dict(bounds or {})
@@ -138,8 +156,10 @@ def free_rates(
     return FreeRates(model, signs, lower, upper, names, tuple(places))
 
 
-def _sizes(model: DickeModel | CollectiveModel) -> dict[str, int]:
+def _sizes(model: Any) -> dict[str, int]:
     """Of each name, the numbers that it stands for; of jumps, the rates."""
+    if isinstance(model, Tied):
+        return dict.fromkeys(model.numbers, 1)
     jumps = 0 if model.dissipation is None else len(model.dissipation.rates)
     if isinstance(model, DickeModel):
         return {"omega_spin": 1, "omega_mode": model.num_modes, "kappa": model.num_modes, "g0": 1, "jump": jumps}
@@ -153,7 +173,7 @@ def _is_rate(value: Any) -> bool:
     return is_schedule(value) or (eqx.is_inexact_array(value) and jnp.isrealobj(value))
 
 
-def _places(model: DickeModel | CollectiveModel, name: Any) -> list[tuple[str, int]]:
+def _places(model: Any, name: Any) -> list[tuple[str, int]]:
     """The numbers that a name stands for: "jump:0" is the rate of the first jump."""
     pair: Any = name if isinstance(name, tuple) and len(name) == 2 else (name, None)
     kind, index = pair
@@ -170,13 +190,15 @@ def _places(model: DickeModel | CollectiveModel, name: Any) -> list[tuple[str, i
     return [(rate, i) for rate in rates for i in (range(_rate(model, rate).size) if kind == "jump" else chosen)]
 
 
-def _values(model: DickeModel | CollectiveModel, places: Sequence[tuple[str, int]]) -> Any:
+def _values(model: Any, places: Sequence[tuple[str, int]]) -> Any:
     rates = [_rate(model, name) for name, _ in places]
     numpy = np if all(known(rate) for rate in rates) else jnp
     return numpy.array([numpy.ravel(rate)[entry] for rate, (_, entry) in zip(rates, places, strict=True)], model.dtype)
 
 
-def _rate(model: DickeModel | CollectiveModel, name: str) -> Any:
+def _rate(model: Any, name: str) -> Any:
+    if isinstance(model, Tied):
+        return model.numbers[name]
     kind, _, index = name.partition(":")
     if kind != "jump":
         if isinstance(model, DickeModel):
@@ -186,105 +208,7 @@ def _rate(model: DickeModel | CollectiveModel, name: str) -> Any:
     return model.dissipation.rates[int(index)]
 
 
-def _label(model: DickeModel | CollectiveModel, name: str, entry: int) -> str:
+def _label(model: Any, name: str, entry: int) -> str:
     kind, _, index = name.partition(":")
     label = f"jump[{index}]" if kind == "jump" else name
     return f"{label}[{entry}]" if _rate(model, name).ndim else label
-
-
-class FitParameters(AbstractFree):
-    """A bijection between what is free, all of it positive in size, and a vector v of numbers without bounds.
-
-        rates              as in `FreeRates`
-        initial overlap    z_k / hypot(x_k, y_k) = exp(v) times that of the state given,   |m_k| and y_k / x_k kept
-
-    The overlap is |xi_nu| at time 0, with the pattern that the given state has most of. Where all spins are tilted
-    alike from that pattern, z_k = xi G[nu, k].
-
-    - `data`: the measurements; `traces`: numbers of those whose initial overlap is free.
-    - `names`: of each number.
-    """
-
-    parameters: FreeRates
-    data: tuple[Measurements, ...]
-    traces: tuple[int, ...] = eqx.field(static=True)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.parameters.names + tuple(f"{OVERLAP}[{i}]" for i in self.traces)
-
-    @property
-    def num_values(self) -> int:
-        """Of all measurements, missing ones too."""
-        return sum(measured.values.size for measured in self.data)
-
-    def start(self) -> Vector:
-        """The vector of the model and of the states given."""
-        vector = np.asarray(self.parameters.to_vector(self.parameters.model))
-        return as_array(np.append(vector, np.zeros(len(self.traces), vector.dtype)))
-
-    def at(self, vector: Vector) -> tuple[Any, tuple[Measurements, ...]]:
-        """The model, and the measurements with their initial states."""
-        data = list(self.data)
-        for i, v in zip(self.traces, vector[len(self.parameters) :], strict=True):
-            data[i] = eqx.tree_at(_initial, data[i], _tilted(_initial(data[i]), v))
-        return self.parameters.to_model(vector[: len(self.parameters)]), tuple(data)
-
-    def rates(self, vector: Vector) -> Vector:
-        model, data = self.at(vector)
-        initial = []
-        for i in self.traces:
-            most = jnp.argmax(jnp.abs(overlaps(model, _initial(self.data[i]).m)))
-            initial.append(jnp.abs(overlaps(model, _initial(data[i]).m)[most]))
-        return jnp.concatenate([self.parameters.rates(vector[: len(self.parameters)]), jnp.array(initial, model.dtype)])
-
-
-def fit_parameters(
-    model: DickeModel | CollectiveModel,
-    data: Measurements | Sequence[Measurements],
-    free: Sequence[RateName],
-    bounds: Bounds | None,
-) -> FitParameters:
-    """The `FitParameters` of a fit. Besides rates, `free` may name "overlap", or ("overlap", 0) of one trace."""
-    sets: Any = data if isinstance(data, list | tuple) else (data,)
-    if not sets:
-        refuse("data", "at least one StationaryCurve or TimeTrace", "none")
-    if strangers := [measured for measured in sets if not isinstance(measured, Measurements)]:
-        refuse("data", "StationaryCurve or TimeTrace, or a list of them", type(strangers[0]).__name__)
-    sets = tuple(measured.check(model) for measured in sets)
-    initial = [] if isinstance(free, str) else [name for name in free if name == OVERLAP or name[:1] == (OVERLAP,)]
-    rates = free if not initial else [name for name in free if name not in initial]
-    if limited := [name for name in initial if name in (bounds or {})]:
-        refuse("bounds", "given for rates (an overlap is from 0 to 1 anyway)", repr(limited[0]))
-    empty = as_array([], model.dtype)
-    nothing = FreeRates(model, empty, empty, empty, (), ())
-    parameters = nothing if initial and not rates else free_rates(model, rates, bounds)
-    return FitParameters(parameters, sets, tuple(i for name in initial for i in _traces(sets, name)))
-
-
-def _tilted(state: MeanFieldState, v: Float[Array, ""]) -> MeanFieldState:
-    """Every spin turned towards z or away from it."""
-    x, y, z = state.m
-    across = x**2 + y**2
-    between = (across > 0) & (z != 0)
-    new = jnp.where(between, jnp.exp(2 * v) * z**2 + across, 1)
-    shrink = jnp.where(between, jnp.sqrt((z**2 + across) / new), 1)
-    stretch = jnp.where(between, shrink * jnp.exp(v), 1)
-    return MeanFieldState(jnp.stack([shrink * x, shrink * y, stretch * z]), state.alpha)
-
-
-def _initial(trace: Measurements) -> MeanFieldState:
-    assert isinstance(trace, TimeTrace)
-    return trace.state
-
-
-def _traces(sets: tuple[Measurements, ...], name: RateName) -> list[int]:
-    runs = [i for i, measured in enumerate(sets) if isinstance(measured, TimeTrace)]
-    chosen = runs if isinstance(name, str) else [name[1]]
-    if not chosen or not set(chosen) <= set(runs):
-        refuse("free", f"with an overlap of one of the time traces, of numbers {runs}", repr(name))
-    for i in chosen:
-        x, y, z = np.asarray(_initial(sets[i]).m)
-        if not np.any((z != 0) & ((x != 0) | (y != 0))):
-            refuse("state", "of spins that are tilted, where its overlap is free", "one along z or across it")
-    return chosen

@@ -12,9 +12,10 @@ from .._checks import check_count, known, refuse
 from .._door import checked
 from .._labelled import Labelled
 from .._summary import summary
+from .fit_parameters import FitParameters
 from .fit_result import FitResult
 from .fit_steps import chi_square, residuals
-from .free_parameters import FitParameters, Vector
+from .free_parameters import Vector
 from .optimise import value_and_slope
 
 MIXED = 1.01  # R-hat above which chains do not tell the same

@@ -17,7 +17,7 @@ from .._door import checked
 from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
-from ..mean_field import AbstractMeanFieldModel, DickeModel, check_constant_rates
+from ..mean_field import DickeModel, check_constant_rates
 from ..phases.critical_couplings import by_root_finding, normal_threshold
 from ..phases.retrieval_states import closed_form, closed_form_obstacle
 from .free_parameters import Bounds, FreeRates, RateName, Vector, free_rates
@@ -130,7 +130,7 @@ def invert_critical_coupling(
     return _invert(wanted, first, tol)
 
 
-def check_reachable(tol: float | None, double: float, single: float, model: AbstractMeanFieldModel) -> float:
+def check_reachable(tol: float | None, double: float, single: float, model: Any) -> float:
     """A relative tolerance that the model's precision reaches, or its default."""
     default, least = (double, 1e-13) if model.dtype == jnp.float64 else (single, single)
     if tol is None:

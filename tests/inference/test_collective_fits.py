@@ -7,8 +7,8 @@ from problems import differences
 from scipy.integrate import solve_ivp
 
 import dicke_jax as dj
+from dicke_jax.inference.fit_parameters import fit_parameters
 from dicke_jax.inference.fit_steps import FitProblem, chi_square
-from dicke_jax.inference.free_parameters import fit_parameters
 
 CRYSTAL = dj.gallery.boundary_time_crystal
 UP, TIMES, NOISE = dj.MeanFieldState([[0.0], [0.6], [0.8]], []), np.linspace(0.0, 6.0, 13), 0.01

@@ -302,3 +302,31 @@ def test_the_picture_of_a_fit(tmp_path):
     assert axes.shape == (2, 1) and axes[1][0].get_ylabel() == "residual / noise"
     axes[0][0].figure.savefig(tmp_path / "fit.png")
     plt.close(axes[0][0].figure)
+
+
+def test_rates_that_hang_together_are_fitted_by_what_makes_them():
+    """Frequencies a + b mu, from two thresholds in closed form; and a function's own bounds and refusals."""
+    g0, modes = np.linspace(0.9, 1.6, 8), np.array([1.5, 2.0])
+    g = np.sqrt(0.5 * (modes**2 + 0.25) / (2 * modes))
+    curves = [dj.StationaryCurve(g0, np.sqrt(1 - (g[nu] / g0) ** 4), 0.01, pattern=nu) for nu in (0, 1)]
+    base = dj.DickeModel(dj.LargeSpins.hypercube(2), 0.5, 1.0, 1.0, 1.0)
+
+    def row(a, b):
+        return base.replace(omega_mode=a + b * jnp.arange(2.0))
+
+    found = dj.fit(row, curves, free={"a": 1.2, "b": 0.4}, bounds={"a": (1.0, 3.0)})
+    assert found.successful and found.names == ("a", "b")
+    np.testing.assert_allclose(found.rates, [1.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(found.model.omega_mode, modes, rtol=1e-6)
+    for bad, told in {
+        "model must be a function of the numbers that free has, where": lambda: dj.fit(base, curves, free={"a": 1.0}),
+        "model must be a DickeModel or a CollectiveModel, or a function": lambda: dj.fit(row, curves),
+        r"free must be the arguments of the function that makes the model, \(a, b\); got": lambda: dj.fit(
+            row, curves, free={"a": 1.0}
+        ),
+        "free, 'b', must be one number; got": lambda: dj.fit(row, curves, free={"a": 1.0, "b": [1.0, 2.0]}),
+        "free must be names with the numbers to begin with, at least one": lambda: dj.fit(row, curves, free={}),
+        "model must be a function that returns a DickeModel": lambda: dj.fit(lambda a: a, curves, free={"a": 1.0}),
+    }.items():
+        with pytest.raises(ValueError, match=f"^{bad}"):
+            told()
