@@ -170,7 +170,7 @@ def run_and_rest(
     check_reaches_steady(model)
     tol = default_residual(model) if tol is None else tol
     check_ends(model, tol, max_time, max_steps)
-    finest, tol = _finest(model, tol), np.asarray(tol, model.dtype)
+    finest, least = _finest(model, tol), np.asarray(tol, model.dtype)
     rtol = check_tolerance("rtol", finest if rtol is None else rtol, model.dtype)
     atol = check_tolerance("atol", finest if atol is None else atol, model.dtype)
     if max_steps is not None:
@@ -181,9 +181,9 @@ def run_and_rest(
     solver = relaxing_solver(model, None, rtol) if solver is None else solver
     if isinstance(model, CollectiveModel):
         rows = not all(map(known, jax.tree.leaves((model, state))))  # plain calls are of one
-        fields, ended = relax(model, state, max_time, tol, (rtol, atol), solver, max_steps, rows)
+        fields, ended = relax(model, state, max_time, least, (rtol, atol), solver, max_steps, rows)
         return SteadyState(**fields), ended
-    end, at_rest = _relax(model, state, max_time, tol, (rtol, atol), solver, max_steps)
+    end, at_rest = _relax(model, state, max_time, least, (rtol, atol), solver, max_steps)
     return end, at_rest if 3 * model.num_subsets <= LARGEST_SPECTRUM else None
 
 
