@@ -115,10 +115,10 @@ def relax(
     end = jnp.where(valid, end, jnp.ones_like(end))
     threshold = tol * unit
     few = model.num_components <= FEW  # whose states are kept and looked at later: in the loop that is compiled thrice
-    samples = dfx.SubSaveAt(ts=last_half(model.dtype)[:-1], t1=True, fn=_same if few else _observe)
+    samples = dfx.SubSaveAt(ts=jnp.asarray(last_half(model.dtype)[:-1]), t1=True, fn=_same if few else _observe)
     saveat, how = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), samples]), (tolerances, solver, max_steps)
     first = FIRST_STEP / (unit * end)
-    one = np.ones((), model.dtype)
+    one = jnp.ones((), model.dtype)
     sol: Any = run_to_rest(model, y0, one, IsAtRest(threshold), saveat, *how, first_step=first, rows=rows, span=end)
     last, seen = sol.ys
     y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)

@@ -180,7 +180,7 @@ def continuation(
             refuse("start", "a branch point from which another branch leaves", "one from which none is found")
     else:
         if isinstance(start, MeanFieldState):
-            start.to_real(model)  # checks the shapes
+            jax.eval_shape(lambda: start.to_real(model))  # checks the shapes, and compiles nothing
         elif isinstance(model, CollectiveModel):
             refuse("start", "a state or a branch point, for a CollectiveModel", told(start))
         else:

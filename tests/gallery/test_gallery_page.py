@@ -15,7 +15,7 @@ PAGE = (DOCS / "gallery.md").read_text()
 
 def test_the_page_has_all_models_and_files_that_exist():
     assert set(re.findall(r"^\| `(\w+)\(", PAGE, re.M)) == set(dj.gallery.__all__)
-    pictures = re.findall(r"\]\((?!http)([^)#]+)\)", PAGE)
+    pictures = re.findall(r"\]\((?!http)([^)#]+\.png)\)", PAGE)
     assert {Path(picture).stem for picture in pictures} == set(dj.gallery.__all__)
     assert all((DOCS / picture).exists() for picture in pictures)
 
