@@ -20,7 +20,7 @@ from .branches import FLAT, SHORTEST, STRAIGHT
 from .linearisation import residual
 from .once_around import step_tolerance
 from .orbit_step import Course, OrbitPoint, OrbitProblem, hopf_point, next_orbit
-from .periodic_orbits import CLOSES, PeriodicOrbit, on_the_way
+from .periodic_orbits import CLOSES, PeriodicOrbit, check_found, on_the_way
 
 NEAR_HOPF = 0.1  # growth of an oscillation, in units of its frequency, from which on its Hopf point is not near
 SHRUNK = 0.5  # of an orbit's size, below which orbits between two shrink to a state at rest
@@ -142,6 +142,7 @@ def orbit_continuation(
     """
     check_constant_rates(model, "for periodic orbits")
     check_spins(model, "for periodic orbits", or_damped=True)
+    check_found("start", start)
     pair = check_steps(limits, direction, step, max_points, amplitude)
     name, present = parameter_of(model, parameter)
     value = present if value is None else value
@@ -258,9 +259,8 @@ def _turn(problem: OrbitProblem, last: OrbitPoint, new: OrbitPoint, ds: float, i
     points = [(float(at), point) for at in s if (point := _step(problem, last, float(at))).good]
     points = [(0.0, last), *points, (ds, new)]
     before, after = TESTS["fold"](last), TESTS["fold"](new)
-    where, turns_at = extremum(
-        [at for at, _ in points], [float(p.course.p) for _, p in points], ds * before / (before - after)
-    )
+    about, values = ds * before / (before - after), [float(point.course.p) for _, point in points]
+    where, turns_at = extremum([at for at, _ in points], values, about)
     nearest = min(points, key=lambda pair: abs(pair[0] - where))[1]
     shrinks = min(float(p.size) for _, p in points) < SHRUNK * max(float(last.size), float(new.size))
     noted = _noted("hopf" if shrinks else "branch point", problem, nearest, index)
@@ -268,10 +268,7 @@ def _turn(problem: OrbitProblem, last: OrbitPoint, new: OrbitPoint, ds: float, i
 
 
 def extremum(x: Any, y: Any, about: float) -> tuple[float, float]:
-    """Where a smooth function of these values turns, about there, and its value there.
-
-    It may be just outside, where the last orbit has all but shrunk.
-    """
+    """Where a smooth function of these values turns, about there or just outside, and its value there."""
     course = np.polynomial.Polynomial.fit(x, y, min(TURN_ORDER, len(x) - 1))
     turns, span = course.deriv().roots(), x[-1] - x[0]
     turns = turns[np.abs(turns.imag) < 1e-9 * span].real

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 from .._checks import as_array, check_all, check_count, known, refuse
 from .._door import checked
 from .._implicit import implicit, with_derivatives_of
-from .._status import Status, where
+from .._status import Status, where, worst_text
 from .._summary import AbstractResult, Rows
 from .._typing import RealState
 from ..dynamics import Attractor
@@ -150,6 +150,7 @@ def periodic_orbit(
         tol = CLOSES * step_tolerance(model.dtype)
     if not known(tol) or not step_tolerance(model.dtype) <= tol < 1:
         refuse("tol", f"a number from {step_tolerance(model.dtype):.0e} to 1", tol)
+    check_found("guess", guess)
     state = guess if isinstance(guess, MeanFieldState) else guess.state
     if period is None and not isinstance(guess, MeanFieldState):
         period = guess.period
@@ -205,6 +206,12 @@ def _search(
     return PeriodicOrbit(
         period, t, m, alpha, *seen, *multipliers, *counts, jnp.sum(jnp.abs(across - 1) < near), left, status
     )
+
+
+def check_found(name: str, orbit: Any) -> None:
+    """Raise where it is the result of a search that found no orbit; what is traced passes."""
+    if isinstance(orbit, PeriodicOrbit) and known(orbit.period) and not np.all(orbit.successful):
+        refuse(name, "a state near an orbit, or an orbit that was found", f"one that is {worst_text(orbit.status)}")
 
 
 def on_the_way(orbit: PeriodicOrbit) -> Float[Array, "later n"]:

@@ -108,7 +108,12 @@ def test_a_boundary_time_crystal_has_a_family_of_orbits_of_one_period():
 def test_what_rests_is_no_orbit():
     at_rest = dj.MeanFieldState([[0.0], [2 / 3], [-np.sqrt(5) / 3]], [])
     orbit = dj.periodic_orbit(G.boundary_time_crystal(1.0, 1.5), at_rest)
-    assert orbit.status == dj.Status.at_rest and np.isnan(float(orbit.period))
+    assert orbit.status == dj.Status.at_rest and np.isnan(float(orbit.period)) and not orbit.is_stable
+    none = "must be a state near an orbit, or an orbit that was found; got one that is at rest"
+    with pytest.raises(ValueError, match=f"^guess {none}"):
+        dj.periodic_orbit(G.boundary_time_crystal(1.0, 1.5), orbit)
+    with pytest.raises(ValueError, match=f"^start {none}"):
+        dj.orbit_continuation(G.boundary_time_crystal(1.0, 1.5), orbit, "omega0", limits=(0.5, 2.0))
 
 
 @pytest.mark.parametrize("turn", [0.03, 0.0999, 0.1002])
