@@ -70,9 +70,9 @@ def default_residual(model: AbstractMeanFieldModel) -> float:
     return 1e-9 if model.dtype == jnp.float64 else 1e-4
 
 
-def last_half(end: Array, dtype: Any) -> Float[Array, " times"]:
-    """The times at which a run is looked at, to see a trend."""
-    return end * np.linspace(0.5, 1.0, SAMPLES, dtype=dtype)
+def last_half(dtype: Any) -> Float[np.ndarray, " times"]:
+    """The times at which a run is looked at, to see a trend, as shares of its end."""
+    return np.linspace(0.5, 1.0, SAMPLES, dtype=dtype)
 
 
 def run_to_rest(
@@ -84,14 +84,12 @@ def run_to_rest(
     tolerances: tuple[Any, Any],
     solver: dfx.AbstractSolver,
     max_steps: int | None,
-    first_step: Any = None,
-    rows: bool = True,
+    **others: Any,
 ) -> dfx.Solution:
-    """A run that ends with `at_rest`, or at `end`, and what `saveat` asks for; `rows` as in `integrate`."""
+    """A run that ends with `at_rest`, or at `end`, and what `saveat` asks for; `others` are for `integrate`."""
     controller = dfx.PIDController(*tolerances)
     how: dict[str, Any] = dict(solver=solver, stepsize_controller=controller, max_steps=max_steps)
-    how |= dict(event=dfx.Event(at_rest), first_step=first_step, rows=rows)
-    sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, **how)
+    sol = integrate(model, y0, jnp.zeros_like(end), end, saveat, event=dfx.Event(at_rest), **how, **others)
     assert sol.ys is not None and sol.ts is not None  # both are there, being asked for in saveat
     return sol
 
@@ -116,23 +114,21 @@ def relax(
     valid &= jnp.isfinite(end) & (end > 0)
     end = jnp.where(valid, end, jnp.ones_like(end))
     threshold = tol * unit
-    few = (
-        model.num_components <= FEW
-    )  # then states are kept and looked at afterwards: within the loop it is compiled thrice
-    samples = dfx.SubSaveAt(ts=last_half(end, model.dtype)[:-1], t1=True, fn=_same if few else _observe)
+    few = model.num_components <= FEW  # whose states are kept and looked at later: in the loop that is compiled thrice
+    samples = dfx.SubSaveAt(ts=last_half(model.dtype)[:-1], t1=True, fn=_same if few else _observe)
     saveat, how = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), samples]), (tolerances, solver, max_steps)
-    sol: Any = run_to_rest(model, y0, end, IsAtRest(threshold), saveat, *how, FIRST_STEP / unit, rows)
+    first = FIRST_STEP / (unit * end)
+    one = jnp.ones((), model.dtype)
+    sol: Any = run_to_rest(model, y0, one, IsAtRest(threshold), saveat, *how, first_step=first, rows=rows, span=end)
     last, seen = sol.ys
     y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
-    if few:
-        seen = jax.vmap(lambda y: _observe(0.0, y, model))(seen)
-    reached = jnp.sum(jnp.isfinite(sol.ts[1]))
-    rest = np.arange(SAMPLES) >= reached  # of a run that ended earlier: its end, for ever
-    moves, xi, photons, means = (
-        jnp.where(rest.reshape(-1, *[1] * (x.ndim - 1)), x[reached - 1][None], x) for x in seen
-    )
+    seen = jax.vmap(lambda y: _observe(0.0, y, model))(seen) if few else seen
+    reached = jnp.sum(jnp.isfinite(sol.ts[1]))  # of a run that ended earlier the rest is its end
+    seen = jnp.where(np.arange(SAMPLES)[:, None] < reached, seen, seen[reached - 1][None])
     residual, distance = near_rest(model, y)
-    status = classify(sol.result, residual, threshold, moves, means, distance, distance * 2 / end)
+    told = model.num_modes + overlaps(model, y[0]).size
+    crossing = distance * 2 / end
+    status = classify(sol.result, residual, threshold, seen[:, 0], seen[:, 1 + told :], distance, crossing)
     converged, failed = status == Status.successful, status == Status.failed
 
     equations = AtRest(model.num_subsets, model.levels)
@@ -140,19 +136,19 @@ def relax(
     ended = equations.state(implicit(equations, flat(y), args, converged, smallest_solution))
     final = MeanFieldState.from_real(ended)
 
-    def at_end(last: Array, average: Array) -> Array:
-        average = average + (last - jax.lax.stop_gradient(last))
-        return jnp.where(failed, jnp.nan, jnp.where(converged, last, average))
-
     here = overlaps(model, final.m)
+    last = jnp.concatenate([here, occupations(final.alpha), jnp.zeros_like(here)])
+    average = jnp.concatenate([jnp.mean(seen[:, 1 : 1 + told], axis=0), jnp.std(seen[:, 1 : 1 + here.size], axis=0)])
+    average = average + (last - jax.lax.stop_gradient(last))
+    at_end = jnp.where(failed, jnp.nan, jnp.where(converged, last, average))
     fields = dict(
         state=final,
-        overlaps=at_end(here, jnp.mean(xi, axis=0)),
-        occupations=at_end(occupations(final.alpha), jnp.mean(photons, axis=0)),
-        fluctuations=at_end(jnp.zeros_like(here), jnp.std(xi, axis=0)),
+        overlaps=at_end[: here.size],
+        occupations=at_end[here.size : told],
+        fluctuations=at_end[told:],
         status=status,
         residual=residual / unit,
-        time=sol.ts[0][0],
+        time=sol.ts[0][0] * end,
         num_steps=sol.stats["num_steps"],
         time_needed=jnp.full_like(unit, jnp.nan),
     )
@@ -163,9 +159,11 @@ def _same(t: Any, y: RealState, args: CollectiveModel) -> RealState:
     return y
 
 
-def _observe(t: Any, y: RealState, args: CollectiveModel) -> tuple[Array, Array, Array, Array]:
+def _observe(t: Any, y: RealState, args: CollectiveModel) -> Float[Array, " seen"]:
+    """The largest change, overlaps, photons; mean spins and quadratures, which show a trend."""
     spins = jnp.sum(args.weights.astype(y[0].dtype)[None] * y[0], axis=1)
-    return change(y, args), overlaps(args, y[0]), jnp.sum(y[1] ** 2, axis=0), jnp.concatenate([spins, y[1].ravel()])
+    photons = jnp.sum(y[1] ** 2, axis=0)
+    return jnp.concatenate([change(y, args)[None], overlaps(args, y[0]), photons, spins, y[1].ravel()])
 
 
 def near_rest(model: AbstractMeanFieldModel, y: RealState) -> tuple[Float[Array, ""], Float[Array, ""]]:

@@ -239,7 +239,7 @@ def _relax(
     valid, model, y0 = without_nan(model, y0)
     valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
     end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
-    samples = dfx.SubSaveAt(ts=last_half(end, model.dtype)[:-1], t1=True, fn=_observe)
+    samples = dfx.SubSaveAt(ts=end * last_half(model.dtype)[:-1], t1=True, fn=_observe)
     saveat = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), samples])
     sol: Any = run_to_rest(model, y0, end, IsStationary(threshold), saveat, tolerances, solver, max_steps)
     last, seen = sol.ys

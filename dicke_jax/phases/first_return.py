@@ -15,6 +15,7 @@ from ..mean_field import AbstractMeanFieldModel, mean_field_equations
 
 NUM_SAMPLES = 2048
 SAMPLE_ANGLE = 0.05  # by which an oscillation of the orbit's mean frequency turns between two of them
+GROWS, MOST_ROUNDS = 2.0, 8  # steps that grow by more have not gone round; and how often they may
 NEAR = 3.0, 1e-2  # times the closest crossing, and of the orbit's size: as near as that is back
 NO_ORBIT = 1e-6  # size of what moves by round-off or rests
 
@@ -25,17 +26,25 @@ def first_return(model: AbstractMeanFieldModel, y0: RealState) -> tuple[Float[Ar
     The first crossing that is about as near to the start as any of the following ones; and whether there is one.
     """
 
-    def sample(step: Array, _: None) -> tuple[Array, tuple[Array, ...]]:
+    def sample(carry: tuple[Any, ...]) -> tuple[Any, ...]:
+        step, _, _, count = carry
         flat, speed = _samples(model, y0, step)
         spread = jnp.sqrt(jnp.mean(jnp.sum((flat - jnp.mean(flat, axis=0, keepdims=True)) ** 2, axis=1)))
         size = jnp.sqrt(jnp.mean(jnp.sum(speed**2, axis=1)))
         better = SAMPLE_ANGLE * spread / jnp.where(size > 0, size, 1)
-        # a good step shows only on the orbit: the second round has it
-        return jnp.where(better > 0, better, step), (flat, speed, spread, step)
+        better = jnp.where(better > 0, better, step)
+        return better, (flat, speed, spread, step), better > GROWS * step, count + 1
+
+    def unfinished(carry: tuple[Any, ...]) -> Bool[Array, ""]:
+        _, _, grows, count = carry
+        # a good step shows only on the orbit: the second round has it, or a later one where modes are very fast
+        return (count < 2) | grows & (count < MOST_ROUNDS)
 
     coarse = SAMPLE_ANGLE / model.fastest_rate(jnp.zeros((), model.dtype), y0)
-    _, rounds = jax.lax.scan(sample, coarse, None, 2)
-    flat, speed, spread, step = (values[1] for values in rounds)
+    shapes = jax.eval_shape(lambda step: sample((step, None, None, 0))[1], coarse)
+    none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    first = coarse, none, jnp.array(True), jnp.zeros((), int)
+    flat, speed, spread, step = jax.lax.while_loop(unfinished, sample, first)[1]
     away = flat - flat[0][None]
     velocity = jnp.sqrt(jnp.sum(speed[0] ** 2))
     normal = speed[0] / jnp.where(velocity > 0, velocity, 1)

@@ -257,15 +257,27 @@ def _turn(problem: OrbitProblem, last: OrbitPoint, new: OrbitPoint, ds: float, i
     s = ds * (1 - np.cos(np.pi * (np.arange(TURN_POINTS) + 0.5) / TURN_POINTS)) / 2
     points = [(float(at), point) for at in s if (point := _step(problem, last, float(at))).good]
     points = [(0.0, last), *points, (ds, new)]
-    order = min(TURN_ORDER, len(points) - 1)
-    course = np.polynomial.Polynomial.fit([at for at, _ in points], [float(p.course.p) for _, p in points], order)
-    extrema = course.deriv().roots()
-    extrema = extrema[(np.abs(extrema.imag) < 1e-9) & (extrema.real > 0) & (extrema.real < ds)].real
-    where = float(extrema[0]) if extrema.size else ds / 2
+    before, after = TESTS["fold"](last), TESTS["fold"](new)
+    where, turns_at = extremum(
+        [at for at, _ in points], [float(p.course.p) for _, p in points], ds * before / (before - after)
+    )
     nearest = min(points, key=lambda pair: abs(pair[0] - where))[1]
     shrinks = min(float(p.size) for _, p in points) < SHRUNK * max(float(last.size), float(new.size))
     noted = _noted("hopf" if shrinks else "branch point", problem, nearest, index)
-    return noted._replace(parameter=float(course(where)) * float(problem.scale))
+    return noted._replace(parameter=turns_at * float(problem.scale))
+
+
+def extremum(x: Any, y: Any, about: float) -> tuple[float, float]:
+    """Where a smooth function of these values turns, about there, and its value there.
+
+    It may be just outside, where the last orbit has all but shrunk.
+    """
+    course = np.polynomial.Polynomial.fit(x, y, min(TURN_ORDER, len(x) - 1))
+    turns, span = course.deriv().roots(), x[-1] - x[0]
+    turns = turns[np.abs(turns.imag) < 1e-9 * span].real
+    turns = turns[(turns > x[0] - span / 4) & (turns < x[-1] + span / 4)]
+    where = float(turns[np.argmin(np.abs(turns - about))]) if turns.size else about
+    return where, float(course(where))
 
 
 def _noted(kind: str, problem: OrbitProblem, at: OrbitPoint, index: int) -> SpecialOrbit:

@@ -18,6 +18,7 @@ from .once_around import NUM_PIECES, points_of
 from .shooting import Look, Shooting, shoot
 
 NEWTON_STEPS = 12
+REGULAR = 1e-15  # singular values as in `SINGULAR`: orbits of a branch are apart, however fast deviations grow
 NUM_POINTS = 128  # of an orbit, among which its least and its largest overlaps are looked for
 
 
@@ -74,7 +75,7 @@ def next_orbit(problem: OrbitProblem, last: Course, ds: Numbers) -> OrbitPoint:
         return at._replace(u=u, value=value, left=left, slopes=jnp.concatenate([at.slopes, one[None]]))
 
     inner = jnp.asarray(last.inner + ds * last.inner_tangent)
-    at = shoot(look, start + ds * one, inner, problem.tol, NEWTON_STEPS)
+    at = shoot(look, start + ds * one, inner, problem.tol, NEWTON_STEPS, REGULAR)
     good = at.good & (jnp.max(jnp.abs(at.left)) <= 10 * problem.tol)
     slopes = jnp.where(good, at.slopes, jnp.eye(start.size, dtype=start.dtype))
     ahead = jnp.linalg.solve(slopes, jnp.zeros_like(start).at[-1].set(1))
@@ -116,6 +117,6 @@ def hopf_point(problem: OrbitProblem, state: MeanFieldState, value: Numbers) -> 
     period = 2 * jnp.pi / jnp.where(turns[at], values[at].imag, 1)
     # later on the way, at the angles of the pieces
     angle = 2 * np.pi * np.arange(1, NUM_PIECES, dtype=flat.dtype)[:, None] / NUM_PIECES
-    later = (jnp.cos(angle) * v.real - jnp.sin(angle) * v.imag) / jnp.linalg.norm(v.real)
+    later = (jnp.cos(angle) * v.real[None] - jnp.sin(angle) * v.imag[None]) / jnp.linalg.norm(v.real)
     inner = jnp.broadcast_to(flat, later.shape)
     return Course(y, period, jnp.asarray(value), tangent, -across, inner, later), growth

@@ -42,7 +42,7 @@ class PeriodicOrbit(AbstractResult):
     - `family`: how many multipliers are 1. Where it is not 0 orbits come in a family, as with an energy or another
       quantity that is conserved or with a continuous symmetry, and this is the member near the guess; or this one is at
       a fold or a branch point.
-    - `residual`: max |y(T) - y(0)|.
+    - `residual`: max |y(T) - y(0)|, over what a deviation grows by along a piece of the orbit where that is above 1.
     - `status`: a `Status`: successful; not_converged; at_rest where the guess does not move or does not come back.
     """
 
@@ -69,8 +69,8 @@ class PeriodicOrbit(AbstractResult):
 
     @property
     def is_stable(self) -> Bool[Array, "*batch"]:
-        """Whether nothing grows."""
-        return self.num_growing == 0
+        """Whether there is an orbit, and nothing grows."""
+        return (self.num_growing == 0) & self.successful
 
     @property
     def exponents(self) -> Complex[Array, "*batch n"]:
@@ -84,6 +84,9 @@ class PeriodicOrbit(AbstractResult):
     def _rows(self) -> Rows:
         yield "period", self.period
         if self.period.ndim:
+            return
+        if not bool(self.successful):
+            yield "residual", self.residual
             return
         fate = "unstable" if int(self.num_growing) else "stable"
         counts = f"{int(self.num_growing)} growing, {int(self.num_neutral)} neutral, {int(self.num_decaying)} decaying"
@@ -103,14 +106,15 @@ def periodic_orbit(
     num_points: int = 128,
     max_steps: int = 40,
 ) -> PeriodicOrbit:
-    """The periodic orbit near a state, by shooting, and what becomes of deviations from it.
+    """The periodic orbit near a state, by multiple shooting, and what becomes of deviations from it.
 
         y(T) = y(0),   f(y_0) . (y(0) - y_0) = 0,   |m_k| as in the guess y_0 where no jumps act on single spins
 
     It need not attract. Newton's method, damped as Levenberg and Marquardt have it, on a run around with all its
-    tangents; the Floquet multipliers are the eigenvalues of these, without those that are 1 because of the motion along
-    the orbit and of conserved lengths. Where every start is on an orbit, as in a boundary time crystal above its
-    threshold, the one through the guess is found, and `family` tells.
+    tangents, in four pieces that begin at states of their own; the Floquet multipliers are the eigenvalues of the
+    tangents, without those that are 1 because of the motion along the orbit and of conserved lengths. Where every start
+    is on an orbit, as in a boundary time crystal above its threshold, the one through the guess is found, and `family`
+    tells.
 
     **Main arguments**
 
@@ -121,7 +125,7 @@ def periodic_orbit(
     **Other arguments**
 
     - `period`: about T. By default that of the guess, or when a run from there first comes back.
-    - `tol`: the |y(T) - y(0)| that counts as closed, 1e-11 in float64 and 1e-5 in float32 by default.
+    - `tol`: the `residual` that counts as closed, 1e-11 in float64 and 1e-5 in float32 by default.
     - `num_points`: S, the number of states along the orbit that the result holds.
     - `max_steps`: of Newton's method.
 

@@ -112,7 +112,10 @@ class Shooting(eqx.Module):
         further = jnp.pad(moved[-1, :, n + 1 :], ((0, u.size - n), (0, 0)))
         unmoved = jnp.zeros((NUM_PIECES - 1, n, u.size - n - 1), u.dtype)
         spread = jnp.concatenate([moved[:-1, :, : n + 1], unmoved, moved[:-1, :, n + 1 :]], axis=2)
-        left = jnp.concatenate([self.equations(model, u, pieces.end[-1]), gaps.ravel()])
+        # a gap after a piece along which deviations grow is as good as one that is smaller by that at its start
+        growth = jnp.maximum(jnp.max(jnp.abs(pieces.matrix[:, :, :n]), axis=(1, 2)), 1)
+        own = self.equations(model, u, pieces.end[-1])
+        left = jnp.concatenate([own.at[:n].divide(growth[-1]), (gaps / growth[:-1, None]).ravel()])
         turn = Around(pieces.end[-1], pieces.velocity[-1], moved[-1, :, :n], inside & jnp.all(pieces.ran))
         slopes = jnp.concatenate([slopes, further], axis=1)
         return Look(u, inner, value, slopes, left, spread, shifts[:-1], turn, turn.ran)
@@ -125,7 +128,7 @@ class Look(NamedTuple):
     inner: Float[Array, "later n"]  # where all pieces but the first begin
     value: Float[Array, " equations"]  # with what is left between pieces
     slopes: Float[Array, "equations unknowns"]
-    left: Float[Array, " all"]  # of the equations, and between pieces
+    left: Float[Array, " all"]  # of the equations, and between pieces, over what deviations grow by along each
     spread: Float[Array, "later n unknowns"]  # d inner / d u
     shift: Float[Array, "later n"]  # by which `inner` is to move besides
     turn: Around
@@ -147,7 +150,9 @@ def nearest_solution(matrix: Float[Array, "n n"], given: Float[Array, " n"]) -> 
     return smallest_solution(matrix, given, SINGULAR)
 
 
-def shoot(look: Callable[[Array, Array], Look], start: Array, inner: Array, tol: float, most: int) -> Look:
+def shoot(
+    look: Callable[[Array, Array], Look], start: Array, inner: Array, tol: float, most: int, singular: float = SINGULAR
+) -> Look:
     """Where Levenberg and Marquardt's steps end, with a damping that goes with what is left of the equations.
 
         d = -(A^T A + lambda^2)^-1 A^T F,   lambda = damping |F|
@@ -167,7 +172,7 @@ def shoot(look: Callable[[Array, Array], Look], start: Array, inner: Array, tol:
         at = jax.tree.map(lambda a, b: jnp.where(better, a, b), there, at)
         damping = damping * jnp.where(better, 0.2, 5.0).astype(new.dtype)
         left, s, right = jnp.linalg.svd(jnp.where(at.good, at.slopes, jnp.eye(*at.slopes.shape, dtype=new.dtype)))
-        kept = s > SINGULAR * s[0]
+        kept = s > singular * s[0]
         scaled = jnp.where(kept, s / jnp.where(kept, s**2 + (damping * _size(at)) ** 2, 1), 0)
         step = -jnp.matmul(scaled * jnp.matmul(at.value, left, precision="highest"), right, precision="highest")
         return at.u + step, at.moved(step), at, damping, jnp.where(better, 0, rejected + 1), count + 1

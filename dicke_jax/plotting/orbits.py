@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from .._checks import as_pattern_index, as_whole, refuse
 from .._door import checked
+from .._status import worst_text
 from ..dynamics import MFSolution
 from ..phases import Bifurcations, Branch, OrbitBranch, PeriodicOrbit
 from .style import COLOURS, legend_beside, new_axes, parameter_label, pattern_style, solid_where_stable
@@ -99,13 +100,14 @@ def plot_orbit(orbit: PeriodicOrbit, ax: Axes | None = None) -> Axes:
     """The overlaps along one period of a `PeriodicOrbit`."""
     if np.ndim(orbit.period):
         refuse("orbit", "one orbit, not a batch", f"periods of shape {np.shape(orbit.period)}")
+    if not bool(orbit.successful):
+        refuse("orbit", "one that was found", f"none, {worst_text(orbit.status)}")
     (ax,) = new_axes(ax, 1)
     period, t = float(orbit.period), np.asarray(orbit.t)
     for nu, overlap in enumerate(np.asarray(orbit.overlaps).T):
         ax.plot(np.append(t, period), np.append(overlap, overlap[0]), **pattern_style(nu), label=f"pattern {nu + 1}")
     ax.set(xlabel=TIME, ylabel=r"overlap $\xi_\mu$")
-    if np.isfinite(period):
-        ax.set_xlim(0, period)
+    ax.set_xlim(0, period)
     fate = "stable" if bool(orbit.is_stable) else "unstable"
     ax.set_title(f"period {period:.5g}, {fate}", loc="left", fontsize="medium")
     if orbit.overlaps.shape[1] > 1:

@@ -7,7 +7,6 @@
 They are asked as those of known_kinds.py are.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -22,19 +21,7 @@ from .asking import model_of, text_of
 from .drawing import _cube
 from .known_kinds import judge_by, plain_draw
 from .slow_route import Equations
-
-
-@dataclass
-class Question:
-    """What is asked, in numbers; `name` is SEED:NUMBER:KIND."""
-
-    name: str
-    question: str
-    how: dict[str, Any]
-
-    def __str__(self):
-        with np.printoptions(precision=4, threshold=12):
-            return f"{self.question} {self.how}"
+from .sweep_rows import Question, ask_sweep, draw_sweep, judge_sweep
 
 
 def draw(seed: int, number: int, kind: str) -> Any:
@@ -153,11 +140,9 @@ def _orbit(rng, name):
         m = rng.normal(size=3)
         how = dict(omega0=rng.uniform(1.1, 3), kappa=1.0, m=m / np.linalg.norm(m) * rng.choice([1.0, 0.7]))
         return Question(name, "orbit", how)
-    M = int(rng.choice([1, 2, 2, 2]))
-    modes = np.array([1.0, -2.0])[:M] if M == 2 or rng.random() < 0.5 else np.array([-1.0])
-    rates = dict(omega_spin=1.0, omega_mode=modes, kappa=np.ones(M), g0=1.0)
-    rates = {key: rate * rng.uniform(0.85, 1.15, np.shape(rate)) for key, rate in rates.items()}
-    G, w = _cube(M, True)
+    rates = dict(omega_spin=1.0, omega_mode=np.array([1.0, -2.0]), kappa=np.ones(2), g0=1.0)  # no state is stable
+    rates = {key: rate * rng.uniform(0.94, 1.06, np.shape(rate)) for key, rate in rates.items()}
+    G, w = _cube(2, True)
     m = rng.normal(size=(3, w.size))
     return plain_draw(name, "hypercube", G, w, rates, times=[0.0, 200.0], m=m / np.linalg.norm(m, axis=0))
 
@@ -209,13 +194,11 @@ def _judge_orbit(question, answer):
             return "wrong", f"period {period:.9g}, in closed form {right:.9g}"
 
         def f(_, y):
+            field = kappa * y[2]
             return np.array(
-                [
-                    kappa * y[0] * y[2],
-                    (kappa * y[1] - omega0) * y[2],
-                    omega0 * y[1] - kappa * (y[0] ** 2 + y[1] ** 2),
-                ]
+                [field * y[0], field * y[1] - omega0 * y[2], omega0 * y[1] - kappa * (y[0] ** 2 + y[1] ** 2)]
             )
+
     else:
         f = Equations(question)
     states, matrix = _around(f, y, period)
@@ -235,82 +218,8 @@ def _judge_orbit(question, answer):
     return "right", ""
 
 
-def _sweep(rng, name):
-    M = int(rng.integers(2, 4))
-    values = {"omega_spin": rng.uniform(0.3, 1, 2), "kappa": rng.uniform(0.3, 2, 3)}
-    values |= {f"omega_mode[{mu}]": rng.uniform(0.8, 2.5, 2) for mu in range(M)}
-    values |= {f"kappa[{mu}]": rng.uniform(0.3, 2, 3) for mu in range(M)}
-    chosen = [str(x) for x in rng.choice(list(values), int(rng.integers(1, 5)), replace=False)]
-    if "kappa" in chosen:
-        chosen = [x for x in chosen if not x.startswith("kappa[")]
-    axes = {x: values[x] for x in chosen}
-    if rng.random() < 0.7:
-        axes["pattern"] = rng.permutation(M)[: int(rng.integers(1, M + 1))]
-    names = [str(x) for x in rng.permutation(list(axes))]
-    same = [a for a in names if a != "pattern" and len(axes[a]) == 2]
-    how = dict(M=M, axes={x: axes[x] for x in names}, zipped=same[:2] if len(same) > 1 and rng.random() < 0.5 else [])
-    how |= dict(omega_spin=0.5, omega_mode=rng.uniform(0.8, 2.5, M), kappa=rng.uniform(0.5, 2, M))
-    how |= dict(of=str(rng.choice(["existence", "stability", "rest"])), chunk=int(rng.choice([32, 64])))
-    return Question(name, "sweep", how)
-
-
-def _rows(how):
-    """Of every row its place among the axes, and g_nu of all patterns."""
-    axes, grid = how["axes"], np.indices([len(x) for x in how["axes"].values()]).reshape(len(how["axes"]), -1).T
-    for row in grid:
-        rates = {name: np.array(how[name], float) for name in ("omega_spin", "omega_mode", "kappa")}
-        pattern, at = 0, dict(zip(axes, row.tolist(), strict=True))
-        if how["zipped"] and len({at[name] for name in how["zipped"]}) > 1:
-            continue
-        for name, i in at.items():
-            kind, _, mode = name.partition("[")
-            if kind == "pattern":
-                pattern = int(axes[name][i])
-            elif mode:
-                rates[kind][int(mode[:-1])] = axes[name][i]
-            else:
-                rates[kind] = np.full(rates[kind].shape, axes[name][i])
-        modes = rates["omega_mode"]
-        yield at, pattern, np.sqrt(rates["omega_spin"] * (modes**2 + rates["kappa"] ** 2 / 4) / (2 * modes))
-
-
-def _coupling(how):
-    """Well above the thresholds of all rows."""
-    return 1.4 * max(g.max() for _, _, g in _rows(how))
-
-
-def _ask_sweep(question):
-    how = question.how
-    model = dj.DickeModel(
-        dj.LargeSpins.hypercube(how["M"]), how["omega_spin"], how["omega_mode"], how["kappa"], _coupling(how)
-    )
-    compute, options = ("steadystate", {}) if how["of"] == "rest" else ("critical_coupling", {"kind": how["of"]})
-    zipped = [tuple(how["zipped"])] if how["zipped"] else ()
-    found = dj.Sweep(model, how["axes"], compute, zipped=zipped, options=options).run(chunk=how["chunk"])
-    values, rows = (found.g_crit if how["of"] != "rest" else abs(found.overlap)), []
-    for at, pattern, _ in _rows(how):
-        for name in how["zipped"][1:]:
-            at.pop(name)
-        row = values.isel(at)
-        rows.append(float(row.isel(mode=pattern) if how["of"] == "rest" else row))
-    return {"said": "", "values": np.array(rows)}
-
-
-def _judge_sweep(question, answer):
-    how, g0, right = question.how, _coupling(question.how), []
-    for _, nu, g in _rows(how):
-        own = {
-            "existence": g[nu],
-            "stability": g[nu] * np.sqrt(g[nu] / g.min()),
-            "rest": np.sqrt(1 - (g[nu] / g0) ** 4),
-        }
-        right.append(own[how["of"]])
-    off = np.abs(answer["values"] - right)
-    return ("right" if off.max() < 1e-6 else "wrong"), f"off by {off.max():.2g} in row {off.argmax()}"
-
-
 KINDS = {
     "levels": (_levels, _ask_levels, _judge_levels),
     "orbit": (_orbit, _ask_orbit, _judge_orbit),
-    "sweep": (_sweep, _ask_sweep, _judge_sweep),
+    "sweep": (draw_sweep, ask_sweep, judge_sweep),
 }

@@ -92,3 +92,30 @@ def test_orbits_are_stable_between_the_folds_where_a_multiplier_is_below_one(bor
     between = (between > first.after) & (between <= second.after)
     outside = np.abs(born.multipliers) > 1 + 1e-6
     assert np.all(np.sum(outside, axis=1)[~between] % 2 == 1) and np.all(np.sum(outside, axis=1)[between] % 2 == 0)
+
+
+NEAR_HOMOCLINIC = dict(omega=1.0, omega0=0.2, rotating=0.4, kappa=1.0)
+
+
+def test_an_orbit_near_a_homoclinic_one_closes_piece_by_piece_and_has_the_multiplier_of_scipy():
+    """Its period grows without bound, and deviations grow by more than a run around can keep, of SciPy as of any."""
+    hopf = 0.6639058729925352  # where the state with photons wins its stability
+    rest = at_rest_with_photons(**NEAR_HOMOCLINIC, counter=hopf)
+    start = model(hopf).replace(**{name: NEAR_HOMOCLINIC[name] for name in ("omega", "omega0", "rotating")})
+    state = dj.MeanFieldState(rest[:3, None], [rest[3] + 1j * rest[4]])
+    branch = dj.orbit_continuation(start, state, "counter", limits=(0.6, 1.4), max_points=40)
+    assert np.max(branch.period) > 60 and np.max(np.abs(branch.multipliers)) > 1e5
+    at = np.argmax(branch.period > 35)
+    guess = dj.MeanFieldState(branch.states.m[at], branch.states.alpha[at])
+    counter = float(branch.parameter[at])
+    orbit = dj.periodic_orbit(start.replace(counter=counter), guess, period=float(branch.period[at]))
+    assert orbit.successful and np.max(np.abs(orbit.multipliers)) > 5e3
+    f, jacobian = unbalanced_equations(**NEAR_HOMOCLINIC, counter=counter)
+    points = np.concatenate([orbit.m[:, :, 0], orbit.alpha.real, orbit.alpha.imag], axis=1)
+    product = np.eye(5)
+    for i in range(16):
+        end, matrix = monodromy(f, jacobian, points[8 * i], float(orbit.period) / 16)
+        np.testing.assert_allclose(end, points[8 * (i + 1) % 128], atol=1e-9)
+        product = matrix @ product
+    largest = np.max(np.abs(np.linalg.eigvals(product)))
+    assert abs(orbit.multipliers[0]) == pytest.approx(largest, rel=1e-6)

@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 import dicke_jax as dj
+from dicke_jax.phases.orbit_branches import extremum
 
 G = dj.gallery
 
@@ -110,6 +111,14 @@ def test_what_rests_is_no_orbit():
     assert orbit.status == dj.Status.at_rest and np.isnan(float(orbit.period))
 
 
+@pytest.mark.parametrize("turn", [0.03, 0.0999, 0.1002])
+def test_a_turn_is_found_also_just_outside_the_orbits_around_it(turn):
+    """Where the last orbit has all but shrunk to a state at rest, the parameter turns after it."""
+    x = 0.1 * (1 - np.cos(np.pi * np.arange(17) / 16)) / 2
+    where, value = extremum(x, 2.5 - 0.06 * (x - turn) ** 2 + 0.3 * (x - turn) ** 4, 0.97 * turn)
+    assert where == pytest.approx(turn, abs=1e-6) and value == pytest.approx(2.5, abs=1e-12)
+
+
 def test_what_is_no_guess_is_refused():
     model = two_modes()
     with pytest.raises(ValueError, match="period must be positive and finite; got -1"):
@@ -157,6 +166,34 @@ def test_an_attractor_hands_over_its_limit_cycle():
     orbit = dj.periodic_orbit(model, end)
     assert orbit.successful and orbit.is_stable
     assert float(orbit.period) == pytest.approx(float(end.period), rel=1e-6)
+
+
+@pytest.mark.slow
+def test_spins_that_oscillate_under_a_mode_a_thousand_times_faster_come_back():
+    """Counter-rotating terms pump spins that decay; SciPy's implicit solver goes round."""
+    kappa, decay = 1000.0, 0.3
+    rates = dict(omega=kappa / 2, omega0=1.0, rotating=0.35 * kappa**0.5, counter=kappa**0.5)
+    energy = G.unbalanced_dicke(**rates, kappa=kappa).energy
+    jumps = dj.LocalDissipation([("sigma_minus", decay)])
+    model = dj.CollectiveModel(energy, [dj.photon_loss(kappa)], jumps, num_modes=1)
+    start = dj.MeanFieldState([[0.5], [0.1], [0.3]], [0.0])
+    late = dj.mfsolve(model, start, jnp.array([0.0, 200.0]), max_steps=10**6).final_state
+    orbit = dj.periodic_orbit(model, late)
+    assert orbit.successful and orbit.is_stable and orbit.num_conserved == 0
+    coherent, jacobian = unbalanced_equations(**rates, kappa=kappa)
+
+    def f(t, u):
+        return coherent(t, u) - decay * np.array([u[0] / 2, u[1] / 2, u[2] + 1, 0, 0])
+
+    def slope(t, u):
+        return jacobian(u) - decay * np.diag([0.5, 0.5, 1, 0, 0])
+
+    begin, period = flat(orbit.state), float(orbit.period)
+    run = solve_ivp(
+        f, (0, period), begin, method="Radau", jac=slope, rtol=1e-9, atol=1e-11, t_eval=[period / 3, period]
+    )
+    np.testing.assert_allclose(run.y[:, 1], begin, atol=1e-6)
+    assert np.linalg.norm(run.y[:3, 0] - begin[:3]) > 0.1
 
 
 def strongest_frequency(t, signal):

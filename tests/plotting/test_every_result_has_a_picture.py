@@ -97,6 +97,14 @@ def test_a_result_without_numbers_says_why_it_has_none(kind):
     assert "\n" not in str(told.value)
 
 
+def test_an_orbit_that_was_not_found_has_no_picture_and_is_not_stable():
+    none = eqx.tree_at(lambda orbit: orbit.status, made(dj.PeriodicOrbit), dj.Status.at_rest)
+    none = eqx.tree_at(lambda orbit: orbit.num_growing, none, jnp.array(0))
+    assert not none.is_stable and "stable" not in repr(none)
+    with pytest.raises(ValueError, match="^orbit must be one that was found; got none, at rest: .*$"):
+        none.plot()
+
+
 def test_options_go_to_the_picture():
     axis = made(dj.Branch).plot(pattern=1)
     assert axis.get_ylabel() == r"overlap $\xi_{2}$"
