@@ -77,7 +77,7 @@ def labelled(result: Any, model: Any = None) -> "xr.Dataset":
     """The dataset of any module of the package, and of the model that it is of, where that is told."""
     import xarray as xr
 
-    if model is not None and not isinstance(model, eqx.Module):
+    if model is not None and not (isinstance(model, eqx.Module) and hasattr(model, "rates")):
         refuse("model", "a model", told(model))
 
     attrs: dict[str, Any] = {"title": type(result).__name__, **software()}

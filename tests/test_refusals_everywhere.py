@@ -117,7 +117,7 @@ BESIDES = {  # what a call needs although it has a default
     "orbit_continuation": dict(start=dj.retrieval_state(MODEL)),
     "to_operators": dict(model=MODEL.as_collective()),
 }
-EXAMINED_ELSEWHERE = {"options", "side", "g0", "omega_spin", "omega_mode", "kappa", "dissipation", "rate"}
+EXAMINED_ELSEWHERE = {"options", "with_model", "side", "g0", "omega_spin", "omega_mode", "kappa", "dissipation", "rate"}
 UNASKED = {"mean_field_equations", "show_versions"}  # the one is a solver's, the other asks for nothing
 FUNCTIONS = {
     name: thing

@@ -52,10 +52,10 @@ def save(result: Any, path: str | os.PathLike[str], *, model: Any = None) -> Pat
         return save_results(result, path)
     if not isinstance(result, eqx.Module):
         refuse("result", "a result of this package, or a dataset", told(result))
-    trees = {TREE: json.dumps(_written(result, ()))}
+    found, trees = labelled(result, model), {TREE: json.dumps(_written(result, ()))}
     if model is not None:
         trees[MODEL_TREE] = json.dumps(_written(model, (OF_MODEL,)))
-    return save_results(labelled(result, model).assign_attrs(trees), path)
+    return save_results(found.assign_attrs(trees), path)
 
 
 @checked

@@ -69,6 +69,15 @@ def test_how_exact_mean_field_is_over_the_number_of_spins(tmp_path):
     assert found.status.attrs["flag_meanings"] == "successful cut_off" and (found.top_population < 1e-3).all()
 
 
+@pytest.mark.slow
+def test_samples_over_the_number_of_spins_scatter_about_their_limit():
+    axes, how = {"subset_size": [20, 1000], "seed": range(4)}, {"time": 2.0, "method": "wigner", "num_samples": 200}
+    found = dj.Sweep(paper(0.4, 1), axes, "exactness", options=how).run()
+    limit = dj.Sweep(paper(0.4, 1), {"g0": [0.4]}, "exactness", options={"time": 2.0}).run().scaled_error.item()
+    assert (abs(found.scaled_error - limit) < 4.5 * found.scaled_error_sem).all() and not found.status.any()
+    assert len(np.unique(found.scaled_error)) == 8 and (found.scaled_error_sem < 0.2 * limit).all()
+
+
 def test_further_arguments_of_a_function_are_axes():
     def between(model, state, share, pattern, offset=0.5):
         return {"xi": share * dj.overlaps(model, state.m)[pattern] + offset * model.g0}
