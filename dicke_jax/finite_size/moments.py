@@ -97,6 +97,8 @@ class Moments(AbstractResult):
         return f"Moments: {self.system}"
 
     def _rows(self) -> Rows:
+        if self.alpha.shape[-1] == 0:
+            return
         if self.photons.ndim == 2:
             first, last = (np.asarray(row).round(4).tolist() for row in self.photons[np.array([0, -1])])
             yield "photons", f"{first} -> {last}"

