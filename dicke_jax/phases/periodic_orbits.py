@@ -210,8 +210,10 @@ def _search(
 
 def check_found(name: str, orbit: Any) -> None:
     """Raise where it is the result of a search that found no orbit; what is traced passes."""
-    if isinstance(orbit, PeriodicOrbit) and known(orbit.period) and not np.all(orbit.successful):
-        refuse(name, "a state near an orbit, or an orbit that was found", f"one that is {worst_text(orbit.status)}")
+    if not isinstance(orbit, PeriodicOrbit) or not known(orbit.status._value):
+        return
+    if (text := worst_text(orbit.status)) != "successful":  # in NumPy: within jax.jit, too, a guess may be known
+        refuse(name, "a state near an orbit, or an orbit that was found", f"one that is {text}")
 
 
 def on_the_way(orbit: PeriodicOrbit) -> Float[Array, "later n"]:

@@ -15,7 +15,7 @@ from ...mean_field import DickeModel
 from .asked import MASTER, on_host
 from .axes import BATCH
 
-MOST_ROWS = 2048  # of a chunk
+MOST_ROWS = 4096  # of a chunk
 PROGRAMS = {"retrieval": 3, "steadystate": 2, "final_overlap": 2}
 ATTEMPTS = 4  # with more and more photon levels, each a program of its own
 SHARE = 8  # part of the memory that a chunk may take is one in so many
@@ -77,7 +77,7 @@ def memory_here() -> int:
 
 
 def default_chunk(num_rows: int, largest_group: int, bytes_of_row: int) -> int:
-    """Some sixty chunks, so that little is lost where one is, of at most 2,048 rows and an eighth of the memory."""
+    """Some thirty chunks, so that little is lost where one is, of at most 4,096 rows and an eighth of the memory."""
     unit = 2 * BATCH
-    wanted = min(unit * math.ceil(num_rows / (64 * unit)), MOST_ROWS, BATCH * math.ceil(largest_group / BATCH))
+    wanted = min(unit * math.ceil(num_rows / (32 * unit)), MOST_ROWS, BATCH * math.ceil(largest_group / BATCH))
     return max(BATCH, min(wanted, memory_here() // (SHARE * bytes_of_row) // BATCH * BATCH))
