@@ -187,7 +187,7 @@ def test_a_million_rows_keep_a_bounded_resident_size(tmp_path):
         told = subprocess.run(words, env=here, capture_output=True, text=True, timeout=900, check=True).stdout
         most.append(int(told.split()[-1]))
     assert most[1] - most[0] < 120, most
-    assert Store(tmp_path / "1000000", "r").num_chunks == 489  # of 2,048 rows
+    assert Store(tmp_path / "1000000", "r").num_chunks == 245  # of 4,096 rows
 
 
 @pytest.mark.slow
