@@ -85,11 +85,11 @@ def test_a_function_makes_models_of_several_sizes():
 def test_a_chunk_takes_no_more_than_its_share_of_the_memory(monkeypatch):
     sweep = dj.Sweep(MODEL, {"g0": np.linspace(0.5, 1.5, 10_000)}, told_overlap)
     plan = sweep.plan()
-    assert plan.chunk == 192 and plan.num_rows == 10_000 and plan.num_chunks == 53 and plan.num_programs == 1
-    assert plan.bytes_on_disk == 53 * 192 * 3 * 8  # xi of two modes, and a rate
-    a_row = plan.bytes_of_chunk // 192
+    assert plan.chunk == 320 and plan.num_rows == 10_000 and plan.num_chunks == 32 and plan.num_programs == 1
+    assert plan.bytes_on_disk == 32 * 320 * 3 * 8  # xi of two modes, and a rate
+    a_row = plan.bytes_of_chunk // 320
     monkeypatch.setattr("dicke_jax.studies.sweeps.planning.memory_here", lambda: 8 * 100 * a_row)
-    assert sweep.plan().chunk == 96 and "53 chunks of 192" in str(plan)
+    assert sweep.plan().chunk == 96 and "32 chunks of 320" in str(plan)
     monkeypatch.setattr("dicke_jax.studies.sweeps.planning.memory_here", lambda: 1)
     assert sweep.plan().chunk == 32
 
