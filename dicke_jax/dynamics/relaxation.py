@@ -114,7 +114,8 @@ def relax(
     valid &= jnp.isfinite(end) & (end > 0)
     end = jnp.where(valid, end, jnp.ones_like(end))
     threshold = tol * unit
-    few = model.num_components <= FEW  # whose states are kept and looked at later: in the loop that is compiled thrice
+    # of one run all states may be kept and looked at later, in the loop that is compiled thrice; rows would take room
+    few = not rows and model.num_components <= FEW
     samples = dfx.SubSaveAt(ts=jnp.asarray(last_half(model.dtype)[:-1]), t1=True, fn=_same if few else _observe)
     saveat, how = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), samples]), (tolerances, solver, max_steps)
     first = FIRST_STEP / (unit * end)

@@ -178,7 +178,7 @@ def run_and_rest(
     if max_time is not None:
         max_time = jax.lax.stop_gradient(jnp.asarray(max_time, model.dtype))
         check_all("max_time", max_time, lambda t: t < np.inf, "finite in the model's precision")
-    solver = relaxing_solver(model, None, rtol) if solver is None else solver
+    solver = default_solver(model, rtol) if solver is None else solver
     if isinstance(model, CollectiveModel):
         rows = not all(map(known, jax.tree.leaves((model, state))))  # plain calls are of one
         fields, ended = relax(model, state, max_time, least, (rtol, atol), solver, max_steps, rows)

@@ -100,3 +100,19 @@ def monodromy(f, jacobian, start, period, change=None):
     begin = np.concatenate([start, np.eye(n, columns).ravel()])
     u = solve_ivp(both, (0, period), begin, method="DOP853", rtol=1e-12, atol=1e-13).y[:, -1]
     return u[:n], u[n:].reshape(n, columns)
+
+
+def multipliers_of_scipy(f, jacobian, guess, period):
+    """Of the orbit near by, by Newton's method on SciPy's runs: a spin of length 1 and a mode."""
+    normal, start = f(0, guess), guess.copy()
+    for _ in range(5):
+        end, matrix = monodromy(f, jacobian, start, period)
+        rows = [
+            np.column_stack([matrix - np.eye(5), f(0, end)]),
+            np.append(normal, 0),
+            np.append(start * [1, 1, 1, 0, 0], 0),
+        ]
+        values = np.concatenate([end - start, [normal @ (start - guess)], [(np.sum(start[:3] ** 2) - 1) / 2]])
+        shift = np.linalg.lstsq(np.vstack(rows), values, rcond=None)[0]
+        start, period = start - shift[:5], period - shift[5]
+    return np.linalg.eigvals(monodromy(f, jacobian, start, period)[1])

@@ -7,7 +7,7 @@ doublings. The rates here are not theirs: they were found by a scan, and everyth
 import jax
 import numpy as np
 import pytest
-from orbit_equations import flat, monodromy
+from orbit_equations import flat, multipliers_of_scipy
 from scipy.integrate import solve_ivp
 
 import dicke_jax as dj
@@ -83,20 +83,7 @@ def branch():
 
 
 def lowest_multiplier(counter, guess, period):
-    """Of the orbit by Newton's method on SciPy's runs."""
-    (f, jacobian), start = equations(counter), guess.copy()
-    normal = f(0, guess)
-    for _ in range(5):
-        end, matrix = monodromy(f, jacobian, start, period)
-        rows = [
-            np.column_stack([matrix - np.eye(5), f(0, end)]),
-            np.append(normal, 0),
-            np.append(start * [1, 1, 1, 0, 0], 0),
-        ]
-        values = np.concatenate([end - start, [normal @ (start - guess)], [(np.sum(start[:3] ** 2) - 1) / 2]])
-        shift = np.linalg.lstsq(np.vstack(rows), values, rcond=None)[0]
-        start, period = start - shift[:5], period - shift[5]
-    return np.min(np.linalg.eigvals(monodromy(f, jacobian, start, period)[1]).real)
+    return np.min(multipliers_of_scipy(*equations(counter), guess, period).real)
 
 
 def test_a_period_doubles_where_scipy_s_multiplier_is_minus_one(branch):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from orbit_equations import dicke_equations, flat, monodromy, unbalanced_equations
+from orbit_equations import dicke_equations, flat, monodromy, multipliers_of_scipy, unbalanced_equations
 from scipy.optimize import brentq, fsolve
 
 import dicke_jax as dj
@@ -71,20 +71,7 @@ def test_back_at_the_hopf_point_the_branch_ends(born):
 
 
 def orbit_of_scipy(counter, guess, period):
-    """The orbit by Newton's method on SciPy's runs, and its multipliers."""
-    f, jacobian = unbalanced_equations(**RATES, counter=counter)
-    normal, start = f(0, guess), guess.copy()
-    for _ in range(5):
-        end, matrix = monodromy(f, jacobian, start, period)
-        rows = [
-            np.column_stack([matrix - np.eye(5), f(0, end)]),
-            np.append(normal, 0),
-            np.append(start * [1, 1, 1, 0, 0], 0),
-        ]
-        values = np.concatenate([end - start, [normal @ (start - guess)], [(np.sum(start[:3] ** 2) - 1) / 2]])
-        shift = np.linalg.lstsq(np.vstack(rows), values, rcond=None)[0]
-        start, period = start - shift[:5], period - shift[5]
-    return np.linalg.eigvals(monodromy(f, jacobian, start, period)[1])
+    return multipliers_of_scipy(*unbalanced_equations(**RATES, counter=counter), guess, period)
 
 
 def test_the_period_doubles_where_scipy_s_multiplier_is_minus_one(born):
