@@ -1,6 +1,8 @@
 """JAX as a command wants it: precision, one device for each core, and compiled programs that are kept."""
 
+import atexit
 import contextlib
+import gc
 import hashlib
 import os
 import platform
@@ -15,6 +17,10 @@ def set_up_jax(precision: str, own_process: bool) -> None:
     settings: Any = jax.config
     settings.update("jax_enable_x64", precision == "float64")
     if own_process:
+        # JAX traces into some million objects that live on: to look through them for cycles, as often as Python does
+        # and once more at the end, took a fifth of a short command's time
+        gc.set_threshold(100_000, 20, 20)
+        atexit.register(gc.freeze)
         flags = os.environ.get("XLA_FLAGS", "")
         if "xla_backend_extra_options" not in flags:  # loops over a few spins then stay loops, which vectors can take
             os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_extra_options=xla_cpu_disable_loop_unrolling".strip()
