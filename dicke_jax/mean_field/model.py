@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import check_all, check_choice, check_finite, check_real, known, refuse
+from .._door import in_short
 from .._typing import ArrayLike, ModeReals, RealState, SpinVectors, SubsetReals
 from ..couplings import LargeSpins
 from .abstract_model import AbstractMeanFieldModel
@@ -61,6 +62,7 @@ class DickeModel(AbstractMeanFieldModel):
     dissipation: LocalDissipation | None
     dtype: jnp.dtype = eqx.field(static=True, init=False)
 
+    @in_short
     def __init__(
         self,
         spins: LargeSpins,
