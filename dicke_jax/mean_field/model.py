@@ -73,7 +73,7 @@ class DickeModel(AbstractMeanFieldModel):
         dissipation: LocalDissipation | None = None,
     ) -> None:
         if not isinstance(spins, LargeSpins):
-            must_be = "LargeSpins (LargeSpins.hypercube(1): one mode, all spins alike)"
+            must_be = "LargeSpins (LargeSpins.hypercube(1), or map_to_large_spins(patterns).spins)"
             refuse("spins", must_be, type(spins).__name__)
         self.dtype = dtype = _common_float(omega_spin=omega_spin, omega_mode=omega_mode, kappa=kappa, g0=g0)
         self.spins = spins
