@@ -34,6 +34,7 @@ def measure(size: Size) -> list[dict[str, Any]]:
         ensemble("solve_ensemble, 1e-10, 1 device", *work, devices=one),
         ensemble(f"solve_ensemble, 1e-10, {every}", *work),
         ensemble(f"solve_ensemble, 1e-11, {every}", *work, **traced(1e-11)),
+        ensemble(f"solve_ensemble, 5e-12, {every}", *work, **traced(5e-12)),
         ensemble(f"solve_ensemble, 1e-12, {every}", *work, **traced(1e-12)),
         Mode(f"heyoka.py, 1e-9, {len(cores)} processes", team.prepare),
     ]

@@ -50,6 +50,7 @@ def jax_modes(model: dj.DickeModel, states: dj.MeanFieldState, end: float) -> li
     return [
         ensemble("solve_ensemble, 1e-10", *work, **one),
         ensemble("solve_ensemble, 1e-11", *work, **one, **traced(1e-11)),
+        ensemble("solve_ensemble, 5e-12", *work, **one, **traced(5e-12)),
         ensemble("solve_ensemble, 1e-12", *work, **one, **traced(1e-12)),
         vmapped("vmap(mfsolve), 1e-10", *work),
         ensemble("solve_ensemble, Dopri8 1e-10", *work, **one, solver=dfx.Dopri8()),
