@@ -65,7 +65,7 @@ def step(optimizer: optax.GradientTransformation, loss: Loss, at: Descent) -> tu
 
 def moved(
     optimizer: optax.GradientTransformation, loss: Loss | None, vector: Array, value: Array, slope: Array, state: Any
-) -> tuple[Array, optax.OptState]:
+) -> tuple[Array, Any]:
     """Where an optimiser goes from `vector`, with the loss and its slope there."""
     optimizer = optax.with_extra_args_support(optimizer)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # optax mixes types

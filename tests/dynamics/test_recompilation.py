@@ -40,6 +40,7 @@ CALLS = {  # and how many programs at the most
 @pytest.mark.parametrize("name", CALLS)
 def test_a_second_call_with_other_numbers_compiles_nothing(name):
     call, most = CALLS[name]
+    most += 2 * (jax.__version_info__ < (0, 9))  # two numbers are converted by programs of their own
     small, large = np.linspace(0.0, 3.0, 5), np.linspace(0.5, 4.0, 5)
     models = [dj.examples.paper_model(g0, 2) for g0 in (0.9, 1.1, 1.3)]
     models[1] = models[1].replace(omega_spin=0.45, kappa=1.2)

@@ -17,7 +17,7 @@ from jaxtyping import Array
 from ..._checks import check_count, refuse
 from ..tangent_steps import TangentSteps, steps_for_derivatives
 from .saved_times import parts_of, saves_of
-from .two_ways import Ways, both_ways
+from .two_ways import Leaves, Ways, both_ways
 from .whole_run import WholeRun, one_kernel
 
 
@@ -62,19 +62,19 @@ class ReplayAdjoint(dfx.AbstractAdjoint):
         arrays, static = eqx.partition((others, held, rest), eqx.is_array)
         leaves, structure = jax.tree.flatten((free, arrays))
 
-        def whole(leaves: list[Array]) -> Any:
+        def whole(leaves: Leaves) -> Any:
             free, arrays = jax.tree.unflatten(structure, leaves)
             others, held, rest = eqx.combine(arrays, static)
             return eqx.combine(free, others), held, rest
 
-        def run(leaves: list[Array], derivatives: bool, record: bool) -> Any:
+        def run(leaves: Leaves, derivatives: bool, record: bool) -> Any:
             given, held, rest = whole(leaves)
             state = _run(given, held, rest, self, derivatives, record)
             ys, *outcome = _outcome(state)
             kept = (saves_of(state)[1].ys, state.num_accepted_steps) if record else ()
             return ys, outcome, kept
 
-        def back(leaves: list[Array], kept: list[Array], saved_bar: Any) -> list[Array]:
+        def back(leaves: Leaves, kept: list[Array], saved_bar: Any) -> list[Array]:
             *record, num_steps = kept
             given, held, rest = whole(leaves)
             record = record[0], jax.tree.unflatten(jax.tree.structure(given[1]), record[1:])
@@ -127,7 +127,7 @@ def _backward(record: Any, num_steps: Array, saved_bar: Any, given: Any, held: A
     arrays, rest = eqx.partition(((args, t0, t1, ts), num_steps, saved_bar, how), eqx.is_array)
     leaves, structure = jax.tree.flatten((arrays, record))
 
-    def way_back(leaves: list[Array]) -> Any:
+    def way_back(leaves: Leaves) -> Any:
         arrays, record = jax.tree.unflatten(structure, leaves)
         given, num_steps, saved_bar, how = eqx.combine(arrays, rest)
         return _way_back(given, num_steps, saved_bar, how, record)

@@ -20,7 +20,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
 
-Leaves = list[Array]
+Leaves = list[Any]  # arrays; with jax 0.8 a number of NumPy's among them
 
 
 class Ways:
