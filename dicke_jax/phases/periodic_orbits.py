@@ -12,7 +12,7 @@ from .._checks import as_array, check_all, check_count, known, refuse
 from .._door import checked
 from .._implicit import implicit, with_derivatives_of
 from .._status import Status, where, worst_text
-from .._summary import AbstractResult, Rows
+from .._summary import AbstractResult, Rows, system
 from .._typing import RealState
 from ..dynamics import Attractor
 from ..dynamics.finite_numbers import without_nan
@@ -78,8 +78,7 @@ class PeriodicOrbit(AbstractResult):
         return jnp.log(self.multipliers) / self.period[..., None].astype(self.multipliers.dtype)
 
     def _heading(self) -> str:
-        points, patterns = self.overlaps.shape[-2:]
-        return f"PeriodicOrbit: {patterns} patterns, {self.m.shape[-1]} subsets, {points} points, {self.m.dtype}"
+        return f"PeriodicOrbit: {system(self.overlaps, self.m)}, {self.t.shape[-1]} points, {self.m.dtype}"
 
     def _rows(self) -> Rows:
         yield "period", self.period
