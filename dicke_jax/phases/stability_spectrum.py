@@ -24,6 +24,7 @@ from .linearisation import eigensystem, jacobian, largest_rate, push, residual, 
 
 DENSE = 600  # dimensions up to which all eigenvalues are computed from a matrix
 LARGEST = 300  # dimensions of the subspace that modes see, after which the search for more ends
+TURNS = 1e-6  # imaginary part, against the largest rate, of what is more than round-off
 NEGLIGIBLE = 1e-10  # the length, against the largest, at which a new direction is taken to be an old one
 
 
@@ -74,7 +75,8 @@ class Stability(AbstractResult):
         yield "eigenvalues", counts + ("" if self.complete else " (of a reduced spectrum)")
         growing = slice(int(self.num_growing))
         for value, shares in zip(np.asarray(self.eigenvalues)[growing], np.asarray(self.directions), strict=False):
-            turning = f", turning at {value.imag:.4g}" if value.imag else ""
+            turns = abs(value.imag) > TURNS * float(self.scale)
+            turning = f", turning at {value.imag:.4g}" if turns else ""
             if value.imag >= 0:  # of a pair one
                 yield "grows", f"at {value.real:.4g}{turning}{towards(shares)}"
 

@@ -192,9 +192,11 @@ REFUSED = {
     "no density matrix": (lambda: dj.bloch_vectors(np.diag([1.0, 1.0])), "^trace of rho must be 1; got 2.0"),
     "a negative one": (lambda: dj.bloch_vectors(np.diag([1.5, -0.5])), "^eigenvalues of rho must be not negative"),
     "not Hermitian": (lambda: dj.bloch_vectors(np.array([[1.0, 1.0], [0.0, 0.0]])), "^rho must be Hermitian"),
-    "an orbit": (
-        lambda: dj.periodic_orbit(three_levels(), dj.MeanFieldState(np.zeros((8, 1)), [])),
-        "^model must be one of spins, or with jumps on single sites, for a periodic orbit; got one of sites with 3",
+    "an orbit near a state that is not known": (
+        lambda: jax.eval_shape(
+            lambda m: dj.periodic_orbit(three_levels(), dj.MeanFieldState(m, [])).period, np.zeros((8, 1))
+        ),
+        "^guess must be known, not traced, where sites of more than two levels keep populations; got a traced one.$",
     ),
 }
 

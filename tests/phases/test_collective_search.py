@@ -24,6 +24,9 @@ def test_a_crystal_has_one_stable_and_one_unstable_state():
     np.testing.assert_array_equal(found.multiplicity, 1)
     assert int(found.index_sum) == int(found.index_of_all) == 2 and found.successful
     assert "2 up to symmetries, 1 stable" in repr(found) and "proves nothing" in repr(found)
+    assert "stable, decays at 0.335" in repr(found) and "grows at 0.335" in repr(found) and "-0.0000" not in repr(found)
+    grows = repr(dj.stability(CRYSTAL(0.3, 0.5), found.state(1)))
+    assert grows.endswith("at 0.3354") and "pattern" not in grows
     key = jax.random.key(1)  # made before: what makes keys may have been forgotten
     with compilations() as second:
         dj.stationary_states(key, CRYSTAL(0.2, 0.5), spin_length=0.8)
@@ -69,6 +72,7 @@ def test_an_orbit_of_a_continuous_symmetry_is_one_state():
     np.testing.assert_allclose(np.abs(found.alpha[orbit]), g * np.hypot(x, y) / (2 * omega), atol=1e-9)
     assert z == pytest.approx(-omega * omega0 / g**2) and int(found.num_free[orbit]) == 1
     assert int(found.multiplicity[orbit]) == 1 and int(found.hits[orbit]) > 10 and "orbit" in repr(found)
+    assert repr(found).count("|alpha|^2 0 x1") == 2 and "stable, neutral" in repr(found)  # the poles have no light
 
 
 @pytest.mark.slow
