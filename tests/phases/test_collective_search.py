@@ -72,7 +72,6 @@ def test_an_orbit_of_a_continuous_symmetry_is_one_state():
     np.testing.assert_allclose(np.abs(found.alpha[orbit]), g * np.hypot(x, y) / (2 * omega), atol=1e-9)
     assert z == pytest.approx(-omega * omega0 / g**2) and int(found.num_free[orbit]) == 1
     assert int(found.multiplicity[orbit]) == 1 and int(found.hits[orbit]) > 10 and "orbit" in repr(found)
-    assert repr(found).count("|alpha|^2 0 x1") == 2 and "stable, neutral" in repr(found)  # the poles have no light
 
 
 @pytest.mark.slow
