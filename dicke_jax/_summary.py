@@ -1,6 +1,7 @@
 """How results print: a heading, and a row for each thing worth a look."""
 
 import abc
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -43,6 +44,19 @@ class AbstractResult(Labelled):
         return summary(self._heading(), [("status", status), *self._rows()])
 
 
+def counted(number: int, name: str) -> str:
+    """So many of a name: "1 mode", "2 modes"."""
+    return f"{number} {name}{'s' * (number != 1)}"
+
+
+def system(overlaps: Any, m: Any) -> str:
+    """What a result is of: how many patterns, unless there is one overlap, which may be the mean of z, and subsets."""
+    rows, subsets = m.shape[-2:]
+    of_levels = f" of {levels} levels" if (levels := math.isqrt(rows + 1)) > 2 else ""
+    patterns = f"{overlaps.shape[-1]} patterns, " if overlaps.shape[-1] > 1 else ""
+    return f"{patterns}{counted(subsets, 'subset')}{of_levels}"
+
+
 def summary(heading: str, rows: Rows) -> str:
     """The heading, and below it labels and values in two columns."""
     shown = [(label, _shown(value)) for label, value in rows]
@@ -62,4 +76,6 @@ def _shown(value: Any) -> str:
     numbers = np.asarray(value)
     if numbers.ndim == 0:
         return f"{numbers.item():.6g}" if np.issubdtype(numbers.dtype, np.inexact) else f"{numbers.item()}"
+    if np.issubdtype(numbers.dtype, np.inexact):
+        numbers = np.round(numbers, 4) + 0.0  # no -0.
     return np.array2string(numbers, precision=4, suppress_small=True, threshold=8, separator=", ")

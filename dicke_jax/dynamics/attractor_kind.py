@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._checks import check_all
 from .._door import checked
 from .._status import Status, where
-from .._summary import AbstractResult, Rows
+from .._summary import AbstractResult, Rows, system
 from .._typing import RealState, RealStates
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, mean_field_equations
 from .finite_numbers import without_nan
@@ -61,7 +61,7 @@ class Attractor(AbstractResult):
     status: Status
 
     def _heading(self) -> str:
-        return f"Attractor: {self.overlaps.shape[-1]} patterns, {self.exponent.dtype}"
+        return f"Attractor: {system(self.overlaps, self.state.m)}, {self.exponent.dtype}"
 
     def _rows(self) -> Rows:
         if self.exponent.ndim:
@@ -70,9 +70,11 @@ class Attractor(AbstractResult):
             return
         yield "kind", AttractorKind[self.kind]
         yield "exponent", f"{float(self.exponent):.4g} +- {float(self.error):.2g}"
-        for name, value in dict(period=self.period, overlaps=self.overlaps).items():
-            yield name, value
-        yield "in motion", self.fluctuations
+        if np.isfinite(self.period):
+            yield "period", self.period
+        yield "overlaps", self.overlaps
+        if np.any(self.fluctuations):
+            yield "in motion", self.fluctuations
 
 
 @checked

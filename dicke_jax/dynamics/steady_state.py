@@ -14,7 +14,7 @@ from .._checks import check_all, check_count, known, refuse
 from .._door import checked
 from .._implicit import with_derivatives_of
 from .._status import Status, is_known_as
-from .._summary import AbstractResult, Rows
+from .._summary import AbstractResult, Rows, system
 from .._typing import ModeReals, RealState
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, check_spin_lengths
 from ..mean_field.state import occupations, overlaps, spin_lengths
@@ -65,8 +65,7 @@ class SteadyState(AbstractResult):
         return self.successful
 
     def _heading(self) -> str:
-        m = self.state.m
-        return f"SteadyState: {self.overlaps.shape[-1]} patterns, {m.shape[-1]} subsets, {m.dtype}"
+        return f"SteadyState: {system(self.overlaps, self.state.m)}, {self.state.m.dtype}"
 
     def _rows(self) -> Rows:
         if self.residual.ndim:
@@ -75,8 +74,10 @@ class SteadyState(AbstractResult):
         if np.isfinite(self.time_needed):
             yield "needs", f"max_time = {float(self.time_needed):.3g}, by the slowest decay at the state at rest"
         yield "overlaps", self.overlaps
-        yield "in motion", self.fluctuations  # "fluctuations" would be read as those of finite N
-        yield "photons", self.occupations
+        if np.any(self.fluctuations):
+            yield "in motion", self.fluctuations  # "fluctuations" would be read as those of finite N
+        if self.occupations.shape[-1]:  # a model need not have modes
+            yield "photons", self.occupations
 
 
 @checked

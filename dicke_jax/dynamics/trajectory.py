@@ -14,7 +14,7 @@ from jaxtyping import Array, Complex, Float
 from .._checks import as_times, check_all, check_count, known, refuse
 from .._door import checked
 from .._status import Status, where, worst_text
-from .._summary import AbstractResult, Rows
+from .._summary import AbstractResult, Rows, system
 from .._typing import ArrayLike
 from ..couplings.operators import SMALL_MATRIX
 from ..mean_field import (
@@ -80,9 +80,8 @@ class MFSolution(AbstractResult):
         return MeanFieldState(self.m[..., -1, :, :], self.alpha[..., -1, :])
 
     def _heading(self) -> str:
-        times, patterns = self.overlaps.shape[-2:]
         span = f"from t = {np.min(self.t):g} to {np.max(self.t):g}"
-        return f"MFSolution: {patterns} patterns, {self.m.shape[-1]} subsets, {times} times {span}, {self.m.dtype}"
+        return f"MFSolution: {system(self.overlaps, self.m)}, {self.t.shape[-1]} times {span}, {self.m.dtype}"
 
     def _rows(self) -> Rows:
         steps = np.asarray(self.stats["num_steps"])
@@ -98,7 +97,7 @@ class MFSolution(AbstractResult):
 def _short(values: ArrayLike, most: int = 6) -> str:
     numbers = np.asarray(values)
     dots = ", ..." if numbers.size > most else ""
-    return "[" + ", ".join(f"{v:.4f}" for v in numbers[:most]) + dots + "]"
+    return "[" + ", ".join(f"{v:.4f}" for v in numbers[:most].round(4) + 0.0) + dots + "]"
 
 
 def default_tolerance(dtype: jnp.dtype) -> float:

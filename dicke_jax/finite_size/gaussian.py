@@ -20,7 +20,7 @@ from jaxtyping import Array, Complex, Float, Int
 from .._checks import as_float, as_times, check_count, check_finite, check_shape, refuse
 from .._door import checked
 from .._status import Status, where
-from .._summary import AbstractResult, Rows
+from .._summary import AbstractResult, Rows, counted
 from .._typing import ArrayLike, ModeReals, RealState
 from ..dynamics.finite_numbers import without_nan
 from ..dynamics.integrate import integrate
@@ -162,7 +162,7 @@ class OutputSpectrum(AbstractResult):
         return moments.least_quadrature(self.quadratures)
 
     def _heading(self) -> str:
-        return f"OutputSpectrum: {self.photons.shape[-1]} modes, {self.omega.shape[-1]} frequencies"
+        return f"OutputSpectrum: {counted(self.photons.shape[-1], 'mode')}, {self.omega.shape[-1]} frequencies"
 
     def _rows(self) -> Rows:
         yield "photons", f"at most {np.max(self.photons):.4g} per unit time and bandwidth"

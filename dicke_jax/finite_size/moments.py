@@ -12,7 +12,7 @@ from jaxtyping import Array, Complex, Float, Inexact
 from .._checks import check_count, known, refuse
 from .._door import checked
 from .._status import Status, where
-from .._summary import AbstractResult, Rows
+from .._summary import AbstractResult, Rows, counted
 from .._typing import RealState, RealStates, SpinVectors
 from ..dynamics.rate_resolution import steps_that_see
 from ..dynamics.trajectory import check_model_and_state
@@ -91,7 +91,8 @@ class Moments(AbstractResult):
     def system(self) -> str:
         """What the moments are of, in words."""
         number = "N_sp -> infinity" if self.num_spins is None else f"N_sp = {self.num_spins}"
-        return f"{self.m.shape[-1]} subsets, {self.alpha.shape[-1]} modes, {number}, {self.t.shape[-1]} times"
+        sizes = self.m.shape[-1], self.alpha.shape[-1]
+        return ", ".join([*map(counted, sizes, ("subset", "mode")), number, counted(self.t.shape[-1], "time")])
 
     def _heading(self) -> str:
         return f"Moments: {self.system}"

@@ -117,11 +117,3 @@ def check_constant_rates(model: Any, purpose: str = "") -> None:
     if model.is_time_dependent:
         must_be = " ".join(["one with constant rates", purpose]).strip() + " (model.at(t) has those of time t)"
         refuse("model", must_be, "one with rates that change")
-
-
-def check_spins(model: Any, purpose: str, or_damped: bool = False) -> None:
-    """Refuse sites of more than two levels for a purpose such as "for a search of states at rest"."""
-    if not isinstance(model, AbstractMeanFieldModel) or model.levels == 2 or (or_damped and model.dissipation):
-        return
-    must_be = "one of spins, or with jumps on single sites," if or_damped else "one of spins, levels=2,"
-    refuse("model", f"{must_be} {purpose}", f"one of sites with {model.levels} levels")

@@ -144,17 +144,7 @@ class CollectiveModel(AbstractMeanFieldModel):
 
     def rate_of_change(self, t: ArrayLike, y: RealState) -> RealState:
         """m'_k and alpha'_mu; one evaluation of the energy and the jumps, and one of their derivatives."""
-        model = self.at(t)
-        weights = self.shares
-        spins = tuple(y[0][a] for a in range(3)) if model.levels == 2 else y[0]
-        (h, amplitudes), derivative = jax.vjp(lambda *y: model.functions(t, y), spins, (y[1][0], y[1][1]))
-        # of r Im(l^* dl) = r (Re l d Im l - Im l d Re l), so that nothing complex is differentiated
-        back = [(jump.rate * im, -jump.rate * re) for jump, (re, im) in zip(model.jumps, amplitudes, strict=True)]
-        of_spins, of_modes = derivative((jnp.ones_like(h), back))
-        m_dot = jnp.stack(turned_by(of_spins, spins)) * (2 / weights)[None]
-        if model.dissipation is not None:
-            m_dot += model.dissipation.rate_of_change(y[0])
-        return m_dot, jnp.stack([of_modes[1], -of_modes[0]]) / 2
+        return _rate_of_change(self, jnp.asarray(t, self.dtype), y)
 
     @property
     def shares(self) -> SubsetReals:
@@ -219,6 +209,20 @@ class CollectiveModel(AbstractMeanFieldModel):
     def _somewhere(self) -> RealState:
         m = _generic((size_of(self.levels), self.num_subsets), self.dtype)
         return m / jnp.sqrt(jnp.sum(m**2, axis=0, keepdims=True)), 0.4 * _generic((2, self.num_modes), self.dtype)
+
+
+@eqx.filter_jit  # traced once for all that a run or a search asks of it
+def _rate_of_change(given: CollectiveModel, t: Array, y: RealState) -> RealState:
+    model = given.at(t)
+    spins = tuple(y[0][a] for a in range(3)) if model.levels == 2 else y[0]
+    (h, amplitudes), derivative = jax.vjp(lambda *y: model.functions(t, y), spins, (y[1][0], y[1][1]))
+    # of r Im(l^* dl) = r (Re l d Im l - Im l d Re l), so that nothing complex is differentiated
+    back = [(jump.rate * im, -jump.rate * re) for jump, (re, im) in zip(model.jumps, amplitudes, strict=True)]
+    of_spins, of_modes = derivative((jnp.ones_like(h), back))
+    m_dot = jnp.stack(turned_by(of_spins, spins)) * (2 / model.shares)[None]
+    if model.dissipation is not None:
+        m_dot += model.dissipation.rate_of_change(y[0])
+    return m_dot, jnp.stack([of_modes[1], -of_modes[0]]) / 2
 
 
 class _OfTime(eqx.Module):

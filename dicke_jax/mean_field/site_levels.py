@@ -189,6 +189,13 @@ def populations(m: SpinVectors) -> Float[Array, "d K"]:
     return jnp.linalg.eigvalsh(_matrices(m, levels_of(m.shape[0]) or 0)).T
 
 
+def num_alike(m: np.ndarray) -> int:
+    """How many pairs (i, j) of populations of one site are alike, i = j included; of known sites."""
+    levels = levels_of(m.shape[0]) or 0
+    p = np.linalg.eigvalsh(np.eye(levels) / levels + np.tensordot(m.T, generators(levels), 1) / 2)
+    return int(np.sum(np.abs(p[:, :, None] - p[:, None, :]) < ALIKE))
+
+
 def away_from(m: SpinVectors, kept: Float[Array, "d K"]) -> SpinVectors:
     """M without its part that has the populations `kept`: U (p - p_kept) U^+ for rho = U p U^+.
 
@@ -224,12 +231,28 @@ def turning_part(m: SpinVectors, v: SpinVectors) -> SpinVectors:
     d = levels_of(m.shape[0]) or 0
 
     def part(m: Float[Array, " B"], v: Float[Array, " B"]) -> Float[Array, " B"]:
-        p, U = jnp.linalg.eigh(_matrices(m[:, None], d)[0])
+        p, U = _levels(_matrices(m[:, None], d)[0])
         inside = _times(_times(U.conj().T, _matrices(v[:, None], d, 0.0)[0]), U)
         inside = jnp.where(jnp.abs(p[:, None] - p[None, :]) > ALIKE, inside, 0)
         return _components(_times(_times(U, inside), U.conj().T)[None], d)[:, 0]
 
     return jax.vmap(part, in_axes=1, out_axes=1)(m, v)
+
+
+@jax.custom_jvp
+def _levels(rho: Complex[Array, "d d"]) -> tuple[Float[Array, " d"], Complex[Array, "d d"]]:
+    """Populations and levels of a site; derivatives are those of motion that keeps populations, also of alike ones."""
+    return jnp.linalg.eigh(rho)
+
+
+@_levels.defjvp
+def _levels_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """U z with z_ij = (U^+ drho U)_ij / (p_j - p_i), and 0 where those are alike, among which U is arbitrary."""
+    p, U = _levels(primals[0])
+    apart = p[None, :] - p[:, None]
+    alike = jnp.abs(apart) < ALIKE
+    z = _times(_times(U.conj().T, tangents[0]), U) * jnp.where(alike, 0, 1 / jnp.where(alike, 1, apart)).astype(U.dtype)
+    return (p, U), (jnp.zeros_like(p), _times(U, z))
 
 
 def across_pure(m: SpinVectors) -> Float[Array, "K B directions"]:

@@ -105,11 +105,14 @@ class CollectiveStates(AbstractResult):
         yield "search", f"{self.num_starts} starts, {np.asarray(self.num_failed)} failed, {indices}; proves nothing"
         here = jax.tree.map(np.asarray, self)
         for i in range(len(self)):
-            spins = "; ".join(", ".join(f"{v:.4f}" for v in m + 0.0) for m in here.m[i].T[:4])
-            light = "".join(f", |alpha|^2 {abs(a) ** 2:.4g}" for a in here.alpha[i][:4])
-            fate = "grows at" if here.num_growing[i] else "stable, growth"
+            spins = "; ".join(", ".join(f"{v:.4f}" for v in m.round(4) + 0.0) for m in here.m[i].T[:4])
+            photons = np.abs(here.alpha[i][:4]) ** 2
+            light = "".join(f", |alpha|^2 {n:.4g}" for n in np.where(photons > np.finfo(photons.dtype).eps, photons, 0))
+            rate = abs(here.growth_rate[i])
+            decays = "stable, neutral" if here.num_neutral[i] else f"stable, decays at {rate:.3g}"
+            fate = f"grows at {rate:.3g}" if here.num_growing[i] else decays
             many = "orbit" if here.num_free[i] else f"x{here.multiplicity[i]}"
-            yield f"{i}", f"[{spins}]{light} {many}, {here.hits[i]} hits, {fate} {here.growth_rate[i]:.3g}"
+            yield f"{i}", f"[{spins}]{light} {many}, {here.hits[i]} hits, {fate}"
 
 
 class Found(NamedTuple):

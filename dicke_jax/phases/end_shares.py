@@ -60,7 +60,8 @@ class BasinShares(Labelled):
         rows = []
         for i, share in enumerate(self.shares[:8]):
             low, high = self.interval(i)
-            rows.append((f"{share:.3f}", f"{low:.3f} to {high:.3f}, overlaps {self.overlaps[i].round(4).tolist()}"))
+            overlaps = (self.overlaps[i].round(4) + 0.0).tolist()
+            rows.append((f"{share:.3f}", f"{low:.3f} to {high:.3f}, overlaps {overlaps}"))
         others = [(name, str(number)) for name, number in counts(self.status).items() if name != "successful"]
         return summary(f"BasinShares: {self.hits.size} ends of {self.end.size} runs", [*rows, *others])
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from ..mean_field import AbstractMeanFieldModel, MeanFieldState
-from .linearisation import eigensystem, tangent_basis
+from .linearisation import basis_on_the_way, eigensystem
 
 
 class Floquet(NamedTuple):
@@ -17,14 +17,18 @@ class Floquet(NamedTuple):
 
 
 def floquet(
-    model: AbstractMeanFieldModel, state: MeanFieldState, velocity: Float[Array, " n"], matrix: Float[Array, "n n"]
+    model: AbstractMeanFieldModel,
+    state: MeanFieldState,
+    velocity: Float[Array, " n"],
+    matrix: Float[Array, "n n"],
+    num_kept: int,
 ) -> Floquet:
-    """From d y(T) / d y(0).
+    """From d y(T) / d y(0); as many of its directions change what is conserved as `num_kept` says.
 
-    The conserved lengths and the motion along the orbit have multipliers of 1, which may meet others in a Jordan block:
+    What is conserved and the motion along the orbit have multipliers of 1, which may meet others in a Jordan block:
     round-off moves such eigenvalues by its square root. So they are divided out before any eigenvalue is taken.
     """
-    basis = tangent_basis(model, state, moving=True)
+    basis = basis_on_the_way(model, state, num_kept)
     along = _times(basis.T, velocity)
     along = along / jnp.sqrt(jnp.sum(along**2))
     on_lengths = _times(basis.T, _times(matrix, basis))

@@ -48,7 +48,7 @@ class Bifurcations(Labelled):
             rows.append(("orbits", f"{orbits.parameter.size} from {name} = {point.parameter:.10g} to {end}"))
         for point, reason in zip(self.without, self.reasons, strict=True):
             rows.append(("no orbits", f"from {name} = {point.parameter:.10g}: {reason}"))
-        return summary(f"Bifurcations: {len(self.orbits)} branches of orbits", rows)
+        return summary(f"Bifurcations: {len(self.orbits)} branch{'es' * (len(self.orbits) != 1)} of orbits", rows)
 
 
 @checked

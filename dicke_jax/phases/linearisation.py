@@ -8,11 +8,12 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex, Float
 
+from .._checks import known, refuse
 from .._implicit import implicit, nan_unless_valid
-from .._typing import RealState
+from .._typing import RealState, SpinVectors
 from ..mean_field import AbstractMeanFieldModel, DickeModel, MeanFieldState, mean_field_equations
 from ..mean_field.abstract_model import plane_across
-from ..mean_field.site_levels import across_pure
+from ..mean_field.site_levels import across_pure, num_alike, turning_part
 
 
 def residual(model: AbstractMeanFieldModel, state: MeanFieldState) -> Float[Array, ""]:
@@ -26,21 +27,47 @@ def largest_rate(model: AbstractMeanFieldModel) -> Float[Array, ""]:
     return jax.lax.stop_gradient(model.largest_rate())
 
 
-def tangent_basis(
-    model: AbstractMeanFieldModel, state: MeanFieldState, moving: bool = False
-) -> Float[Array, "full tangent"]:
+def tangent_basis(model: AbstractMeanFieldModel, state: MeanFieldState) -> Float[Array, "full tangent"]:
     """Columns span the deviations with m_k . dm_k = 0, and all deviations of the modes; all where jumps act.
 
     All of sites with more than two levels, too: which deviations keep populations depends on how many are alike.
-
-    Each spin at rest has two, which the model knows; where they are `moving` it does not.
     """
     if model.dissipation is not None or model.levels > 2:
         return jnp.eye(model.num_components, dtype=model.dtype)
-    y = state.to_real(model)
-    plane = plane_across(y[0]) if moving else model.plane_of_turning(y)
-    spins = jnp.block([[jnp.diag(first), jnp.diag(second)] for first, second in zip(*plane, strict=True)])
+    return _of_planes(model, model.plane_of_turning(state.to_real(model)))
+
+
+def basis_on_the_way(
+    model: AbstractMeanFieldModel, state: MeanFieldState, num_kept: int
+) -> Float[Array, "full tangent"]:
+    """`tangent_basis` at a state that need not rest, and of d levels of those deviations that keep populations."""
+    if model.dissipation is not None:
+        return tangent_basis(model, state)
+    m, _ = state.to_real(model)
+    if model.levels == 2:
+        return _of_planes(model, plane_across(m))
+    units = jnp.eye(m.size, dtype=model.dtype).reshape(-1, *m.shape)
+    onto = jax.vmap(lambda unit: turning_part(m, unit).ravel(), out_axes=1)(units)
+    _, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(onto))  # what is kept has eigenvalues of 0, the rest of 1
+    turns = jnp.linalg.qr(jnp.matmul(onto, vectors[:, num_kept:], precision="highest"))[0]
+    return jax.scipy.linalg.block_diag(turns, jnp.eye(2 * model.num_modes, dtype=model.dtype))
+
+
+def _of_planes(model: AbstractMeanFieldModel, planes: tuple[SpinVectors, SpinVectors]) -> Float[Array, "full tangent"]:
+    spins = jnp.block([[jnp.diag(first), jnp.diag(second)] for first, second in zip(*planes, strict=True)])
     return jax.scipy.linalg.block_diag(spins, jnp.eye(2 * model.num_modes, dtype=model.dtype))
+
+
+def num_kept(model: AbstractMeanFieldModel, state: MeanFieldState) -> int:
+    """How many directions change what is conserved: a length of each spin, populations of sites with d levels.
+
+    Of those d - 1 where all are different, and (d - 1)^2 of pure sites; the state must be known then, not traced.
+    """
+    if model.dissipation is not None or model.levels == 2:
+        return 0 if model.dissipation is not None else model.num_subsets
+    if not known(state.m):
+        refuse("guess", "known, not traced, where sites of more than two levels keep populations", "a traced one")
+    return num_alike(np.asarray(state.m)) - model.num_subsets
 
 
 def jacobian(model: AbstractMeanFieldModel, state: MeanFieldState) -> Float[Array, "tangent tangent"]:

@@ -14,10 +14,9 @@ from .._labelled import Labelled
 from .._progress import Loop
 from .._summary import summary
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates
-from ..mean_field.abstract_model import check_spins
 from .branch_equations import parameter_of
 from .branches import FLAT, SHORTEST, STRAIGHT
-from .linearisation import residual
+from .linearisation import num_kept, residual
 from .once_around import step_tolerance
 from .orbit_step import Course, OrbitPoint, OrbitProblem, hopf_point, next_orbit
 from .periodic_orbits import CLOSES, PeriodicOrbit, check_found, on_the_way
@@ -109,7 +108,8 @@ def orbit_continuation(
 
         y(T) = y(0),   t . (u - u_0) = ds,   u = (y, log T, p / scale)
 
-    Folds, period doublings, torus bifurcations and branch points are located by root finding along the branch.
+    Folds, period doublings, torus bifurcations and branch points are located by root finding along the branch; no torus
+    where a pair of multipliers stays on the unit circle, as of deviations that no mode sees.
 
     **Arguments**
 
@@ -141,7 +141,6 @@ def orbit_continuation(
         limit 2.336 2.902
     """
     check_constant_rates(model, "for periodic orbits")
-    check_spins(model, "for periodic orbits", or_damped=True)
     check_found("start", start)
     pair = check_steps(limits, direction, step, max_points, amplitude)
     name, present = parameter_of(model, parameter)
@@ -150,7 +149,9 @@ def orbit_continuation(
         refuse("value", f"the parameter's at the start, from {pair[0]:g} to {pair[1]:g}", value)
 
     scale = float(pair[1] - pair[0])
-    problem = OrbitProblem(model, as_array(scale, model.dtype), CLOSES * step_tolerance(model.dtype), parameter)
+    kept = num_kept(model, start if isinstance(start, MeanFieldState) else start.state)
+    tol = CLOSES * step_tolerance(model.dtype)
+    problem = OrbitProblem(model, as_array(scale, model.dtype), tol, parameter, kept)
     p = np.asarray(value / scale, model.dtype)
     if isinstance(start, MeanFieldState):
         course, growth = hopf_point(problem, start, p)
@@ -160,7 +161,7 @@ def orbit_continuation(
     else:
         y = start.state.to_real(model)
         n = model.num_components
-        along = np.append(np.zeros(n + 1 + start.num_conserved), 1.0).astype(model.dtype)  # the parameter held
+        along = np.append(np.zeros(n + 1), 1.0).astype(model.dtype)  # the parameter held
         inner = np.asarray(on_the_way(start))
         course, ds = Course(y, start.period, p, along, np.zeros(n, model.dtype), inner, np.zeros_like(inner)), 0.0
     first = jax.device_get(next_orbit(problem, jax.device_get(course), np.asarray(ds, model.dtype)))
@@ -232,8 +233,10 @@ def _root(value: Callable[[float], float], ds: float) -> float:
 def _special(problem: OrbitProblem, last: OrbitPoint, new: OrbitPoint, ds: float, index: int) -> list[SpecialOrbit]:
     """What lies between two orbits."""
     found = []
-    changes = {kind for kind, value in TESTS.items() if value(last) * value(new) < 0}
-    if "fold" in changes and min(abs(TESTS["fold"](point)) for point in (last, new)) < FLAT:
+    both = {kind: (value(last), value(new)) for kind, value in TESTS.items()}
+    # what is zero all along, as where multipliers are neutral, changes its sign by round-off alone
+    changes = {kind for kind, (a, b) in both.items() if a * b < 0 and max(abs(a), abs(b)) > FLAT}
+    if "fold" in changes and min(map(abs, both["fold"])) < FLAT:
         changes.remove("fold")
     if "fold" in changes and "branch point" not in changes:
         found.append(_turn(problem, last, new, ds, index))

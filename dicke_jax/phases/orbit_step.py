@@ -13,7 +13,7 @@ from .._typing import RealState
 from ..mean_field import AbstractMeanFieldModel, MeanFieldState, overlaps
 from .branch_equations import Numbers, with_parameter
 from .floquet import floquet
-from .linearisation import eigensystem, jacobian, tangent_basis
+from .linearisation import basis_on_the_way, eigensystem, push
 from .once_around import NUM_PIECES, points_of
 from .shooting import Look, Shooting, shoot
 
@@ -23,12 +23,13 @@ NUM_POINTS = 128  # of an orbit, among which its least and its largest overlaps 
 
 
 class OrbitProblem(eqx.Module):
-    """The equations of `Shooting` and one parameter more, in units of `scale`: u = (y, log T, nu, p / scale)."""
+    """The equations of `Shooting` and one parameter more, in units of `scale`: u = (y, log T, p / scale)."""
 
     model: AbstractMeanFieldModel
     scale: Float[Array, ""]
     tol: float
     parameter: Any = eqx.field(static=True)
+    num_kept: int = eqx.field(static=True)
 
     def model_at(self, p: Numbers) -> Any:
         """The model with the parameter's value at p, in units of `scale`."""
@@ -36,7 +37,7 @@ class OrbitProblem(eqx.Module):
 
 
 class Course(NamedTuple):
-    """An orbit and the direction in which its branch goes on, in (y, log T, nu, p)."""
+    """An orbit and the direction in which its branch goes on, in (y, log T, p)."""
 
     y: RealState
     period: Numbers
@@ -65,7 +66,7 @@ def next_orbit(problem: OrbitProblem, last: Course, ds: Numbers) -> OrbitPoint:
     own = Shooting(y, jnp.asarray(last.period)).normal(problem.model_at(last.p))
     section = jnp.where(jnp.any(last.section != 0), last.section, own)
     shooting = Shooting(y, jnp.asarray(last.period), section)
-    start = jnp.append(shooting.start(problem.model), last.p)
+    start = jnp.append(shooting.start(), last.p)
 
     def look(u: Array, inner: Array) -> Look:
         model, change = eqx.filter_jvp(problem.model_at, (u[-1],), (jnp.ones_like(u[-1]),))
@@ -83,7 +84,7 @@ def next_orbit(problem: OrbitProblem, last: Course, ds: Numbers) -> OrbitPoint:
     u = jnp.where(good, at.u, start)
     y, period = shooting.orbit(u[:-1])
     model = problem.model_at(u[-1])
-    across, _ = floquet(model, MeanFieldState.from_real(y), at.turn.velocity, at.turn.matrix)
+    across, _ = floquet(model, MeanFieldState.from_real(y), at.turn.velocity, at.turn.matrix, problem.num_kept)
     states = points_of(model, y, period, NUM_POINTS, at.inner)
     seen = overlaps(model, states[0])
     spread = sum(jnp.sum((x - jnp.mean(x, axis=0, keepdims=True)) ** 2) for x in states) / NUM_POINTS
@@ -102,17 +103,16 @@ def hopf_point(problem: OrbitProblem, state: MeanFieldState, value: Numbers) -> 
     The phase of v is such that both are orthogonal. Also Re / Im of the eigenvalue, inf where none turns.
     """
     model, y = problem.model_at(value), state.to_real(problem.model)
-    values, vectors = eigensystem(jacobian(model, state))
+    basis = basis_on_the_way(model, state, problem.num_kept)
+    values, vectors = eigensystem(jnp.matmul(basis.T, push(model, y, basis.T).T, precision="highest"))
     turns = values.imag > 1e-6 * jnp.max(jnp.abs(values))
     at = jnp.argmin(jnp.where(turns, jnp.abs(values.real), jnp.inf))
-    basis = tangent_basis(model, state)
     v = jnp.matmul(basis.astype(vectors.dtype), vectors[:, at], precision="highest")
     phase = jnp.angle(jnp.sum(v**2)) / 2
     v = v * jax.lax.complex(jnp.cos(phase), -jnp.sin(phase))
     along, across = v.real / jnp.linalg.norm(v.real), v.imag / jnp.linalg.norm(v.imag)
     flat, _ = ravel_pytree(y)
-    size = Shooting(y, jnp.asarray(value)).start(model).size
-    tangent = jnp.zeros(size + 1, flat.dtype).at[: flat.size].set(along)
+    tangent = jnp.zeros(flat.size + 2, flat.dtype).at[: flat.size].set(along)
     growth = jnp.where(turns[at], values[at].real / values[at].imag, jnp.inf)
     period = 2 * jnp.pi / jnp.where(turns[at], values[at].imag, 1)
     # later on the way, at the angles of the pieces

@@ -12,14 +12,14 @@ from .._checks import as_array, check_all, check_count, known, refuse
 from .._door import checked
 from .._implicit import implicit, with_derivatives_of
 from .._status import Status, where, worst_text
-from .._summary import AbstractResult, Rows
+from .._summary import AbstractResult, Rows, system
 from .._typing import RealState
 from ..dynamics import Attractor
 from ..dynamics.finite_numbers import without_nan
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, occupations, overlaps
-from ..mean_field.abstract_model import check_spins
 from .first_return import NO_ORBIT, first_return
 from .floquet import floquet
+from .linearisation import num_kept
 from .once_around import NUM_PIECES, points_of, starts_from, step_tolerance, turn_of
 from .shooting import Shooting, nearest_solution, residual, shoot
 
@@ -34,16 +34,18 @@ class PeriodicOrbit(AbstractResult):
     - `t`: (S,), times at equal distances from 0 on; T itself, where the orbit begins again, is left out.
     - `m`, `alpha`: (S, 3, K) and complex (S, M), the states there; `overlaps`: (S, P), `occupations`: (S, M).
     - `multipliers`: complex (n,), what deviations across the orbit are multiplied by in a period, the largest modulus
-      first. Those along it and of conserved spin lengths are left out.
+      first. That along it and those of conserved lengths and populations are left out.
     - `trivial`: the multiplier of a deviation along the orbit: 1, but for errors.
-    - `num_conserved`: how many spin lengths are conserved, each with a multiplier of 1 besides; 0 where jumps act.
+    - `num_conserved`: how many multipliers were left out because something is conserved: one for each spin's length, of
+      sites with d levels d - 1 for their populations, (d - 1)^2 where these are pure; 0 where jumps act.
     - `num_growing`, `num_neutral`, `num_decaying`: how many multipliers are outside, on and inside the unit circle,
       within 1e-6 in float64 and 1e-2 in float32.
     - `family`: how many multipliers are 1. Where it is not 0 orbits come in a family, as with an energy or another
       quantity that is conserved or with a continuous symmetry, and this is the member near the guess; or this one is at
       a fold or a branch point.
     - `residual`: max |y(T) - y(0)|, over what a deviation grows by along a piece of the orbit where that is above 1.
-    - `status`: a `Status`: successful; not_converged; at_rest where the guess does not move or does not come back.
+    - `status`: a `Status`: successful; not_converged where it does not close, and nothing but `residual` is told of it;
+      at_rest where the guess does not move or does not come back.
     """
 
     period: Float[Array, "*batch"]
@@ -78,8 +80,7 @@ class PeriodicOrbit(AbstractResult):
         return jnp.log(self.multipliers) / self.period[..., None].astype(self.multipliers.dtype)
 
     def _heading(self) -> str:
-        points, patterns = self.overlaps.shape[-2:]
-        return f"PeriodicOrbit: {patterns} patterns, {self.m.shape[-1]} subsets, {points} points, {self.m.dtype}"
+        return f"PeriodicOrbit: {system(self.overlaps, self.m)}, {self.t.shape[-1]} points, {self.m.dtype}"
 
     def _rows(self) -> Rows:
         yield "period", self.period
@@ -143,7 +144,6 @@ def periodic_orbit(
         5.61985178 5.61985178 1
     """
     check_constant_rates(model, "for a periodic orbit")
-    check_spins(model, "for a periodic orbit", or_damped=True)
     check_count("num_points", num_points, 4)
     check_count("max_steps", max_steps)
     if tol is None:
@@ -160,7 +160,7 @@ def periodic_orbit(
         period = jax.lax.stop_gradient(as_array(period, model.dtype))
         check_all("period", period, lambda t: (t > 0) & np.isfinite(t), "positive and finite")
     inner = on_the_way(guess) if isinstance(guess, PeriodicOrbit) else None
-    return _search(model, state, inner, period, tol, num_points, max_steps)
+    return _search(model, state, inner, period, tol, num_points, max_steps, num_kept(model, state))
 
 
 @eqx.filter_jit
@@ -172,6 +172,7 @@ def _search(
     tol: float,
     num_points: int,
     max_steps: int,
+    kept: int,
 ) -> PeriodicOrbit:
     given, y0 = model, state.to_real(model)
     valid, model, guess = without_nan(*jax.lax.stop_gradient((model, y0)))
@@ -179,7 +180,7 @@ def _search(
     period = jnp.where(returns, period, jnp.ones_like(period))
     problem = Shooting(guess, period)
     inner = starts_from(model, guess, period) if inner is None else jax.lax.stop_gradient(inner)
-    found = shoot(lambda u, inner: problem.look(model, u, inner), problem.start(model), inner, tol, max_steps)
+    found = shoot(lambda u, inner: problem.look(model, u, inner), problem.start(), inner, tol, max_steps)
     moves = jnp.max(jnp.abs(found.turn.velocity)) * problem.orbit(found.u)[1] > NO_ORBIT
     left = jnp.where(found.good, jnp.max(jnp.abs(found.left)), jnp.inf)
     status = where(left <= tol, Status.successful, Status.not_converged)
@@ -188,12 +189,12 @@ def _search(
 
     u = implicit(residual, found.u, (given, Shooting(y0, period), found.inner), good, nearest_solution)
     y, period = problem.orbit(jnp.where(good, u, jnp.nan))
-    start = jax.lax.stop_gradient(jnp.where(good, u, problem.start(model)))
+    start = jax.lax.stop_gradient(jnp.where(good, u, problem.start()))
     at = model, *problem.orbit(start)
     points = points_of(*at, num_points, found.inner)
     states = with_derivatives_of(points_of, points, (given, y, period, num_points, found.inner))
-    spectrum = _multipliers(*at, found.inner, found.turn)
-    across, along = with_derivatives_of(_multipliers, spectrum, (given, y, period, found.inner, None))
+    spectrum = _multipliers(*at, found.inner, found.turn, kept)
+    across, along = with_derivatives_of(_multipliers, spectrum, (given, y, period, found.inner, None, kept))
     m, quadratures = jax.tree.map(lambda x: jnp.where(good, x, jnp.nan), states)
     across = jnp.where(good, across, jnp.nan)
     near = ON_CIRCLE[0 if model.dtype == jnp.float64 else 1]
@@ -202,7 +203,7 @@ def _search(
     alpha = jax.lax.complex(quadratures[:, 0], quadratures[:, 1])
     t = period * np.arange(num_points, dtype=model.dtype) / num_points
     seen = overlaps(model, m), occupations(alpha)
-    multipliers = across, along, 0 if model.dissipation is not None else model.num_subsets
+    multipliers = across, along, kept
     return PeriodicOrbit(
         period, t, m, alpha, *seen, *multipliers, *counts, jnp.sum(jnp.abs(across - 1) < near), left, status
     )
@@ -223,8 +224,8 @@ def on_the_way(orbit: PeriodicOrbit) -> Float[Array, "later n"]:
     return jnp.concatenate([part.reshape(at.size, -1) for part in parts], axis=1)
 
 
-def _multipliers(model: Any, y: RealState, period: Array, inner: Array, turn: Any) -> tuple[Array, Array]:
+def _multipliers(model: Any, y: RealState, period: Array, inner: Array, turn: Any, kept: int) -> tuple[Array, Array]:
     """Of a run around that is known, or is made once more where derivatives are asked for."""
     velocity, matrix = turn_of(model, y, period, inner) if turn is None else (turn.velocity, turn.matrix)
-    across, along = floquet(model, MeanFieldState.from_real(y), velocity, matrix)
+    across, along = floquet(model, MeanFieldState.from_real(y), velocity, matrix, kept)
     return across, along

@@ -11,8 +11,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from .._implicit import smallest_solution
-from .._typing import RealState, SubsetReals
+from .._typing import RealState, SpinVectors
 from ..mean_field import AbstractMeanFieldModel, mean_field_equations, spin_lengths
+from ..mean_field.site_levels import away_from, populations
 from .once_around import NUM_PIECES, Around, around, end_of
 
 SINGULAR = 1e-9  # of the largest singular value: a direction that leaves y(T) = y(0) as it is, of a family of orbits
@@ -21,34 +22,31 @@ PERIOD_FACTOR = 2.0  # by which the period may differ from the first guess
 
 
 class Shooting(eqx.Module):
-    """The equations for u = (y, log(T / T_0), one number nu_k for each conserved length s_k), as many as unknowns.
+    """The equations for u = (y, log(T / T_0)), as many as unknowns.
 
-        y(T) - y + sum_k nu_k e_k = 0,   f(y_0) . (y - y_0) = 0,   (|m_k|^2 - s_k^2) / (2 s_k) = 0
+        y(T) - y + c(y) = 0,   f(y_0) . (y - y_0) = 0
 
-    y_0, T_0 are the guess, e_k the direction of its spin k. A conserved length is one equation too many in y(T) = y:
-    nu_k, which is zero at the solution, makes up for it. Where jumps act on spins there are none.
+    y_0, T_0 are the guess. What is conserved is one equation too many in y(T) = y, which c makes up for: where no jumps
+    act on single sites it is the part of m_k by which its length, or of d levels its populations, are not those of the
+    guess, m_k (1 - s_k / |m_k|). No motion has such a part, so that both vanish, being orthogonal.
     """
 
     guess: RealState
     period: Float[Array, ""]
     section: Float[Array, " n"] | None = None  # its normal, where it is not f(y_0)
 
-    def directions(self, model: AbstractMeanFieldModel) -> tuple[Float[Array, "n lengths"], SubsetReals]:
-        """e_k in the space of y, and s_k."""
-        m, quadratures = self.guess
-        count = 0 if model.dissipation is not None else model.num_subsets
-        lengths = spin_lengths(m)
-        there = lengths > 0
-        up = jnp.array([0.0, 0.0, 1.0], m.dtype)[:, None]
-        unit = jnp.where(there[None], m / jnp.where(there, lengths, 1)[None], up)
-        spread = unit[:, :, None] * jnp.eye(model.num_subsets, dtype=m.dtype)[None]
-        flat = jnp.concatenate([spread.reshape(-1, model.num_subsets), jnp.zeros((quadratures.size, lengths.size))])
-        return flat.astype(m.dtype)[:, :count], lengths[:count]
-
-    def start(self, model: AbstractMeanFieldModel) -> Float[Array, " size"]:
+    def start(self) -> Float[Array, " size"]:
         flat, _ = ravel_pytree(self.guess)
-        lengths = self.directions(model)[1]
-        return jnp.concatenate([flat, jnp.zeros_like(flat[:1]), jnp.zeros_like(lengths)])
+        return jnp.append(flat, 0)
+
+    def off(self, model: AbstractMeanFieldModel, m: SpinVectors) -> SpinVectors:
+        """The part of m that has other lengths or populations than the guess; 0 where those are not conserved."""
+        if model.dissipation is not None:
+            return jnp.zeros_like(m)
+        if model.levels > 2:
+            return away_from(m, populations(self.guess[0]))
+        lengths = spin_lengths(m)
+        return m - m * (spin_lengths(self.guess[0]) / jnp.where(lengths > 0, lengths, 1))[None]
 
     def orbit(self, u: Float[Array, " size"]) -> tuple[RealState, Float[Array, ""]]:
         """The state and the period of u."""
@@ -65,16 +63,11 @@ class Shooting(eqx.Module):
 
     def equations(self, model: AbstractMeanFieldModel, u: Float[Array, " size"], end: Float[Array, " n"]) -> Array:
         """What vanishes, with the state after T."""
-        n, (directions, lengths) = end.size, self.directions(model)
-        y, nu = u[:n], u[n + 1 :]
+        y, _ = self.orbit(u)
+        flat, _ = ravel_pytree(y)
         first, _ = ravel_pytree(self.guess)
-        closes = end - y + jnp.matmul(directions, nu, precision="highest")
-        on_section = jnp.sum(self.normal(model) * (y - first))
-        along = jnp.matmul(directions.T, y, precision="highest")
-        m = self.orbit(u)[0][0][:, : lengths.size]
-        there = lengths > 0
-        kept = (jnp.sum(m**2, axis=0) - lengths**2) / (2 * jnp.where(there, lengths, 1))
-        return jnp.concatenate([closes, on_section[None], jnp.where(there, kept, along)])
+        off, _ = ravel_pytree((self.off(model, y[0]), jnp.zeros_like(y[1])))
+        return jnp.append(end - flat + off, jnp.sum(self.normal(model) * (flat - first)))
 
     def look(
         self, model: AbstractMeanFieldModel, u: Array, inner: Float[Array, "later n"], change: Any = None
@@ -110,15 +103,13 @@ class Shooting(eqx.Module):
         slopes = jax.jacfwd(lambda at: self.equations(model, at, pieces.end[-1]))(u)
         slopes = slopes.at[:n, :n].add(moved[-1, :, :n]).at[:n, n].add(moved[-1, :, n])
         further = jnp.pad(moved[-1, :, n + 1 :], ((0, u.size - n), (0, 0)))
-        unmoved = jnp.zeros((NUM_PIECES - 1, n, u.size - n - 1), u.dtype)
-        spread = jnp.concatenate([moved[:-1, :, : n + 1], unmoved, moved[:-1, :, n + 1 :]], axis=2)
         # a gap after a piece along which deviations grow is as good as one that is smaller by that at its start
         growth = jnp.maximum(jnp.max(jnp.abs(pieces.matrix[:, :, :n]), axis=(1, 2)), 1)
         own = self.equations(model, u, pieces.end[-1])
         left = jnp.concatenate([own.at[:n].divide(growth[-1]), (gaps / growth[:-1, None]).ravel()])
         turn = Around(pieces.end[-1], pieces.velocity[-1], moved[-1, :, :n], inside & jnp.all(pieces.ran))
         slopes = jnp.concatenate([slopes, further], axis=1)
-        return Look(u, inner, value, slopes, left, spread, shifts[:-1], turn, turn.ran)
+        return Look(u, inner, value, slopes, left, moved[:-1], shifts[:-1], turn, turn.ran)
 
 
 class Look(NamedTuple):

@@ -24,6 +24,7 @@ from .linearisation import eigensystem, jacobian, largest_rate, push, residual, 
 
 DENSE = 600  # dimensions up to which all eigenvalues are computed from a matrix
 LARGEST = 300  # dimensions of the subspace that modes see, after which the search for more ends
+TURNS = 1e-6  # imaginary part, against the largest rate, of what is more than round-off
 NEGLIGIBLE = 1e-10  # the length, against the largest, at which a new direction is taken to be an old one
 
 
@@ -63,7 +64,8 @@ class Stability(AbstractResult):
         if self.growth_rate.ndim:
             return f"Stability: {np.sum(np.asarray(self.num_growing) == 0)} of {self.growth_rate.size} states stable"
         fate = "unstable" if int(self.num_growing) else "stable"
-        return f"Stability: {fate}, growth rate {float(self.growth_rate):.6g}"
+        rate = float(self.growth_rate) if abs(float(self.growth_rate)) > float(self.tolerance) else 0.0
+        return f"Stability: {fate}, growth rate {rate:.6g}"
 
     def _rows(self) -> Rows:
         if self.growth_rate.ndim:
@@ -71,19 +73,27 @@ class Stability(AbstractResult):
             return
         counts = f"{int(self.num_growing)} growing, {int(self.num_neutral)} neutral, {int(self.num_decaying)} decaying"
         yield "eigenvalues", counts + ("" if self.complete else " (of a reduced spectrum)")
-        values, directions = np.asarray(self.eigenvalues), np.asarray(self.directions)
-        for i in range(min(int(self.num_growing), len(directions))):
-            yield "grows", f"at {values[i]:.4g} towards {towards(directions[i])}"
+        growing = slice(int(self.num_growing))
+        for value, shares in zip(np.asarray(self.eigenvalues)[growing], np.asarray(self.directions), strict=False):
+            turns = abs(value.imag) > TURNS * float(self.scale)
+            turning = f", turning at {value.imag:.4g}" if turns else ""
+            if value.imag >= 0:  # of a pair one
+                yield "grows", f"at {value.real:.4g}{turning}{towards(shares)}"
 
 
 def towards(shares: Float[np.ndarray, " M"]) -> str:
-    """The patterns of a direction, counted from 1: "pattern 1" or "patterns 1 (0.71), 3 (0.29)"."""
+    """The patterns of a direction, counted from 1: " towards pattern 1" or " towards patterns 1 (0.71), 3 (0.29)".
+
+    Nothing of one overlap alone, which need not be that of a pattern.
+    """
+    if shares.size < 2:
+        return ""
     if shares.max() == 0:
-        return "no pattern"
+        return " towards no pattern"
     seen = [nu for nu in np.argsort(-shares, kind="stable") if shares[nu] > 0.02]
     if len(seen) == 1:
-        return f"pattern {seen[0] + 1}"
-    return "patterns " + ", ".join(f"{nu + 1} ({shares[nu]:.2f})" for nu in seen)
+        return f" towards pattern {seen[0] + 1}"
+    return " towards patterns " + ", ".join(f"{nu + 1} ({shares[nu]:.2f})" for nu in seen)
 
 
 @checked

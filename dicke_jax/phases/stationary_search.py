@@ -111,7 +111,7 @@ class StationaryStates(Labelled):
         for i in range(len(self)):
             kind = StateKind[jax.tree.map(lambda x, i=i: np.asarray(x[i]), here.kind)].partition(":")[0]
             values = ", ".join(f"{v:.4f}" for v in here.overlaps[i] + 0.0)
-            rate = f"grows at {here.growth_rate[i]:.3g} towards {towards(here.directions[i])}"
+            rate = f"grows at {here.growth_rate[i]:.3g}{towards(here.directions[i])}"
             fate = "stable" if stable[i] else rate
             rows.append((kind, f"[{values}] x{here.multiplicity[i]}, {here.hits[i]} hits, {fate}"))
         return summary(f"StationaryStates: {len(self)} up to signs, {np.sum(stable)} stable", rows)

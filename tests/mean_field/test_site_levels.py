@@ -192,10 +192,6 @@ REFUSED = {
     "no density matrix": (lambda: dj.bloch_vectors(np.diag([1.0, 1.0])), "^trace of rho must be 1; got 2.0"),
     "a negative one": (lambda: dj.bloch_vectors(np.diag([1.5, -0.5])), "^eigenvalues of rho must be not negative"),
     "not Hermitian": (lambda: dj.bloch_vectors(np.array([[1.0, 1.0], [0.0, 0.0]])), "^rho must be Hermitian"),
-    "an orbit": (
-        lambda: dj.periodic_orbit(three_levels(), dj.MeanFieldState(np.zeros((8, 1)), [])),
-        "^model must be one of spins, or with jumps on single sites, for a periodic orbit; got one of sites with 3",
-    ),
 }
 
 
@@ -205,6 +201,14 @@ def test_what_has_too_many_levels_is_refused_in_one_line(case):
     with pytest.raises(ValueError, match=line) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_an_orbit_is_looked_for_near_a_state_of_known_populations():
+    def period(m):
+        return dj.periodic_orbit(three_levels(), dj.MeanFieldState(m, [])).period
+
+    with pytest.raises(ValueError, match="^guess must be known, not traced, where sites of more than two levels keep"):
+        jax.eval_shape(period, np.zeros((8, 1)))
 
 
 class Driven(dj.Energy):

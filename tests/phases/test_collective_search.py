@@ -24,6 +24,9 @@ def test_a_crystal_has_one_stable_and_one_unstable_state():
     np.testing.assert_array_equal(found.multiplicity, 1)
     assert int(found.index_sum) == int(found.index_of_all) == 2 and found.successful
     assert "2 up to symmetries, 1 stable" in repr(found) and "proves nothing" in repr(found)
+    assert "stable, decays at 0.335" in repr(found) and "grows at 0.335" in repr(found) and "-0.0000" not in repr(found)
+    grows = repr(dj.stability(CRYSTAL(0.3, 0.5), found.state(1)))
+    assert grows.endswith("at 0.3354") and "pattern" not in grows
     key = jax.random.key(1)  # made before: what makes keys may have been forgotten
     with compilations() as second:
         dj.stationary_states(key, CRYSTAL(0.2, 0.5), spin_length=0.8)

@@ -130,6 +130,6 @@ def test_a_diagram_holds_the_states_and_the_orbits_born_at_their_hopf_points():
     assert orbits.ended == "limit" and orbits.parameter[-1] == pytest.approx(1.2, abs=1e-12)
     assert orbits.period[0] == pytest.approx(2 * np.pi / at_rest(HOPF)[1].imag, rel=1e-3)
     assert orbits.lowest[0, 0] < point.overlaps[0] < orbits.highest[0, 0]
-    assert "1 branches of orbits" in repr(diagram) and "from counter = 1.048" in repr(diagram)
+    assert "1 branch of orbits" in repr(diagram) and "from counter = 1.048" in repr(diagram)
     with pytest.raises(ValueError, match="^parameter must be that of the branch, counter; got rotating.$"):
         dj.bifurcations(model(1.0), states, "rotating")
