@@ -261,8 +261,7 @@ def _spectrum(
         def resolved(A: Array) -> Array:
             return jnp.linalg.solve(jax.lax.complex(A, w * jnp.eye(A.shape[0], dtype=A.dtype)), P)
 
-        # R P and R^T P by one call: two batches of LAPACK's that may run at once now and then wait for ever, each for a
-        # thread that the other has (jaxlib 0.9 and 0.10)
+        # by one call: two batches of LAPACK's at once may wait for ever for each other's threads (jaxlib 0.9, 0.10)
         response, of_others = jax.vmap(resolved)(jnp.stack([A, A.T]))
         transfer = jnp.eye(2 * M, dtype=P.dtype) + P.T @ response
         spectrum = transfer @ transfer.conj().T / 4 + of_others.T @ others @ of_others.conj()
