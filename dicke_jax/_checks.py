@@ -38,7 +38,7 @@ def as_array(value: ArrayLike, dtype: Any = None) -> Array:
     """An array, for which no program is compiled where there are numbers to look at."""
     if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(value)):
         return jnp.asarray(value, dtype)
-    return jax.device_put(np.asarray(value, dtype))
+    return jax.device_put(np.array(value, dtype))  # a copy: JAX may go on looking at what it is given
 
 
 def as_real(value: ArrayLike, name: str) -> Array:

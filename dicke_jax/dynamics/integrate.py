@@ -61,9 +61,8 @@ def integrate(
     """
     adjoint = dfx.ForwardMode() if adjoint is None else adjoint
     if isinstance(stepsize_controller, dfx.AbstractAdaptiveStepSizeController):
-        # where orders are written out many rows are to come, and they run faster behind diffrax's own search (measured)
         plain = type(innermost(stepsize_controller)) is dfx.PIDController
-        if first_step is None and plain and not getattr(solver, "unrolled", None):
+        if first_step is None and plain:
             first_step = FIRST_STEP / fastest_rate(model, y0, t0)
         if first_step is not None:  # no derivatives: steps are held as they are
             first_step = jax.lax.stop_gradient(jnp.asarray(first_step, t0.dtype))

@@ -10,6 +10,9 @@ field with x and y:
 
 A rate r_0 + r_1 t, as within a piece of a `PiecewiseLinear`, multiplies c_n as r_0 c_n + r_1 c_{n-1}.
 
+With rates in hertz c_n is beyond every float32. There c_n u^n is kept, of the size of the state, with the step u as the
+unit of time: 1 / (n+1) becomes u / (n+1), and r_1 is u r_1.
+
 A loop over the orders is short to compile; orders written out one by one are quick to run.
 """
 
@@ -42,10 +45,11 @@ class WrittenOut(eqx.Module):
     """Every order by itself: to stack them as arrays would cost a third of a step whose orders are written out."""
 
     orders: list[Coefficient]
+    unit: Any = 1.0  # of time
 
     def at(self, h: Array) -> RealState:
         """sum_n c_n h^n, the value at a time h after the expansion point."""
-        total = self.orders[-1]
+        total, h = self.orders[-1], h / self.unit
         for coefficient in self.orders[-2::-1]:
             total = tuple(t * h + c for t, c in zip(total, coefficient, strict=True))
         return as_state(total)
@@ -56,10 +60,11 @@ class Stacked(eqx.Module):
 
     m: Float[Array, "P 3 K"]
     quadratures: Float[Array, "P 2 M"]
+    unit: Any = 1.0
 
     def at(self, h: Array) -> RealState:
         orders = jnp.arange(self.m.shape[0], dtype=h.dtype)
-        powers = jax.lax.pow(jnp.broadcast_to(h, orders.shape), orders)[:, None, None]
+        powers = jax.lax.pow(jnp.broadcast_to(h / self.unit, orders.shape), orders)[:, None, None]
         return jnp.sum(powers * self.m, axis=0), jnp.sum(powers * self.quadratures, axis=0)
 
 
@@ -82,30 +87,38 @@ def taylor_step(
     `stage` is how each order that is written out is called: a compiler may need to be kept from mixing them.
     """
     unrolled = min(unrolled, order)
-    rates = Rates.around(t if model.is_time_dependent else None, model)
+    unit = 1.0 if model.dtype == jnp.float64 else h.astype(model.dtype)
+    rates = Rates.around(t if model.is_time_dependent else None, unit, model)
     orders, fields = [as_coefficient(y0)], []
     for n in range(unrolled):
         now, before = orders[n], orders[n - 1] if n else None
         fields.append(stage(_field)(rates, model, now, before))
         drive = stage(_drive)(rates, model, now, before)
-        orders.append(stage(_written_out)(n, rates, orders, fields, drive))
+        orders.append(stage(_written_out)(n, unit, rates, orders, fields, drive))
     if unrolled == order:
-        y1, last = stage(_sum)(h, orders)
-        return y1, last, WrittenOut(orders) if dense else None
-    return _loop_over_orders(orders, fields, h, rates, model, order, dense)
+        y1, last = stage(_sum)(h / unit, orders)
+        return y1, last, WrittenOut(orders, unit) if dense else None
+    return _loop_over_orders(orders, fields, h, unit, rates, model, order, dense)
 
 
 def _written_out(
-    n: int, rates: "Rates", orders: list[Coefficient], fields: list[SubsetReals], drive: ModeReals
+    n: int, unit: Any, rates: "Rates", orders: list[Coefficient], fields: list[SubsetReals], drive: ModeReals
 ) -> Coefficient:
     """c_{n+1} from all lower orders."""
     turned = [functools.reduce(operator.add, (h * orders[n - j][i] for j, h in enumerate(fields))) for i in (0, 1)]
     constant = [jumps[1] for jumps in rates.jumps[n : n + 1]]
-    return _following(1 / (n + 1), rates, orders[n], orders[n - 1] if n else None, turned, drive, constant)
+    return _following(unit * (1 / (n + 1)), rates, orders[n], orders[n - 1] if n else None, turned, drive, constant)
 
 
 def _loop_over_orders(
-    orders: list[Coefficient], fields: list[Array], h: Array, rates: "Rates", model: DickeModel, order: int, dense: bool
+    orders: list[Coefficient],
+    fields: list[Array],
+    h: Array,
+    unit: Any,
+    rates: "Rates",
+    model: DickeModel,
+    order: int,
+    dense: bool,
 ) -> Step:
     """The same recurrence from the orders that are there up to the last, as a loop.
 
@@ -114,8 +127,8 @@ def _loop_over_orders(
     """
     begin, now = len(fields), orders[-1]
     before = orders[-2] if begin else tuple(jnp.zeros_like(c) for c in now)
-    backwards = jnp.zeros((2 * order, model.num_subsets), h.dtype)
-    spins = jnp.zeros((order, 2, model.num_subsets), h.dtype)
+    backwards = jnp.zeros((2 * order, model.num_subsets), model.dtype)
+    spins = jnp.zeros((order, 2, model.num_subsets), model.dtype)
     if begin:
         backwards = backwards.at[order - begin : order].set(jnp.stack(fields[::-1]))
         spins = spins.at[:begin].set(jnp.stack([jnp.stack(c[:2]) for c in orders[:-1]]))
@@ -130,16 +143,17 @@ def _loop_over_orders(
         turned = list(jnp.sum(product, axis=0))
         constant = [jnp.where(n == j, jumps[1], 0) for j, jumps in enumerate(rates.jumps)]
         drive = _drive(rates, model, now, previous)
-        following = _following(1 / (n + 1).astype(h.dtype), rates, now, previous, turned, drive, constant)
+        following = _following(unit / (n + 1).astype(model.dtype), rates, now, previous, turned, drive, constant)
         stacked = as_state(following)
-        power = power * h
+        power = power * step
         total = jax.tree.map(lambda t, c: t + power * c, total, stacked)
         keep = previous if previous is None else now
         return (stacked, keep, backwards, spins, total, power), stacked if dense else None
 
-    total, power = as_state(orders[0]), jnp.ones_like(h)
+    step = h / unit
+    total, power = as_state(orders[0]), jnp.ones_like(step)
     for c in orders[1:]:
-        power = power * h
+        power = power * step
         total = jax.tree.map(lambda t, c, power=power: t + power * c, total, as_state(c))
     previous = before if rates.length > 1 else None
     start = as_state(now), previous, backwards, spins, total, power
@@ -148,7 +162,7 @@ def _loop_over_orders(
     if not dense:
         return y1, error, None
     lower = jax.tree.map(lambda *c: jnp.stack(c), *(as_state(c) for c in orders))
-    return y1, error, Stacked(*jax.tree.map(lambda a, b: jnp.concatenate([a, b]), lower, higher))
+    return y1, error, Stacked(*jax.tree.map(lambda a, b: jnp.concatenate([a, b]), lower, higher), unit)
 
 
 class Rates(eqx.Module):
@@ -162,11 +176,11 @@ class Rates(eqx.Module):
     jumps: list[tuple[Array, Array]]  # T and c
 
     @classmethod
-    def around(cls, t: Array | None, model: DickeModel) -> "Rates":
+    def around(cls, t: Array | None, unit: Any, model: DickeModel) -> "Rates":
         def series(rate: Any, scale: float) -> list[Array]:
             moves = isinstance(rate, PiecewiseLinear)
             parts = rate.value_and_slope(t) if moves and t is not None else (jnp.asarray(rate),)
-            return [scale * part.astype(model.dtype) for part in parts]
+            return [scale * part.astype(model.dtype) * (unit if n else 1) for n, part in enumerate(parts)]
 
         jumps = []
         if model.dissipation is not None:
@@ -201,7 +215,7 @@ def _drive(rates: Rates, model: DickeModel, now: Coefficient, before: Coefficien
 def _following(
     share: Any, rates: Rates, now: Coefficient, before: Any, turned: Any, drive: ModeReals, constant: list[Array]
 ) -> Coefficient:
-    """c_{n+1}, share = 1 / (n + 1), from c_n, c_{n-1} or None, and the field's Cauchy products with x and y."""
+    """c_{n+1}, share = u / (n + 1), from c_n, c_{n-1} or None, and the field's Cauchy products with x and y."""
 
     def times(rate: list[Array], i: int) -> Array:
         return _times(rate, now[i], None if before is None else before[i])
