@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ LIMITS = {  # seconds after which a stage is ended from outside; what matters mo
     "single": 60.0,
     "couplings": 90.0,
 }
+PROGRAM = "-m", "benchmarks.gpu_kernel"
+START, SLACK = 60.0, 10.0  # seconds to import and to find the device, and to end by oneself
 
 
 def main() -> int:
@@ -63,40 +67,48 @@ def note(file: Path, **row: Any) -> None:
     print({key: value for key, value in row.items() if key != "log"}, flush=True)
 
 
-def supervise(options: argparse.Namespace, file: Path) -> None:
+def supervise(
+    options: argparse.Namespace, file: Path, program: Sequence[str] = ("-m", "benchmarks.gpu_kernel")
+) -> None:
     """Start stages, one after the other in one process, and end it where a stage does not end by itself.
 
     Nothing of JAX is imported here: it would take the device's memory.
     """
     until = time.monotonic() + options.seconds
     left = list(options.stages or LIMITS)
-    while left and time.monotonic() < until:
-        command = [sys.executable, "-u", "-m", "benchmarks.gpu_kernel", "--here", "--out", str(options.out)]
+    while left and time.monotonic() < until - 1:
+        command = [sys.executable, "-u", *program, "--here", "--out", str(options.out)]
         command += [flag for flag in ("--quick", "--emulated") if getattr(options, flag[2:])]
         command += ["--seconds", str(until - time.monotonic()), "--stages", *left]
         known = len(rows_of(file))
         child = subprocess.Popen(command)
-        stage, begun, started = left[0], time.monotonic(), False
-        while child.poll() is None:
-            time.sleep(0.05)
-            marks = [row for row in rows_of(file)[known:] if row.get("mark") == "begins"]
-            if marks and (marks[-1]["stage"] != stage or not started):
-                stage, begun, started = marks[-1]["stage"], time.monotonic(), True
-            slack = 10.0 if started else 60.0  # to import and to find the device
-            if time.monotonic() > min(begun + LIMITS[stage] + slack, until + 5):
-                child.kill()
-                child.wait()
-                note(file, stage=stage, failed="ended: it took too long")
-        done = {row["stage"] for row in rows_of(file)[known:] if row.get("mark") == "ended" or "failed" in row}
-        if not done:
-            note(file, stage=stage, failed=f"the process ended with {child.returncode}")
-            done = {stage}
-        elif child.returncode and stage not in done:
-            note(file, stage=stage, failed=f"the process ended with {child.returncode}")
-            done |= {stage}
+        stage, why = _wait_for(child, file, known, left[0], until)
+        new = rows_of(file)[known:]
+        done = {row["stage"] for row in new if row.get("mark") == "ended" or "failed" in row}
+        if child.returncode == 0 and not why and not done:
+            break  # it found that no time was left
+        if stage not in done and (why or child.returncode or not done):
+            note(file, stage=stage, failed=why or f"the process ended with {child.returncode}")
+            done.add(stage)
         left = [name for name in left if name not in done]
     for name in left:
         note(file, stage=name, skipped="no time left for it")
+
+
+def _wait_for(child: Any, file: Path, known: int, stage: str, until: float) -> tuple[str, str]:
+    """The last stage that has begun, and why the process was ended, if it was."""
+    begun, slack = time.monotonic(), START
+    while child.poll() is None:
+        time.sleep(0.05)
+        marks = [row["stage"] for row in rows_of(file)[known:] if row.get("mark") == "begins"]
+        if marks and (marks[-1] != stage or slack == START):
+            stage, begun, slack = marks[-1], time.monotonic(), SLACK
+        if time.monotonic() > min(begun + LIMITS[stage] + slack, until + SLACK):
+            child.kill()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(20)
+            return stage, "ended from outside: it took too long"
+    return stage, ""
 
 
 def in_this_process(options: argparse.Namespace) -> int:

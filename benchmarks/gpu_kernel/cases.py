@@ -31,7 +31,12 @@ def patterns(num_patterns: int, num_spins: int) -> dj.LargeSpins:
 
 def states_of(model: dj.DickeModel, rows: int) -> dj.MeanFieldState:
     """Spins of all lengths and directions, photons in every mode."""
-    return jax.vmap(lambda key: examples.generic_state(key, model))(jax.random.split(jax.random.key(1), rows))
+    rng = np.random.default_rng(1)
+    m = rng.normal(size=(rows, 3, model.num_subsets))
+    m *= rng.uniform(0.4, 1.0, size=(rows, 1, model.num_subsets)) / np.linalg.norm(m, axis=1, keepdims=True)
+    alpha = 0.3 * rng.normal(size=(rows, model.num_modes)) + 0.3j * rng.normal(size=(rows, model.num_modes))
+    complex_ = np.result_type(model.dtype, np.complex64)
+    return dj.MeanFieldState(jnp.asarray(m.astype(model.dtype)), jnp.asarray(alpha.astype(complex_)))
 
 
 def with_bad_row(states: dj.MeanFieldState) -> dj.MeanFieldState:
@@ -60,7 +65,7 @@ def case(
     states = with_bad_row(states) if bad_row else states
     if own:
         model = jax.vmap(lambda g0, loss: model.replace(g0=g0, kappa=loss))(
-            jnp.linspace(0.3, 1.3, rows), jnp.linspace(0.5, 1.5, rows)[:, None] * jnp.ones(model.num_modes)
+            jnp.linspace(0.3, 1.3, rows), jnp.asarray(np.outer(np.linspace(0.5, 1.5, rows), np.ones(model.num_modes)))
         )
     return Case(name, model, states, end, tol, close, options)
 

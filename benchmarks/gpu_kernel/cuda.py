@@ -1,4 +1,4 @@
-"""NVRTC and the CUDA driver by ctypes: all that one kernel needs, from libraries that JAX's CUDA wheels bring anyway."""
+"""NVRTC and the CUDA driver by ctypes: all that one kernel needs, from libraries that come with JAX for CUDA."""
 
 import ctypes
 import sys
@@ -206,8 +206,10 @@ def driver_library() -> str:
 
 
 def nvrtc_library() -> str:
-    """NVRTC's, of the wheels that JAX's plug-in brings, or of a CUDA toolkit; the newest of the first place with one."""
-    roots = [Path(path) / "nvidia" for path in sys.path if path] + sorted(Path("/usr/local").glob("cuda*"), reverse=True)
+    """NVRTC of the wheels that come with JAX for CUDA, or of a toolkit: the newest of the first place that has one."""
+    roots = [Path(path) / "nvidia" for path in sys.path if path] + sorted(
+        Path("/usr/local").glob("cuda*"), reverse=True
+    )
     for root in roots:
         found = [path for path in root.glob("**/libnvrtc.so*") if ".alt." not in path.name] if root.is_dir() else []
         if found:

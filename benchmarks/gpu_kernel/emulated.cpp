@@ -160,6 +160,7 @@ unsigned long long atomicAdd(unsigned long long *at, unsigned long long plus) {
   *at += plus;
   return before;
 }
+float __fdividef(float a, float b) { return a / b; }
 float __int_as_float(int bits) {
   float v;
   std::memcpy(&v, &bits, sizeof v);

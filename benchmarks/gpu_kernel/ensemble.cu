@@ -208,7 +208,8 @@ __device__ inline float seen_motion(const Lane &d, bool seen, bool mode, REAL sl
 // a component's error in units of what is allowed; single precision is enough for the size of a step
 __device__ inline float squared_error(float error, REAL y0, REAL y1, bool lost, REAL rtol, REAL atol) {
   const REAL before = size(y0), after = lost ? before : size(y1);
-  const float ratio = (error == error ? error : __int_as_float(0x7f800000)) / float(atol + rtol * (before > after ? before : after));
+  const float allowed = float(atol + rtol * (before > after ? before : after));
+  const float ratio = __fdividef(error == error ? error : __int_as_float(0x7f800000), allowed);
   return ratio * ratio;
 }
 

@@ -156,10 +156,10 @@ class _Inputs:
         """Read where it is, if it is on the device."""
         if isinstance(array, jax.Array) and array.dtype == dtype:
             devices = list(array.devices())
-            if len(devices) == 1 and devices[0].platform == self.platform:
-                array = jax.block_until_ready(array)
-                self.keep.append(array)
-                setattr(self.run, name, array.unsafe_buffer_pointer())
+            find = getattr(array, "unsafe_buffer_pointer", None)
+            if len(devices) == 1 and devices[0].platform == self.platform and find is not None:
+                self.keep.append(jax.block_until_ready(array))
+                setattr(self.run, name, find())
                 return
         self.host(name, np.asarray(array).astype(dtype, copy=False))
 
@@ -198,8 +198,9 @@ def solve(
     blocks_each: int = BLOCKS_EACH,
     poison: bool = False,
 ) -> Ends:
-    """The last states at times[1], as `solve_ensemble(model, states, times, save="final")` has them; None for runs until
-    nothing moves, whose last states and residuals are here, and which are not judged.
+    """The last states at times[1], as `solve_ensemble(model, states, times, save="final")` has them.
+
+    None for runs until nothing moves, whose last states and residuals are here, and which are not judged.
 
     `poison` fills the room for results with NaN, so that what no row has written shows.
     """

@@ -35,7 +35,9 @@ def rows_of(file: Path) -> list[Row]:
 
 def best_shape(rows: list[Row]) -> dict[str, int] | None:
     """The block that was the fastest in float64."""
-    fitting = [row for row in rows if row["stage"] == "blocks" and row.get("precision") == "float64"]
+    fitting = [
+        row for row in rows if row["stage"] == "blocks" and row.get("precision") == "float64" and "kernel_s" in row
+    ]
     fastest = min(fitting, key=lambda row: row["kernel_s"], default=None)
     return None if fastest is None else {name: fastest[name] for name in ("block", "blocks_each")}
 

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,20 +48,37 @@ class Gpu:
 
     def __init__(self, cuda: Cuda | None = None) -> None:
         self.cuda = Cuda() if cuda is None else cuda
+        self.codes: dict[tuple[str, ...], tuple[bytes, str, float]] = {}
         self.kernels: dict[tuple[str, ...], Kernel] = {}
 
     def about(self) -> dict[str, Any]:
         return self.cuda.about()
 
-    def kernel(self, defines: Defines, name: str = "ensemble") -> Kernel:
-        key = (name, *options_of(defines))
-        if key not in self.kernels:
+    def prepare(self, several: list[Defines]) -> None:
+        """Compile for several sets of definitions at once, on as many cores; what fails says so when it is used."""
+
+        def code(defines: Defines) -> None:
+            with suppress(CudaError):
+                self._code(tuple(options_of(defines)))
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(code, several))
+
+    def _code(self, options: tuple[str, ...]) -> tuple[bytes, str, float]:
+        if options not in self.codes:
             begin = time.perf_counter()
             # ptxas tells of registers and spills by -v
-            options = [f"--gpu-architecture={self.cuda.arch()}", "--std=c++17", "--ptxas-options=-v", *key[1:]]
-            code, log = self.cuda.compile(SOURCE.read_text(), options)
-            self.kernels[key] = Kernel(self.cuda.load(code, name), code, log, time.perf_counter() - begin)
-        return self.kernels[key]
+            how = [f"--gpu-architecture={self.cuda.arch()}", "--std=c++17", "--ptxas-options=-v", *options]
+            code, log = self.cuda.compile(SOURCE.read_text(), how)
+            self.codes[options] = code, log, time.perf_counter() - begin
+        return self.codes[options]
+
+    def kernel(self, defines: Defines, name: str = "ensemble") -> Kernel:
+        options = tuple(options_of(defines))
+        if (name, *options) not in self.kernels:
+            code, log, seconds = self._code(options)
+            self.kernels[name, *options] = Kernel(self.cuda.load(code, name), code, log, seconds)
+        return self.kernels[name, *options]
 
 
 class Emulator:
@@ -67,7 +86,8 @@ class Emulator:
 
     platform = "cpu"
 
-    def __init__(self, compiler: str | None = None, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, compiler: str | None = None, sources: Path = HERE) -> None:
+        self.sources = [sources / "emulated.cpp", sources / SOURCE.name]
         self.compiler = compiler or shutil.which("g++") or shutil.which("clang++")
         if self.compiler is None:
             raise CudaError("no C++ compiler: neither g++ nor clang++ is installed")
@@ -79,15 +99,18 @@ class Emulator:
 
     def library(self, defines: Defines) -> str:
         options = options_of(defines)
-        sources = [HERE / "emulated.cpp", SOURCE]
-        text = "".join([*options, *(source.read_text() for source in sources)])
+        text = "".join([*options, *(source.read_text() for source in self.sources)])
         out = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.so"
         if not out.exists():
-            how = [self.compiler, "-O1", "-std=c++17", "-shared", "-fPIC", "-w", *options, sources[0], "-o", out]
+            how = [self.compiler, "-O1", "-std=c++17", "-shared", "-fPIC", "-w", *options, self.sources[0], "-o", out]
             done = subprocess.run(list(map(str, how)), capture_output=True, text=True)
             if done.returncode:
                 raise CudaError(done.stderr[-2000:])
         return str(out)
+
+    def prepare(self, several: list[Defines]) -> None:
+        for defines in several:
+            self.library(defines)
 
     def kernel(self, defines: Defines, name: str = "ensemble") -> Kernel:
         library = self.library(defines)

@@ -137,30 +137,38 @@ def failed(found: Ends) -> int:
 
 # how large blocks are to be, and how many registers a thread has
 
-SHAPES = (128, 2), (128, 3), (128, 4), (64, 5), (64, 7), (32, 9), (32, 10), (32, 14), (256, 1), (256, 2)
+SHAPES = {  # a block's threads, and blocks that a processor is to hold: 65,536 registers for all of them
+    "float64": ((128, 2), (64, 4), (64, 5), (128, 3), (64, 7), (128, 4)),
+    "float32": ((128, 2), (128, 4), (128, 5), (128, 6)),
+}
 
 
 def blocks(work: Work) -> Iterator[Row]:
     rows = work.size(262_144, 64)
-    for dtype, tol in ((np.float64, TOL), (np.float32, 1e-6)):
-        model = paper(dtype=dtype)
-        states = random_rows(work, model, rows)
-        for block, each in work.size(SHAPES, SHAPES[:1]):
-            if work.left() < work.size(10, 0):
-                yield dict(block=block, blocks_each=each, skipped="no time left for it")
+    chosen = {name: work.size(shapes, shapes[:1]) for name, shapes in SHAPES.items()}
+    orders, tolerances = dict(float64=ORDER, float32=8), dict(float64=TOL, float32=1e-6)
+    models = {name: paper(dtype=np.dtype(name)) for name in chosen}
+    begin = time.perf_counter()
+    work.place.prepare(
+        [defines_of(models[name], orders[name], False, *shape) for name, shapes in chosen.items() for shape in shapes]
+    )
+    yield dict(compile_all_s=time.perf_counter() - begin)
+    for name, shapes in chosen.items():
+        states, tol = random_rows(work, models[name], rows), tolerances[name]
+        for block, each in shapes:
+            shape = dict(precision=name, block=block, blocks_each=each)
+            if work.left() < work.size(5, 0):
+                yield shape | dict(skipped="no time left for it")
                 continue
             how = dict(place=work.place, block=block, blocks_each=each, rtol=tol, atol=tol)
             try:
-                runs = [solve(model, states, (0.0, work.end), **how).seconds["kernel"] for _ in range(4)][1:]
+                runs = [solve(models[name], states, (0.0, work.end), **how).seconds["kernel"] for _ in range(4)][1:]
             except RuntimeError as error:  # more registers than there are
-                yield dict(block=block, blocks_each=each, skipped=str(error)[:300])
+                yield shape | dict(skipped=str(error)[:300])
                 continue
-            order = ORDER if dtype == np.float64 else 8
-            kernel = work.place.kernel(defines_of(model, order, False, block, each))
-            name = f"{np.dtype(dtype).name}_{block}_{each}.cubin"
-            if (block, each) in SHAPES[:1] and dtype == np.float64:
-                (work.folder / name).write_bytes(kernel.code)
-            shape = dict(precision=np.dtype(dtype).name, block=block, blocks_each=each)
+            kernel = work.place.kernel(defines_of(models[name], orders[name], False, block, each))
+            if (block, each) == shapes[0]:
+                (work.folder / f"{name}.cubin").write_bytes(kernel.code)
             yield shape | dict(kernel_s=statistics.median(runs), rows=rows) | told(kernel.about(block))
 
 
