@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks are part of 
 from benchmarks.gpu_kernel import __main__ as script
 from benchmarks.gpu_kernel import cases
 from benchmarks.gpu_kernel.cuda import CudaError
-from benchmarks.gpu_kernel.ensemble import one_of, refusal, solve
+from benchmarks.gpu_kernel.ensemble import refusal, solve
+from benchmarks.gpu_kernel.inputs import one_of
 from benchmarks.gpu_kernel.page import page
 from benchmarks.gpu_kernel.places import HERE, Emulator
 

@@ -63,7 +63,11 @@ def results(folder: Path) -> Path:
 def note(file: Path, **row: Any) -> None:
     with file.open("a") as out:
         print(json.dumps(row, default=float), file=out, flush=True)
-    file.with_suffix(".md").write_text(page(rows_of(file)))
+    try:
+        text = page(rows_of(file))
+    except Exception:  # a page that cannot be made must not end a run
+        text = traceback.format_exc()
+    file.with_suffix(".md").write_text(text)
     print({key: value for key, value in row.items() if key != "log"}, flush=True)
 
 
@@ -116,20 +120,21 @@ def in_this_process(options: argparse.Namespace) -> int:
 
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_compilation_cache_dir", str(Path(tempfile.gettempdir()) / "gpu_kernel_compiled"))
-    from . import stages
+    from . import checks, speed
     from .places import Emulator, Gpu
+    from .work import Work
 
     file = results(options.out)
     place = Emulator() if options.emulated else Gpu()
     until = time.monotonic() + options.seconds
 
-    def work_of(limit: float) -> stages.Work:
+    def work_of(limit: float) -> Work:
         ends = min(time.monotonic() + limit, until)
         shape = best_shape(rows_of(file)) or {}
-        return stages.Work(place, options.out, options.quick, lambda: ends - time.monotonic(), **shape)
+        return Work(place, options.out, options.quick, lambda: ends - time.monotonic(), **shape)
 
     if options.one_launch:
-        print(stages.one_launch(work_of(60.0)))
+        print(speed.one_launch(work_of(60.0)))
         return 0
     for name in options.stages or LIMITS:
         work = work_of(LIMITS[name])
@@ -138,7 +143,7 @@ def in_this_process(options: argparse.Namespace) -> int:
         note(file, stage=name, mark="begins")
         begin = time.monotonic()
         try:
-            for row in getattr(stages, name)(work):
+            for row in getattr(checks if hasattr(checks, name) else speed, name)(work):
                 note(file, stage=name, **row)
         except Exception as error:  # the next stage begins in a new process: a device's errors stay
             text = traceback.format_exc().splitlines()

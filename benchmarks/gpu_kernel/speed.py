@@ -1,4 +1,4 @@
-"""What is measured, stage by stage: each yields rows as soon as it has them."""
+"""How fast it is: the numbers that issue 17 asks for, each beside what it is compared with."""
 
 import ctypes
 import json
@@ -9,174 +9,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import diffrax as dfx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import dicke_jax as dj
-from dicke_jax import examples
 
-from ..gpu import driver, in_precision
-from ..machine import machine
 from ..modes import vmapped
-from ..peers import reference
 from ..roofline import step_flops
-from ..sizes import Size
-from ..timing import difference, in_turn
+from ..timing import difference
 from . import cases
-from .ensemble import BLOCK, BLOCKS_EACH, Ends, defines_of, solve
-from .places import Emulator, Gpu
-
-Row = dict[str, Any]
-ORDER = 18
-TOL = 1e-10
-
-
-class Work(NamedTuple):
-    """Where, how much, and what earlier stages found."""
-
-    place: Gpu | Emulator
-    folder: Path
-    quick: bool
-    left: Callable[[], float]  # seconds until this stage is ended from outside
-    block: int = BLOCK
-    blocks_each: int = BLOCKS_EACH
-
-    def size(self, full: Any, quick: Any) -> Any:
-        return quick if self.quick else full
-
-    @property
-    def rows(self) -> int:
-        return self.size(1_000_000, 64)
-
-    @property
-    def end(self) -> float:
-        return self.size(100.0, 3.0)
-
-    @property
-    def how(self) -> dict[str, Any]:
-        return dict(place=self.place, block=self.block, blocks_each=self.blocks_each)
-
-
-def paper(g0: float = 1.0, num_patterns: int = 4, dtype: Any = np.float64) -> dj.DickeModel:
-    model = examples.paper_model(g0=g0, num_patterns=num_patterns)
-    return model.replace(**{name: jnp.asarray(rate, dtype) for name, rate in model.rates.items()})
-
-
-def random_rows(work: "Work", model: dj.DickeModel, rows: int) -> dj.MeanFieldState:
-    """The first of the same rows, whatever the stage and the precision."""
-    states = jax.tree.map(lambda x: x[:rows], examples.random_states(jax.random.key(0), paper(), work.rows))
-    return jax.block_until_ready(in_precision(states, model.dtype))
-
-
-def exact_rows(work: "Work") -> np.ndarray:
-    """Last spins of the first of these rows by SciPy, which takes a while: they are kept in a file."""
-    file, rows = work.folder / "exact.npy", work.size(24, 2)
-    if not file.exists():
-        np.save(file, reference(paper(), random_rows(work, paper(), rows), work.end, rows))
-    return np.load(file)
-
-
-def spread(seconds: list[float], rows: int) -> Row:
-    middle = statistics.median(seconds)
-    how = dict(s=middle, least_s=min(seconds), most_s=max(seconds), rounds=len(seconds))
-    return how | dict(rows=rows, rows_per_s=rows / middle, us_a_row=1e6 * middle / rows)
-
-
-# what the machine is
-
-
-def about(work: Work) -> Iterator[Row]:
-    yield machine(Size()) | dict(driver=driver()) | work.place.about()
-    query = ["nvidia-smi", "--query-gpu=clocks.sm,clocks.max.sm,clocks.mem,power.draw,temperature.gpu", "--format=csv"]
-    if shutil.which(query[0]):
-        yield dict(clocks=subprocess.run(query, capture_output=True, text=True, timeout=20).stdout.strip())
-
-
-# whether it finds what JAX finds on the same device
-
-
-def correct(work: Work) -> Iterator[Row]:
-    rows, end = work.size((512, 20.0), (8, 1.0))
-    chosen = cases.all_cases(rows, end)
-    for case in work.size(chosen, chosen[:1] + chosen[-2:]):
-        if work.left() < work.size(12, 0):
-            yield dict(case=case.name, skipped="no time left for it")
-            continue
-        tolerances = dict(rtol=case.tol, atol=case.tol) | case.options
-        begin = time.perf_counter()
-        times = [0.0, case.end]
-        found = solve(case.model, case.states, (0.0, case.end), poison=True, **tolerances, **work.how)
-        middle = time.perf_counter()
-        exact = dj.solve_ensemble(case.model, case.states, times, save="final", **tolerances)
-        told = cases.compared(found, exact)
-        fine = told["statuses_alike"] and told["difference"] <= case.close
-        seconds = dict(kernel_s=middle - begin, jax_s=time.perf_counter() - middle)
-        yield dict(case=case.name, fine=fine, allowed=case.close) | told | seconds
-
-
-def against_scipy(work: Work) -> Iterator[Row]:
-    """The main case's own rows, by a program that shares nothing with either."""
-    model, exact = paper(), exact_rows(work)
-    states = random_rows(work, model, work.size(4096, 64))
-    for tol in work.size((1e-10, 1e-11, 1e-9), (1e-10,)):
-        found = solve(model, states, (0.0, work.end), rtol=tol, atol=tol, poison=True, **work.how)
-        yield dict(tol=tol, error=difference(found.m, exact), steps=float(found.num_steps.mean()), failed=failed(found))
-    one = random_rows(work, paper(dtype=np.float32), work.size(4096, 64))
-    found = solve(paper(dtype=np.float32), one, (0.0, work.end), rtol=1e-6, atol=1e-6, poison=True, **work.how)
-    error = difference(found.m, exact)
-    yield dict(tol=1e-6, precision="float32", error=error, steps=float(found.num_steps.mean()), failed=failed(found))
-
-
-def failed(found: Ends) -> int:
-    return int((~found.successful).sum())
-
-
-# how large blocks are to be, and how many registers a thread has
-
-SHAPES = {  # a block's threads, and blocks that a processor is to hold: 65,536 registers for all of them
-    "float64": ((128, 2), (64, 4), (64, 5), (128, 3), (64, 7), (128, 4)),
-    "float32": ((128, 2), (128, 4), (128, 5), (128, 6)),
-}
-
-
-def blocks(work: Work) -> Iterator[Row]:
-    rows = work.size(262_144, 64)
-    chosen = {name: work.size(shapes, shapes[:1]) for name, shapes in SHAPES.items()}
-    orders, tolerances = dict(float64=ORDER, float32=8), dict(float64=TOL, float32=1e-6)
-    models = {name: paper(dtype=np.dtype(name)) for name in chosen}
-    begin = time.perf_counter()
-    work.place.prepare(
-        [defines_of(models[name], orders[name], False, *shape) for name, shapes in chosen.items() for shape in shapes]
-    )
-    yield dict(compile_all_s=time.perf_counter() - begin)
-    for name, shapes in chosen.items():
-        states, tol = random_rows(work, models[name], rows), tolerances[name]
-        for block, each in shapes:
-            shape = dict(precision=name, block=block, blocks_each=each)
-            if work.left() < work.size(5, 0):
-                yield shape | dict(skipped="no time left for it")
-                continue
-            how = dict(place=work.place, block=block, blocks_each=each, rtol=tol, atol=tol)
-            try:
-                runs = [solve(models[name], states, (0.0, work.end), **how).seconds["kernel"] for _ in range(4)][1:]
-            except RuntimeError as error:  # more registers than there are
-                yield shape | dict(skipped=str(error)[:300])
-                continue
-            kernel = work.place.kernel(defines_of(models[name], orders[name], False, block, each))
-            if (block, each) == shapes[0]:
-                (work.folder / f"{name}.cubin").write_bytes(kernel.code)
-            yield shape | dict(kernel_s=statistics.median(runs), rows=rows) | told(kernel.about(block))
-
-
-def told(kernel: Row) -> Row:
-    return {("held_each" if key == "blocks_each" else key): value for key, value in kernel.items()}
-
-
-# the numbers that issue 17 asks for
+from .ensemble import defines_of, solve
+from .work import ORDER, TOL, Row, Work, exact_rows, failed, interleaved, paper, random_rows, spread
 
 
 def million(work: Work) -> Iterator[Row]:
@@ -202,9 +48,7 @@ def million(work: Work) -> Iterator[Row]:
         "kernel, states from the host": kernel("kernel, states from the host", on_host),
         "solve_ensemble": by_jax,
     }
-    first = {name: seconds[0] for name, seconds in in_turn(calls, 1).items()}
-    yield dict(first_calls_s=first)
-    taken = in_turn(calls, work.size(5, 1))
+    taken = yield from interleaved(work, calls, work.size(5, 1))
     for name, seconds in taken.items():
         found = last[name]
         row = dict(way=name) | spread(seconds, work.rows)
@@ -212,8 +56,8 @@ def million(work: Work) -> Iterator[Row]:
         for part in ("kernel", "before", "after") if name in parts else ():
             row[f"{part}_s"] = statistics.median([one[part] for one in parts[name][1:]])
         yield row
-    found, jax_found = last["kernel"], last["solve_ensemble"]
-    yield dict(way="both", **cases.compared(found, jax_found))
+    if last.keys() >= {"kernel", "solve_ensemble"}:
+        yield dict(way="both", **cases.compared(last["kernel"], last["solve_ensemble"]))
 
 
 def by_diffrax(work: Work) -> Iterator[Row]:
@@ -237,14 +81,7 @@ def by_diffrax(work: Work) -> Iterator[Row]:
         return call
 
     calls = {"kernel": kernel} | {name: keep(name, prepare()) for name, prepare in ways}
-    first = {name: seconds[0] for name, seconds in in_turn(calls, 1).items()}
-    yield dict(first_calls_s=first)
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(work.size(5, 1)):
-        if work.left() < 2 * sum(first.values()) and min(map(len, taken.values())):
-            break
-        for name, seconds in in_turn(calls, 1).items():
-            taken[name] += seconds
+    taken = yield from interleaved(work, calls, work.size(5, 1))
     for name, seconds in taken.items():
         m, steps = (last[name].m, last[name].num_steps) if name == "kernel" else last[name][:2]
         yield dict(way=name, error=difference(m, exact), steps=float(np.mean(steps))) | spread(seconds, rows)
@@ -263,8 +100,8 @@ def single(work: Work) -> Iterator[Row]:
         last["solve_ensemble, float32"] = dj.solve_ensemble(model, states, [0.0, work.end], save="final")
 
     calls = {"kernel, float32": kernel, "solve_ensemble, float32": by_jax}
-    in_turn(calls, 1)
-    for name, seconds in in_turn(calls, work.size(5, 1)).items():
+    taken = yield from interleaved(work, calls, work.size(5, 1))
+    for name, seconds in taken.items():
         found = last[name]
         row = dict(way=name, error=difference(found.m, exact), steps=float(np.mean(found.num_steps)))
         yield row | dict(failed=failed(found)) | spread(seconds, work.rows)
@@ -368,8 +205,8 @@ def couplings(work: Work) -> Iterator[Row]:
             last["jax"] = dj.solve_ensemble(case.model, case.states, [0.0, case.end], save="final", **how)
 
         calls = {"kernel": kernel, "jax": by_jax}
-        in_turn(calls, 1)
-        for name, seconds in in_turn(calls, work.size(3, 1)).items():
+        taken = yield from interleaved(work, calls, work.size(3, 1))
+        for name, seconds in taken.items():
             steps = float(np.mean(last[name].num_steps))
             yield dict(case=case.name, way=name, steps=steps) | spread(seconds, len(case.states.m))
 
