@@ -32,6 +32,7 @@ LIMITS = {  # seconds after which a stage is ended from outside; what matters mo
     "single": 60.0,
     "couplings": 90.0,
 }
+PATIENCE = 20  # times as long for a look at whether it runs, on whatever machine
 PROGRAM = "-m", "benchmarks.gpu_kernel"
 START, SLACK = 60.0, 10.0  # seconds to import and to find the device, and to end by oneself
 
@@ -86,7 +87,7 @@ def supervise(
         command += ["--seconds", str(until - time.monotonic()), "--stages", *left]
         known = len(rows_of(file))
         child = subprocess.Popen(command)
-        stage, why = _wait_for(child, file, known, left[0], until)
+        stage, why = _wait_for(child, file, known, left[0], until, PATIENCE if options.quick else 1)
         new = rows_of(file)[known:]
         done = {row["stage"] for row in new if row.get("mark") == "ended" or "failed" in row}
         if child.returncode == 0 and not why and not done:
@@ -99,7 +100,7 @@ def supervise(
         note(file, stage=name, skipped="no time left for it")
 
 
-def _wait_for(child: Any, file: Path, known: int, stage: str, until: float) -> tuple[str, str]:
+def _wait_for(child: Any, file: Path, known: int, stage: str, until: float, patience: int) -> tuple[str, str]:
     """The last stage that has begun, and why the process was ended, if it was."""
     begun, slack = time.monotonic(), START
     while child.poll() is None:
@@ -107,7 +108,7 @@ def _wait_for(child: Any, file: Path, known: int, stage: str, until: float) -> t
         marks = [row["stage"] for row in rows_of(file)[known:] if row.get("mark") == "begins"]
         if marks and (marks[-1] != stage or slack == START):
             stage, begun, slack = marks[-1], time.monotonic(), SLACK
-        if time.monotonic() > min(begun + LIMITS[stage] + slack, until + SLACK):
+        if time.monotonic() > min(begun + patience * (LIMITS[stage] + slack), until + SLACK):
             child.kill()
             with suppress(subprocess.TimeoutExpired):
                 child.wait(20)
@@ -137,7 +138,7 @@ def in_this_process(options: argparse.Namespace) -> int:
         print(speed.one_launch(work_of(60.0)))
         return 0
     for name in options.stages or LIMITS:
-        work = work_of(LIMITS[name])
+        work = work_of(LIMITS[name] * (PATIENCE if options.quick else 1))
         if work.left() < 5 and not options.quick:
             return 0
         note(file, stage=name, mark="begins")

@@ -103,7 +103,7 @@ def compared(found: Any, exact: Any) -> dict[str, Any]:
     status = np.asarray(exact.status._value)
     good = found.successful & (status == np.asarray(dj.Status.successful._value))
     fields = ("m", "alpha", "overlaps", "occupations")
-    largest = [np.abs(getattr(found, name) - np.asarray(getattr(exact, name)))[good] for name in fields]
+    largest = [np.abs(getattr(found, name)[good] - np.asarray(getattr(exact, name))[good]) for name in fields]
     steps = found.num_steps[good] - np.asarray(exact.num_steps)[good]
     return dict(
         difference=max((float(d.max()) for d in largest if d.size), default=0.0),

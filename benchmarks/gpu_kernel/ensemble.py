@@ -54,7 +54,7 @@ def refusal(model: Any, solver: Any = None) -> str | None:
     """Why JAX's way is taken, or None where the kernel serves."""
     if type(model) is not dj.DickeModel:
         return "not a DickeModel"
-    if model.is_time_dependent or (model.dissipation is not None and any(map(callable, model.dissipation.rates))):
+    if model.is_time_dependent:
         return "a rate depends on time"
     if type(model.spins.operator) not in (dj.HypercubeCouplings, dj.DenseCouplings):
         return "couplings of a class of their own"
