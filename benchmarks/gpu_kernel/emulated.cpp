@@ -1,8 +1,8 @@
 // ensemble.cu on a CPU, and as much of NVRTC and of the CUDA driver as cuda.py calls: for tests without a device.
 //
-// A thread of a block is a fibre. It runs until it has to exchange something with others, and goes on when all 32 of its
-// warp have come to the same exchange of the same line; where they do not, which a device may or may not forgive, the
-// launch fails. Blocks run one after the other, on plain memory.
+// A thread of a block is a fibre. It runs until it has to exchange something with others, and goes on when all 32 of
+// its warp have come to the same exchange of the same line; where they do not, which a device may or may not forgive,
+// the launch fails. Blocks run one after the other, on plain memory.
 
 #undef _FORTIFY_SOURCE  // fibres jump between stacks
 #include <setjmp.h>

@@ -1,9 +1,9 @@
 // The mean-field equations of many rows, each integrated from its first step to its last, in one launch.
 //
 // LANES threads, a power of two, hold one trajectory: lane k the spins of subset k and their field, and one mode where
-// it has one. Every order is written out, so that the Taylor coefficients of x, y and the field stay in registers; z and
-// the modes enter the recurrence by their last order alone. Step sizes are those of diffrax's PIDController, in the way
-// its loop and `FirstStep` use them. A trajectory that has ended makes room for the next row at once.
+// it has one. Every order is written out, so that the Taylor coefficients of x, y and the field stay in registers; z
+// and the modes enter the recurrence by their last order alone. Step sizes are those of diffrax's PIDController, in the
+// way its loop and `FirstStep` use them. A trajectory that has ended makes room for the next row at once.
 //
 // Nothing is included: NVRTC compiles this file as it is, and so does g++ behind emulated.cpp. To be defined:
 // REAL, ORDER, SUBSETS, MODES, LANES, HYPERCUBE, GAUGE, DISSIPATION, STATIONARY, BLOCK, BLOCKS_EACH.
@@ -160,7 +160,8 @@ __device__ inline REAL scaled_norm(const Run &run, const Lane &v, const Lane &y,
   const REAL atol = REAL(run.atol), rtol = REAL(run.rtol);
   REAL sum = 0;
   if (spin) {
-    const REAL a = v.x / (atol + rtol * size(y.x)), b = v.y / (atol + rtol * size(y.y)), c = v.z / (atol + rtol * size(y.z));
+    const REAL a = v.x / (atol + rtol * size(y.x)), b = v.y / (atol + rtol * size(y.y));
+    const REAL c = v.z / (atol + rtol * size(y.z));
     sum += a * a + b * b + c * c;
   }
   if (mode) {
@@ -171,7 +172,8 @@ __device__ inline REAL scaled_norm(const Run &run, const Lane &v, const Lane &y,
 }
 
 // diffrax's own search for a first step
-__device__ inline REAL searched_step(const Run &run, const Maps &maps, const Rates &r, const Lane &s, bool spin, bool mode) {
+__device__ inline REAL searched_step(
+    const Run &run, const Maps &maps, const Rates &r, const Lane &s, bool spin, bool mode) {
   const Lane f0 = slopes(maps, r, s);
   const REAL d0 = scaled_norm(run, s, s, spin, mode), d1 = scaled_norm(run, f0, s, spin, mode);
   const REAL h0 = d0 < REAL(1e-5) || d1 < REAL(1e-5) ? REAL(1e-6) : REAL(0.01) * (d0 / d1);
@@ -185,9 +187,11 @@ __device__ inline REAL searched_step(const Run &run, const Maps &maps, const Rat
 }
 
 // a tenth of the time in which the fastest of all motions turns by a radian
-__device__ inline REAL short_step(const Maps &maps, const Rates &r, const Lane &s, REAL g0, REAL omega_spin, bool mode) {
+__device__ inline REAL short_step(
+    const Maps &maps, const Rates &r, const Lane &s, REAL g0, REAL omega_spin, bool mode) {
   const REAL h = size(field(maps, mode ? s.re : 0)), of_mode = size(r.omega) + r.loss;
-  const REAL highest = largest_over_lanes(h == h ? h : 0), fastest = largest_over_lanes(of_mode == of_mode ? of_mode : 0);
+  const REAL highest = largest_over_lanes(h == h ? h : 0);
+  const REAL fastest = largest_over_lanes(of_mode == of_mode ? of_mode : 0);
   return REAL(0.1) / (2 * size(omega_spin) + fastest + size(g0) * (1 + 4 * highest));
 }
 
@@ -250,7 +254,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
 #endif
 
   for (;;) {
-    if (__any_sync(ALL, over)) {  // all lanes of a warp, so that their exchanges are of all; what they find is for those that are over
+    if (__any_sync(ALL, over)) {  // all lanes of a warp, so that exchanges are of all; for those that are over
       const bool had = over && row < run.rows;
       const REAL share = had && spin ? run.weights[row * run.stride_weights + lane] : 0;
       const REAL xi = project(maps, share * s.z);
@@ -337,12 +341,17 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
 #endif
         }
       }
-      bool fine = is_finite_lane(s) && is_finite(r.flip) && is_finite(r.turn) && is_finite(r.drive) && is_finite(r.omega) && is_finite(r.loss);
+      bool fine = is_finite_lane(s) && is_finite(r.flip) && is_finite(r.turn) && is_finite(r.drive);
+      fine = fine && is_finite(r.omega) && is_finite(r.loss);
 #if DISSIPATION
-      for (int a = 0; a < 3; a++) fine = fine && is_finite(r.c[a]) && is_finite(r.T[a][0]) && is_finite(r.T[a][1]) && is_finite(r.T[a][2]);
+      for (int a = 0; a < 3; a++) {
+        fine = fine && is_finite(r.c[a]);
+        for (int b = 0; b < 3; b++) fine = fine && is_finite(r.T[a][b]);
+      }
 #endif
       const bool bad = (__ballot_sync(ALL, !fine) & mine) != 0;
-      const REAL first = run.search ? searched_step(run, maps, r, s, spin, has_mode) : short_step(maps, r, s, g0, omega_spin, has_mode);
+      const REAL first = run.search ? searched_step(run, maps, r, s, spin, has_mode)
+                                    : short_step(maps, r, s, g0, omega_spin, has_mode);
       if (fresh) {
         end = begin + first;
         end = end > t1 ? t1 : end;
