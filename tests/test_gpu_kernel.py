@@ -75,34 +75,26 @@ def row_of(tree, row):
     return jax.tree.map(lambda x: x[row], tree)
 
 
-SOME = [
-    ("cube, M = 4", 1e-8),
-    ("cube, M = 3 without gauge, unequal weights", 1e-8),
-    ("dense, more modes than subsets", 1e-8),
-    ("rates of each row, dense", 1e-8),
-    ("float32", 2e-4),
-]
-OTHERS = [
-    (name, 1e-8)
-    for name in (
-        "cube, M = 6",
-        "one pattern",
-        "random patterns, dense",
-        "dense, K = 32, M = 8",
-        "dissipation, cube",
-        "dissipation, dense",
-        "rates of each row",
-        "order 13",
-    )
-]
-
-
-@pytest.mark.parametrize(
-    ("name", "close"), [*SOME, *(pytest.param(*other, marks=pytest.mark.slow) for other in OTHERS)]
+SOME = ("cube, M = 4", "rates of each row, dense")
+OTHERS = (
+    "cube, M = 3 without gauge, unequal weights",
+    "cube, M = 6",
+    "one pattern",
+    "random patterns, dense",
+    "dense, K = 32, M = 8",
+    "dense, more modes than subsets",
+    "dissipation, cube",
+    "dissipation, dense",
+    "rates of each row",
+    "order 13",
+    "float32",
 )
+
+
+@pytest.mark.parametrize("name", [*SOME, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 @pytest.mark.parametrize("search", [True, False], ids=["searched first step", "short first step"])
-def test_last_states_are_those_of_scipy(place, name, close, search):
-    case = find(name)
+def test_last_states_are_those_of_scipy(place, name, search):
+    case, close = find(name), 2e-4 if name == "float32" else 1e-8
     found = solve(
         case.model, case.states, (0.0, case.end), rtol=case.tol, atol=case.tol, place=place, poison=True, search=search
     )
@@ -117,6 +109,7 @@ def test_last_states_are_those_of_scipy(place, name, close, search):
         assert np.allclose(found.occupations[row], np.abs(alpha) ** 2, rtol=0, atol=close)
 
 
+@pytest.mark.slow
 def test_dissipation_alone_is_a_linear_equation(place):
     """Without couplings m' = A m + c, whose solution is exp(A t)."""
     case = find("dissipation, cube")
@@ -153,6 +146,7 @@ def test_rows_end_as_those_of_solve_ensemble(place, rows):
     assert long.any()
 
 
+@pytest.mark.slow
 def test_modes_that_are_too_fast_are_named(place):
     model = dj.examples.uneven_model(2).replace(omega_mode=[600.0, 1.0])
     dark = dj.MeanFieldState(cases.states_of(model, 3).m, jnp.zeros((3, 2), complex))
@@ -182,10 +176,10 @@ def test_runs_end_where_nothing_moves(place):
     """Where Eq. 12 says; how long it takes and how many steps, as `steadystate` does."""
     model = dj.examples.paper_model(g0=1.3, num_patterns=2)
     states = jax.tree.map(lambda x: x[None], dj.stored_pattern(model))
-    found = solve(model, states, None, tol=1e-8, place=place, poison=True)
+    found = solve(model, states, None, tol=1e-6, place=place, poison=True)
     assert found.status == np.asarray(dj.Status.event_occurred._value)
-    assert abs(found.overlaps[0, 0]) == pytest.approx(float(dj.retrieval_overlap(model, 0)), abs=1e-7)
-    assert 0 < found.residual[0] < 1e-8 and 0 < found.time[0] < 5000
+    assert abs(found.overlaps[0, 0]) == pytest.approx(float(dj.retrieval_overlap(model, 0)), abs=1e-5)
+    assert 0 < found.residual[0] < 1e-6 and 0 < found.time[0] < 5000
 
 
 @pytest.mark.slow

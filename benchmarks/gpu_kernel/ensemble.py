@@ -175,11 +175,17 @@ def _status(codes: np.ndarray, model: dj.DickeModel, states: dj.MeanFieldState, 
     table = np.array([number_of(name) for name in STATUSES])
     status = table[codes]
     slow = np.flatnonzero(codes == STATUSES.index("max_steps_reached"))
-    for row in slow.tolist():
-        own = model if rows_of(model) is None else jax.tree.map(lambda x, row=row: x[row], model)
-        y0 = dj.MeanFieldState(states.m[row], states.alpha[row]).to_real(own)
-        start = jnp.asarray(t0, own.dtype)
-        status[row] = np.asarray(
-            or_too_stiff(dj.Status.max_steps_reached, own, y0, start, BilinearTaylor())._value  # pyright: ignore
-        )
+    if slow.size == 0:
+        return status
+    many = rows_of(model) is not None
+    own = jax.tree.map(lambda x: x[slow], model) if many else model
+    dtype = model.dtype
+
+    def judged(model: dj.DickeModel, m: jax.Array, alpha: jax.Array) -> jax.Array:
+        y0 = m.astype(dtype), jnp.stack([alpha.real, alpha.imag]).astype(dtype)
+        start: Any = dj.Status.max_steps_reached
+        return or_too_stiff(start, model, y0, jnp.asarray(t0, dtype), BilinearTaylor())._value
+
+    each = jax.jit(jax.vmap(judged, (0 if many else None, 0, 0)))
+    status[slow] = np.asarray(each(own, states.m[slow], states.alpha[slow]))
     return status
