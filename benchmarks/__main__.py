@@ -4,7 +4,8 @@ Sections, each in a process of its own:
 
 - first_answer  what a user waits for: first calls in new processes, against diffrax alone
 - one_core   every mode of this package and every peer, pinned to one core
-- devices    one and all CPU devices, against a heyoka.py process on each core
+- flags      solve_ensemble against heyoka.py there, with the compiler's flags that the commands set
+- devices    the same on one and all CPU devices, against a heyoka.py process on each core
 - cold       imports and the command of the paper's Fig. 3 in new processes
 - roofline   one step against operations and bytes, M = 4 to 16, pinned to one core
 - gradients  derivatives of an end-time overlap, pinned to one core
@@ -30,9 +31,11 @@ from .sizes import QUICK, Size
 from .targets import targets
 
 SECTIONS = (
-    "first_answer", "one_core", "devices", "cold", "roofline", "gradients", "scaling", "phases", "inference", "memory"
+    "first_answer", "one_core", "flags", "devices", "cold", "roofline", "gradients", "scaling", "phases", "inference",
+    "memory"
 )  # fmt: skip
-PINNED = ("one_core", "gradients", "roofline")
+FLAGS = dict(flags=True)
+PINNED = ("one_core", "flags", "gradients", "roofline")
 
 
 def main() -> None:
@@ -65,13 +68,14 @@ def main() -> None:
     )
     sections, platform = results["sections"], results["machine"]["platform"]
     facts = dict(results["size"], pinned=results["pinned"], platform=platform)
-    of_first = dict(before=options.before, only=options.only)
-    runs = [(name, name, of_first if name == "first_answer" else {}) for name in options.sections]
+    own = dict(first_answer=dict(before=options.before, only=options.only), flags=FLAGS, devices=FLAGS)
+    runs = [(name, "one_core" if name == "flags" else name, own.get(name, {})) for name in options.sections]
     if platform != "cpu" and "scaling" in options.sections:
         runs.append(("scaling_elsewhere", "scaling", dict(anywhere=True)))
     for name, module, where in runs:
         pin = cores[-1:] if name in PINNED else ()
-        sections[name] = runner.run(module, "measure", size, cores=pin, **where)
+        function = "ensembles" if name == "flags" else "measure"
+        sections[name] = runner.run(module, function, size, cores=pin, **where)
         judged = {} if not options.quick else dict(met=None)  # tiny sizes tell nothing of speed
         results["load"] += os.getloadavg()[:1] if hasattr(os, "getloadavg") else ()
         results["targets"] = [row | judged for row in targets(sections)]

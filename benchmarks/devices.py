@@ -33,8 +33,7 @@ def measure(size: Size) -> list[dict[str, Any]]:
     modes = [
         ensemble("solve_ensemble, 1e-10, 1 device", *work, devices=one),
         ensemble(f"solve_ensemble, 1e-10, {every}", *work),
-        ensemble(f"solve_ensemble, 1e-11, {every}", *work, **traced(1e-11)),
-        ensemble(f"solve_ensemble, 1e-12, {every}", *work, **traced(1e-12)),
+        *(ensemble(f"solve_ensemble, {tol:g}, {every}", *work, **traced(tol)) for tol in (1e-11, 5e-12, 1e-12)),
         Mode(f"heyoka.py, 1e-9, {len(cores)} processes", team.prepare),
     ]
     try:

@@ -43,16 +43,19 @@ def traced(tol: float) -> dict[str, jax.Array]:
     return dict(rtol=jnp.asarray(tol), atol=jnp.asarray(tol))
 
 
-def jax_modes(model: dj.DickeModel, states: dj.MeanFieldState, end: float) -> list[Mode]:
-    """What runs wherever JAX does. The default tolerance is 1e-10."""
-    work = model, states, end
+def ensembles(*work: Any) -> list[Mode]:
+    """`solve_ensemble` on one device, at its default tolerance and at errors as small as those of peers."""
     one = dict(devices=jax.local_devices()[:1])
+    tight = [ensemble(f"solve_ensemble, {tol:g}", *work, **one, **traced(tol)) for tol in (1e-11, 5e-12, 1e-12)]
+    return [ensemble("solve_ensemble, 1e-10", *work, **one), *tight]
+
+
+def jax_modes(*work: Any) -> list[Mode]:
+    """What runs wherever JAX does: of a model, states and an end time. The default tolerance is 1e-10."""
     return [
-        ensemble("solve_ensemble, 1e-10", *work, **one),
-        ensemble("solve_ensemble, 1e-11", *work, **one, **traced(1e-11)),
-        ensemble("solve_ensemble, 1e-12", *work, **one, **traced(1e-12)),
+        *ensembles(*work),
         vmapped("vmap(mfsolve), 1e-10", *work),
-        ensemble("solve_ensemble, Dopri8 1e-10", *work, **one, solver=dfx.Dopri8()),
+        ensemble("solve_ensemble, Dopri8 1e-10", *work, devices=jax.local_devices()[:1], solver=dfx.Dopri8()),
         vmapped("vmap(mfsolve), Dopri8 1e-10", *work, solver=dfx.Dopri8()),
         vmapped("vmap(mfsolve), Tsit5 1e-8", *work, solver=dfx.Tsit5(), rtol=1e-8, atol=1e-8),
     ]

@@ -63,7 +63,10 @@ TITLES = {
     "phases": ("Thresholds, stationary states, stability", CALLS, "One process."),
     "inference": ("Inference", CALLS, "One process."),
     "one_core": ("One core", SPEED, "One process {pinned}; every mode has its turn in every round."),
-    "devices": ("All cores", SPEED, "heyoka.py in a process for each core, all at once. Compile: with their start."),
+    "flags": ("One core, with the commands' flags", SPEED, "The same, in a process {pinned} with the compiler's flags "
+              "that `dicke-jax` sets and `docs/howto/scan.md` names."),
+    "devices": ("All cores, with the commands' flags", SPEED, "heyoka.py in a process for each core, all at once. "
+                "Compile: with their start."),
     "scaling": ("Batch, CPU", BATCH, "All cores may be used."),
     "scaling_elsewhere": ("Batch, {platform}", BATCH, ""),
     "gradients": ("d xi_0(T) / d g0, T = {gradient_end:g}", GRADIENTS, "{gradient_batch} trajectories, {pinned}."),
@@ -147,7 +150,7 @@ def picture(results: Row, path: Path) -> None:
 
     sections = results["sections"]
     figure, (work, batch, step) = plt.subplots(1, 3, figsize=(15, 4.5), layout="constrained")
-    for name, marker in (("one_core", "o"), ("devices", "^")):
+    for name, marker in (("one_core", "o"), ("flags", "s"), ("devices", "^")):
         for row in _rows(sections, name):
             (point,) = work.loglog(row["error"]["median"], row["ms"]["median"], marker, label=row["mode"])
             work.vlines(row["error"]["median"], row["ms"]["min"], row["ms"]["max"], color=point.get_color())

@@ -12,14 +12,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from dicke_jax.cli.jax_setup import FLAGS
+
 from .sizes import Size
 
 
 def run(module: str, function: str, size: Size, *, cores: Sequence[int] = (), **arguments: Any) -> Any:
-    """Call it there. `cores` pins the process before any library starts threads."""
+    """Call it there. `cores` pins the process before any library starts threads; `flags` are those of the commands."""
     pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
     arguments["size"] = asdict(size)
     environment = dict(os.environ, **{} if arguments.pop("anywhere", False) else {"JAX_PLATFORMS": "cpu"})
+    if arguments.pop("flags", False):
+        environment["XLA_FLAGS"] = " ".join([environment.get("XLA_FLAGS", ""), *FLAGS]).strip()
     if not arguments.pop("keep_programs", True):
         environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     command = [sys.executable, "-m", "benchmarks.runner", module, function, json.dumps(arguments)]

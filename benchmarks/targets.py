@@ -91,12 +91,12 @@ WANTED = [
         12.0,
         lambda rows: _dopri8(rows, "solve_ensemble"),
     ),
-    ("one_core", f"solve_ensemble: at most {{:g}} times heyoka.py's time on one core, {SAME}", 1.3, _heyoka),
-    ("one_core", "the same at the default tolerance, errors as they are: at most {:g} times", 1.3, _default_heyoka),
+    ("flags", f"solve_ensemble: at most {{:g}} times heyoka.py's time on one core, {SAME}", 1.0, _heyoka),
+    ("flags", "the same at the default tolerance, errors as they are: at most {:g} times", 1.0, _default_heyoka),
     (
         "devices",
         f"all devices: at most {{:g}} times as many heyoka.py processes, {SAME}",
-        1.5,
+        1.0,
         lambda rows: _heyoka(rows, "devices"),
     ),
     (

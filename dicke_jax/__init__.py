@@ -21,7 +21,7 @@ from .mean_field import corrupted_pattern, random_state, stored_pattern, tilted_
 from .mean_field import mean_field_equations, occupations, overlaps, reduce_symmetry, spin_lengths
 from .mean_field import CollectiveJump, CollectiveModel, Energy, IntensiveVariables, collective, photon_loss
 from .mean_field import bloch_vectors, density_matrices, gell_mann
-from . import examples, gallery
+from . import examples
 # How far a computation is, how it ended, and what ran it
 from ._progress import show_progress
 from ._status import Status
@@ -31,17 +31,17 @@ from .dynamics._loop import use_cpu_kernel
 from .dynamics import BilinearTaylor, MFSolution, ReplayAdjoint, SteadyState, mfsolve, steadystate
 from .dynamics import EnsembleSolution, LyapunovExponent, lyapunov_exponent, solve_ensemble
 from .dynamics import Attractor, AttractorKind, attractor
-# Its phases
-from .phases import CollectiveStates, StateKind, StationaryStates, stationary_state, stationary_states
-from .phases import Branch, SpecialPoint, Stability, continuation, critical_coupling, stability
-from .phases import OrbitBranch, PeriodicOrbit, SpecialOrbit, orbit_continuation, periodic_orbit
-from .phases import BasinShares, Bifurcations, basin_shares, bifurcations
-from .phases import CueOutcome, CueOutcomes, retrieval_overlap, retrieval_probability, retrieval_state
 
 if _TYPE_CHECKING:  # loaded when a name is first asked for: __getattr__ below
-    from . import finite_size, inference, plotting, studies
+    from . import finite_size, gallery, inference, phases, plotting, studies
 
     __version__: str
+    # Its phases
+    from .phases import CollectiveStates, StateKind, StationaryStates, stationary_state, stationary_states
+    from .phases import Branch, SpecialPoint, Stability, continuation, critical_coupling, stability
+    from .phases import OrbitBranch, PeriodicOrbit, SpecialOrbit, orbit_continuation, periodic_orbit
+    from .phases import BasinShares, Bifurcations, basin_shares, bifurcations
+    from .phases import CueOutcome, CueOutcomes, retrieval_overlap, retrieval_probability, retrieval_state
     # What can be inferred
     from .inference import FreeRates, Inversion, LocatedCoupling, Measurements, StationaryCurve, TimeTrace
     from .inference import free_rates, invert_critical_coupling, locate_critical_coupling
@@ -64,12 +64,12 @@ __all__ = [
     "corrupted_pattern", "random_state", "stored_pattern", "tilted_pattern", "mean_field_equations", "occupations",
     "overlaps", "reduce_symmetry", "spin_lengths",
     "CollectiveJump", "CollectiveModel", "Energy", "IntensiveVariables", "collective", "photon_loss",
-    "bloch_vectors", "density_matrices", "gell_mann", "examples", "gallery",
+    "bloch_vectors", "density_matrices", "gell_mann", "examples",
     "Status", "show_progress", "show_versions", "use_cpu_kernel", "__version__",
     "BilinearTaylor", "MFSolution", "ReplayAdjoint", "SteadyState", "mfsolve", "steadystate",
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",
     "Attractor", "AttractorKind", "attractor",
-    "CollectiveStates", "StateKind", "StationaryStates", "stationary_state", "stationary_states",
+    "phases", "CollectiveStates", "StateKind", "StationaryStates", "stationary_state", "stationary_states",
     "Branch", "SpecialPoint", "Stability", "continuation", "critical_coupling", "stability",
     "OrbitBranch", "PeriodicOrbit", "SpecialOrbit", "orbit_continuation", "periodic_orbit",
     "BasinShares", "Bifurcations", "basin_shares", "bifurcations",
@@ -81,11 +81,11 @@ __all__ = [
     "TheoremConstants", "check_theorem", "theorem_constants", "initial_error", "scaled_error", "OutputSpectrum",
     "StationaryCovariance", "output_spectrum", "stationary_covariance", "WignerSolution", "commutators",
     "gaussian_moments", "product_covariance", "wigner_moments", "FiniteOperators", "to_operators",
-    "studies", "Sweep", "find_boundary", "load", "save", "plotting",
+    "studies", "Sweep", "find_boundary", "load", "save", "plotting", "gallery",
 ]
 # fmt: on
 # what loads when it is first asked for: in the contents, the names of a room stand after it
-_starts = [__all__.index(room) for room in ("inference", "finite_size", "studies", "plotting")]
+_starts = [__all__.index(room) for room in ("phases", "inference", "finite_size", "studies", "plotting", "gallery")]
 _LATE = {__all__[i]: __all__[i + 1 : j] for i, j in zip(_starts, [*_starts[1:], len(__all__)], strict=True)}
 _ROOM_OF = {name: room for room, names in _LATE.items() for name in (room, *names)}
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 
 SOME = ("one_core", "first_answer")
-ALL = (*SOME, "phases", "inference", "gradients", "devices", "scaling", "memory", "roofline", "cold")
+ALL = (*SOME, "phases", "inference", "gradients", "flags", "devices", "scaling", "memory", "roofline", "cold")
 
 
 @pytest.fixture(scope="module", params=[SOME, pytest.param(ALL, marks=pytest.mark.slow)], ids=["some", "all"])
@@ -50,7 +50,7 @@ def test_every_mode_is_measured_or_said_to_be_skipped(results):
 
 
 def test_every_program_finds_the_same_trajectories(results):
-    for section in {"one_core", "devices", "scaling", "gradients"} & set(results["sections"]):
+    for section in {"one_core", "flags", "devices", "scaling", "gradients"} & set(results["sections"]):
         for row in rows_of(results, section):
             if "skipped" not in row and (section != "gradients" or "error" in row):
                 assert row["error"]["median"] <= row["error"]["max"] < 1e-7, row
@@ -72,7 +72,7 @@ def test_targets_take_only_rows_that_are_as_accurate():
         dict(mode="vmap(mfsolve), 1e-10", skipped="for a reason"),
     ]
     first = [dict(mode="mfsolve", found=1.1, limit=1.2, unit="times diffrax"), dict(mode="diffrax", ms={})]
-    sections = {"one_core": rows, "cold": {"failed": "it broke"}, "first_answer": first}
+    sections = {"one_core": rows, "flags": rows, "cold": {"failed": "it broke"}, "first_answer": first}
     found = {row["target"].split(",")[0]: row for row in targets(sections)}
     dopri8, heyoka, *_ = found.values()
     assert dopri8["found"] == pytest.approx(30) and dopri8["met"]

@@ -48,7 +48,7 @@ def test_study_files_on_pages_are_studies():
 def test_every_public_name_has_its_place_in_the_reference():
     shown = re.findall(r"^::: (\S+)", "".join(p.read_text() for p in sorted((DOCS / "api").glob("*.md"))), re.M)
     assert len(shown) == len(set(shown))
-    rooms = {"examples", "gallery", "inference", "finite_size", "studies", "plotting", "__version__"}
+    rooms = {"examples", "gallery", "phases", "inference", "finite_size", "studies", "plotting", "__version__"}
     of_studies = set(vars(dj.studies))  # shown where they are from
     assert {f"dicke_jax.{name}" for name in dj.__all__ if name not in rooms | of_studies} <= set(shown)
     for room in ("studies", "plotting"):

@@ -9,6 +9,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
+# Loops over a few spins then stay loops, which vectors can take, and vectors may be as wide as the processor has them.
+FLAGS = "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling", "--xla_cpu_prefer_vector_width=512"
+
 
 def set_up_jax(precision: str, own_process: bool) -> None:
     """Before JAX is first used. Precision alone, where the process is someone else's."""
@@ -22,8 +25,9 @@ def set_up_jax(precision: str, own_process: bool) -> None:
         gc.set_threshold(100_000, 20, 20)
         atexit.register(gc.freeze)
         flags = os.environ.get("XLA_FLAGS", "")
-        if "xla_backend_extra_options" not in flags:  # loops over a few spins then stay loops, which vectors can take
-            os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_extra_options=xla_cpu_disable_loop_unrolling".strip()
+        os.environ["XLA_FLAGS"] = " ".join(
+            [flags, *(flag for flag in FLAGS if flag.split("=")[0] not in flags)]
+        ).strip()
         if settings.jax_num_cpu_devices < 1 and "device_count" not in flags:
             settings.update("jax_num_cpu_devices", os.cpu_count() or 1)
         keep_programs(settings)

@@ -258,9 +258,13 @@ def _spectrum(
     P, others = (jax.lax.complex(x, jnp.zeros_like(x)) for x in (P, others))
 
     def at(w: Array) -> tuple[Array, Array]:
-        response = jnp.linalg.solve(jax.lax.complex(A, w * jnp.eye(A.shape[0], dtype=A.dtype)), P)
+        def resolved(A: Array) -> Array:
+            return jnp.linalg.solve(jax.lax.complex(A, w * jnp.eye(A.shape[0], dtype=A.dtype)), P)
+
+        # R P and R^T P by one call: two batches of LAPACK's that may run at once now and then wait for ever, each for a
+        # thread that the other has (jaxlib 0.9 and 0.10)
+        response, of_others = jax.vmap(resolved)(jnp.stack([A, A.T]))
         transfer = jnp.eye(2 * M, dtype=P.dtype) + P.T @ response
-        of_others = jnp.linalg.solve(jax.lax.complex(A.T, w * jnp.eye(A.shape[0], dtype=A.dtype)), P)  # R^T P
         spectrum = transfer @ transfer.conj().T / 4 + of_others.T @ others @ of_others.conj()
         spectrum = spectrum.reshape(2, M, 2, M)
         re, im, cross = (jnp.diagonal(spectrum[a, :, b, :]) for a, b in ((0, 0), (1, 1), (0, 1)))

@@ -250,6 +250,13 @@ def test_the_light_that_leaves_is_what_the_mode_loses():
     np.testing.assert_allclose(dark.squeezing, 1.0, atol=1e-12)
 
 
+def test_a_spectrum_is_solved_for_by_one_call():
+    """Two batches of LAPACK's at once wait for each other's threads, now and then for ever: 6,001 frequencies did."""
+    model = paper(0.55, num_patterns=1)
+    spectrum = jax.jit(lambda omega: dj.output_spectrum(model, normal_state(model), omega).photons)
+    assert spectrum.lower(np.linspace(-1.0, 1.0, 3)).as_text().count("custom_call @lapack_zgetrf") == 1
+
+
 @pytest.mark.slow
 def test_each_of_two_modes_sends_out_what_it_loses():
     """At a retrieval state, whose two modes differ: the integral over each spectrum is kappa_mu <b^dag b>_mu."""
