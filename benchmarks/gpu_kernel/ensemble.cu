@@ -29,8 +29,8 @@ struct Run {
   long long rows;
   long long stride_omega_spin, stride_omega_mode, stride_kappa, stride_g0, stride_weights, stride_jump_rates;
   long long stride_slowness, stride_ends;
-  double t0, rtol, atol;
-  int jumps, max_steps, search;  // search: whether the first step is searched for as diffrax does
+  double t0, rtol, atol, first_step;  // 0 for a first step that the rates tell
+  int jumps, max_steps;
 };
 
 struct Lane {
@@ -111,7 +111,7 @@ __device__ inline REAL project(const Maps &maps, REAL s) {
 }
 #endif
 
-// dy/dt from the field and the overlaps that the caller has: for the start, and the orders of a step
+// dy/dt, from the field's products and the overlaps
 __device__ inline Lane changes(const Rates &r, REAL turned_x, REAL turned_y, REAL drive, const Lane &c, bool constant) {
   Lane d;
   d.x = -turned_y;
@@ -132,11 +132,6 @@ __device__ inline Lane changes(const Rates &r, REAL turned_x, REAL turned_y, REA
   return d;
 }
 
-__device__ inline Lane slopes(const Maps &maps, const Rates &r, const Lane &s) {
-  const REAL f = field(maps, r.turn * s.re), drive = project(maps, r.drive * s.z);
-  return changes(r, f * s.x, f * s.y, drive, s, true);
-}
-
 __device__ inline Rates scaled(const Rates &r, REAL h) {
   Rates out;
   out.flip = h * r.flip;
@@ -153,37 +148,6 @@ __device__ inline Rates scaled(const Rates &r, REAL h) {
   }
 #endif
   return out;
-}
-
-// the root mean square of v / (atol + rtol |y|) over all components of a trajectory
-__device__ inline REAL scaled_norm(const Run &run, const Lane &v, const Lane &y, bool spin, bool mode) {
-  const REAL atol = REAL(run.atol), rtol = REAL(run.rtol);
-  REAL sum = 0;
-  if (spin) {
-    const REAL a = v.x / (atol + rtol * size(y.x)), b = v.y / (atol + rtol * size(y.y));
-    const REAL c = v.z / (atol + rtol * size(y.z));
-    sum += a * a + b * b + c * c;
-  }
-  if (mode) {
-    const REAL a = v.re / (atol + rtol * size(y.re)), b = v.im / (atol + rtol * size(y.im));
-    sum += a * a + b * b;
-  }
-  return REAL(sqrt(double(sum_over_lanes(sum)) / SIZE));
-}
-
-// diffrax's own search for a first step
-__device__ inline REAL searched_step(
-    const Run &run, const Maps &maps, const Rates &r, const Lane &s, bool spin, bool mode) {
-  const Lane f0 = slopes(maps, r, s);
-  const REAL d0 = scaled_norm(run, s, s, spin, mode), d1 = scaled_norm(run, f0, s, spin, mode);
-  const REAL h0 = d0 < REAL(1e-5) || d1 < REAL(1e-5) ? REAL(1e-6) : REAL(0.01) * (d0 / d1);
-  const Lane there = {s.x + h0 * f0.x, s.y + h0 * f0.y, s.z + h0 * f0.z, s.re + h0 * f0.re, s.im + h0 * f0.im};
-  const Lane f1 = slopes(maps, r, there);
-  const Lane change = {f1.x - f0.x, f1.y - f0.y, f1.z - f0.z, f1.re - f0.re, f1.im - f0.im};
-  const REAL d2 = scaled_norm(run, change, s, spin, mode) / h0, d = d1 > d2 ? d1 : d2;
-  const REAL least = h0 * REAL(1e-3), few = least > REAL(1e-6) ? least : REAL(1e-6);
-  const REAL h1 = d <= REAL(1e-15) ? few : REAL(root(float(REAL(0.01) / d), 1.0f / ORDER));
-  return 100 * h0 < h1 ? 100 * h0 : h1;
 }
 
 // a tenth of the time in which the fastest of all motions turns by a radian
@@ -350,10 +314,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
       }
 #endif
       const bool bad = (__ballot_sync(ALL, !fine) & mine) != 0;
-      const REAL first = run.search ? searched_step(run, maps, r, s, spin, has_mode)
-                                    : short_step(maps, r, s, g0, omega_spin, has_mode);
+      const REAL told = short_step(maps, r, s, g0, omega_spin, has_mode), given = REAL(run.first_step);
       if (fresh) {
-        end = begin + first;
+        end = begin + (given > 0 ? given : told);
         end = end > t1 ? t1 : end;
       }
       if (fresh && bad) {

@@ -23,6 +23,7 @@ from .places import Defines, Emulator, Gpu
 MOST_LANES = 32
 ALL_STEPS = 2**31 - 1
 BLOCK, BLOCKS_EACH = 128, 2
+OF_MANY = 0.01  # the first step that diffrax 0.7 takes of any terms, whatever the rates, where it is to search for one
 STATUSES = "successful", "nonfinite", "max_steps_reached", "dt_min_reached", "event_occurred"  # by the kernel's codes
 
 
@@ -104,7 +105,7 @@ def solve(
     max_steps: int | None = None,
     tol: float | None = None,
     max_time: float | None = None,
-    search: bool | None = None,
+    first_step: float | None = None,
     block: int = BLOCK,
     blocks_each: int = BLOCKS_EACH,
     poison: bool = False,
@@ -131,7 +132,7 @@ def solve(
     inputs = Inputs(kernel, place.platform, rows, dtype)
     run, cuda = inputs.run, kernel.cuda
     run.t0, run.rtol, run.atol, run.max_steps = 0.0 if times is None else times[0], rtol, atol, most
-    run.search = int(rows >= MANY if search is None else search)
+    run.first_step = (OF_MANY if rows >= MANY else 0.0) if first_step is None else first_step
     try:
         give_model(inputs, model, own is not None, subsets)
         ends = ends_of(model, times, least, max_time, dtype)

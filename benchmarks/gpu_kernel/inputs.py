@@ -24,8 +24,8 @@ class Run(ctypes.Structure):
         [(name, ctypes.c_uint64) for name in (*ARRAYS, *SHARED, *OUTPUTS, "queue")]
         + [("rows", ctypes.c_longlong)]
         + [(f"stride_{name}", ctypes.c_longlong) for name in STRIDES]
-        + [(name, ctypes.c_double) for name in ("t0", "rtol", "atol")]
-        + [(name, ctypes.c_int) for name in ("jumps", "max_steps", "search")]
+        + [(name, ctypes.c_double) for name in ("t0", "rtol", "atol", "first_step")]
+        + [(name, ctypes.c_int) for name in ("jumps", "max_steps")]
     )
 
 
