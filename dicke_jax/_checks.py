@@ -24,8 +24,8 @@ MOST_TOLD = 60  # letters of a value that a refusal shows
 
 
 def known(value: Any) -> bool:
-    """Whether `value` has numbers to look at, which a traced array has not."""
-    return not isinstance(value, Tracer)
+    """Whether `value` has numbers to look at, which a traced array has not, nor what `jax.eval_shape` returns."""
+    return not isinstance(value, Tracer | jax.ShapeDtypeStruct)
 
 
 def closes_over_traced(constants: Sequence[Any], tree: Any) -> bool:
@@ -56,6 +56,12 @@ def as_float(value: ArrayLike, name: str = "numbers") -> Array:
 
 def refuse(name: str, must_be: str, was: Any) -> NoReturn:
     raise ValueError(f"{name} must be {must_be}; got {' '.join(str(was).split())}.")
+
+
+def check_known(name: str, tree: Any, why: str) -> None:
+    """Refuse what `jax.jit`, `jax.vmap` or `jax.grad` traces."""
+    if not all(map(known, jax.tree.leaves(tree))):
+        refuse(name, f"known, {why}", "traced")
 
 
 def told(value: Any) -> str:

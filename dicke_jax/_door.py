@@ -3,10 +3,11 @@
 Here a public call begins, so here waiting for it begins to be shown (_progress.py).
 
 What an annotation says is what a refusal says: "solver must be a diffrax AbstractSolver or None; got float." Values,
-shapes and what hangs on other arguments are for the function itself to look at.
+shapes and what hangs on other arguments are for the function itself to look at. `help` shows annotations in short.
 """
 
 import inspect
+import re
 import types
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,8 @@ from ._typing import ArrayLike
 P = ParamSpec("P")
 R = TypeVar("R")
 Check: TypeAlias = Callable[[str, Any], Any]  # of a name and a value: the value, unless it is refused
-NUMBERS = set(get_args(ArrayLike))
+NUMBERS = {ArrayLike}
+KEY = set(get_args(PRNGKeyArray))
 RENAMED = {"axis": "ax", "axes": "ax"}  # arguments of the version before, which work for one version more and warn
 
 
@@ -54,7 +56,44 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 end(wait)
 
     door.checks = checks  # pyright: ignore[reportAttributeAccessIssue]
-    return door
+    return in_short(door)
+
+
+def in_short(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, whose annotations `help` shows by their names, without the modules that they are from."""
+    signature = inspect.signature(function)
+    named = [p.replace(annotation=_shown(p.annotation)) for p in signature.parameters.values()]
+    shown = signature.replace(parameters=named, return_annotation=_shown(signature.return_annotation))
+    function.__signature__ = shown  # pyright: ignore[reportFunctionMemberAccess]
+    return function
+
+
+def _shown(hint: Any) -> Any:
+    return hint if hint is inspect.Parameter.empty else _InShort(hint)
+
+
+class _InShort:
+    """An annotation that is written in short."""
+
+    def __init__(self, hint: Any) -> None:
+        self.hint = hint
+
+    def __repr__(self) -> str:
+        return _name_of(self.hint)
+
+
+def _name_of(hint: Any) -> str:
+    if isinstance(hint, list):  # the arguments of a Callable
+        return f"[{', '.join(map(_name_of, hint))}]"
+    if hint in (..., types.NoneType, None):
+        return "..." if hint is ... else "None"
+    parts = get_args(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        is_key = set(parts) >= KEY
+        names = [_name_of(part) for part in parts if not (is_key and part in KEY)]
+        return " | ".join(["PRNGKeyArray"] * is_key + names)
+    name = re.sub(r"(?:\w+\.)+", "", getattr(hint, "__name__", str(hint)))  # of Float[jax.Array, "T"]
+    return f"{name}[{', '.join(map(_name_of, parts))}]" if parts else name
 
 
 def check_options(function: Any, options: dict[str, Any], given: tuple[str, ...]) -> dict[str, Any]:
@@ -93,7 +132,7 @@ def _check_of(hint: Any) -> Check | None:
 
 
 def _check_of_kind(parts: set[Any], or_none: str) -> Check | None:
-    if parts == set(get_args(PRNGKeyArray)):
+    if parts == KEY:
         return check_key
     if parts == {bool}:
         return partial(_flag, or_none)

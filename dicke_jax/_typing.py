@@ -9,12 +9,23 @@ the tests by jaxtyping with beartype and cost users nothing.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import jaxtyping
 from jaxtyping import Array, Float
 
-ArrayLike: TypeAlias = jaxtyping.ArrayLike | Sequence[Any]  # at the door: arrays, numbers, lists of them
+if TYPE_CHECKING:
+    ArrayLike: TypeAlias = jaxtyping.ArrayLike | Sequence[Any]
+else:
+
+    class _ArrayLike(type):
+        def __instancecheck__(cls, value: Any) -> bool:
+            return isinstance(value, (*get_args(jaxtyping.ArrayLike), Sequence))
+
+    class ArrayLike(metaclass=_ArrayLike):
+        """Arrays, numbers, lists of them. A class, so that `help` has one word for what is a union of ten."""
+
+
 ModeReals: TypeAlias = Float[Array, " M"]
 SubsetReals: TypeAlias = Float[Array, " K"]
 SpinVectors: TypeAlias = Float[Array, "B K"]

@@ -1,7 +1,7 @@
-"""A picture of each model of the gallery, into docs/gallery: `python docs/gallery_pictures.py`."""
+"""Pictures of the gallery, into docs/gallery: `python docs/gallery_pictures.py`, or with the names of some models."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +98,11 @@ PICTURES: dict[str, tuple[float, str, Callable[[Any], Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def draw(folder: Path) -> None:
+def draw(folder: Path, names: Iterable[str] = tuple(PICTURES)) -> None:
     """One file for each model."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (time, label, of, runs) in PICTURES.items():
+    for name in names:
+        time, label, of, runs = PICTURES[name]
         figure, axis = plt.subplots(figsize=(4.4, 3.2), layout="constrained")
         times = np.linspace(0, time, 801)
         for nu, (told, (model, start)) in enumerate(runs.items()):
@@ -118,4 +119,4 @@ def draw(folder: Path) -> None:
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
     plt.switch_backend("agg")
-    draw(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "gallery"))
+    draw(Path(__file__).parent / "gallery", sys.argv[1:] or PICTURES)

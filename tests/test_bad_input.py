@@ -44,6 +44,10 @@ def times(*values):
     return dj.mfsolve(MODEL, STATE, jnp.array(values))
 
 
+def traced(function):
+    return lambda: jax.eval_shape(function, 1.0)
+
+
 @pytest.fixture(autouse=True)
 def as_a_user_runs_it():
     """Without the executed annotations of the tests, which would be the first to refuse."""
@@ -195,6 +199,22 @@ CASES = {
     "kappa: ramp": (lambda: model(kappa=dj.PiecewiseLinear([0.0, 1.0], [1.0, -1.0])), "kappa must be not negative"),
     "images: uniform": (lambda: dj.image_patterns(np.ones((1, 2, 2))), "images must be .* one brightness"),
     "state: reduction": (lambda: dj.reduce_symmetry(MODEL, MODEL), "state must be a MeanFieldState; got DickeModel"),
+    "model: a branch, traced": (
+        traced(lambda g0: dj.continuation(model(g0=g0), STATE, limits=(0.5, 1.5))),
+        "model must be known, for a branch .*; got traced",
+    ),
+    "model: a fit, traced": (
+        traced(lambda g0: dj.fit(model(g0=g0), dj.StationaryCurve([0.5, 1.0], g0 * jnp.ones(2), 0.1))),
+        "model and data must be known, for a fit .*; got traced",
+    ),
+    "model: a design, traced": (
+        traced(lambda g0: dj.design(dj.stability_margin, model(g0=g0))),
+        "model must be known, for it is changed .*; got traced",
+    ),
+    "axes: misspelt beside a seed": (
+        lambda: dj.Sweep(MODEL, {"tilt": [0.1], "seed": [0, 1]}),
+        "axes, tilt, must be one of omega_spin, .*; got tilt",
+    ),
 }
 
 

@@ -103,3 +103,15 @@ def test_equations_are_written_down():
 def test_formulas_of_the_paper_name_their_place():
     for name in OF_THE_PAPER:
         assert re.search(r"paper|Eqs?\. \d|\bS\d\d?\b|Fig\. \d", said(PUBLIC[name])), name
+
+
+def test_help_shows_arguments_by_names_alone():
+    """Neither the modules that kinds are from nor the ten that `ArrayLike` is made of."""
+    shown = {name: str(inspect.signature(it)) for name, it in FUNCTIONS.items()}
+    shown |= {it.__name__: str(inspect.signature(it)) for it in (dj.DickeModel, dj.CollectiveModel, dj.TimeTrace)}
+    long = {name for name, text in shown.items() if re.search(r"[a-z]\.[A-Za-z_]|Union|Optional|ForwardRef", text)}
+    assert long == set()
+    short = "(key: PRNGKeyArray, model: DickeModel, pattern: ArrayLike = 0, angle: ArrayLike = 0.3) -> MeanFieldState"
+    assert shown["tilted_pattern"] == short
+    every = {"LargeSpins", "ArrayLike | Callable[[Any], Any] | AbstractPath", "LocalDissipation | None"}
+    assert all(f": {kind}" in shown["DickeModel"] for kind in every)

@@ -45,8 +45,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(f"--at must be AXIS=VALUE with an axis of {', '.join(axes)}; got {text}.") from None
     path = options.file or options.store.with_name(f"{options.store.resolve().name}.png")
     plot_sweep(found, options.variable, pattern=None if options.pattern is None else options.pattern - 1)
+    kind = path.suffix[1:].lower() or "png"
+    if kind not in plt.gcf().canvas.get_supported_filetypes():
+        raise ValueError(f"FILE must be a picture, such as .png, .pdf or .svg; got {path}.")
     with whole_file(path) as file:
-        plt.savefig(file, format=path.suffix[1:] or "png", dpi=160)
+        plt.savefig(file, format=kind, dpi=160)
     plt.close("all")
     options.output.written.append(path)
     return {}

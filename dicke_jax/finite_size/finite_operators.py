@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from .._checks import check_count, known, refuse
+from .._checks import check_count, check_known, refuse
 from .._door import checked
 from ..mean_field import CollectiveModel, check_constant_rates
 from ..mean_field.site_levels import generators
@@ -57,8 +57,9 @@ def to_operators(model: CollectiveModel, num_spins: int, *, levels: int | Sequen
 
     **Arguments**
 
-    - `model`: a `CollectiveModel` with constant rates and known numbers. With jumps of single spins, which lead out of
-      the space of large spins, each site has a place of its own: d^N dimensions.
+    - `model`: a `CollectiveModel`, of a `DickeModel` its `as_collective()`, with constant rates and known numbers. With
+      jumps of single spins, which lead out of the space of large spins, each site has a place of its own: d^N
+      dimensions.
     - `num_spins`: N, of which w_k N must be whole. The space may have 4096 dimensions.
     - `levels`: photon levels of each mode, 0 to levels - 1.
 
@@ -72,8 +73,7 @@ def to_operators(model: CollectiveModel, num_spins: int, *, levels: int | Sequen
         [[5, 6], [5, 6]] 1 True
     """
     check_constant_rates(model)
-    if not all(known(leaf) for leaf in jax.tree.leaves(model)):
-        refuse("model", "known, for its operators to be written down", "traced")
+    check_known("model", model, "for its operators to be written down")
     check_count("num_spins", num_spins)
     sizes = np.asarray(model.weights, float) * num_spins
     if np.any(np.abs(sizes - np.round(sizes)) > 1e-6) or np.any(sizes < 0.5):

@@ -228,7 +228,7 @@ def subset_sizes(model: DickeModel, subset_size: int | None) -> tuple[int, ...]:
             refuse("model.spins", "without empty subsets", f"sizes {sizes}")
         return sizes
     if subset_size is None:
-        refuse("subset_size", "given, how many spins: those of the model are infinitely many", None)
+        refuse("subset_size", "given, how many spins a subset has: those of the model are infinitely many", None)
     check_count("subset_size", subset_size)
     weights = np.asarray(spins.weights)
     if np.ptp(weights) > 1e-6 * weights.max():

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from .._checks import as_array, as_pattern_index, check_all, check_count, known, refuse
+from .._checks import as_array, as_pattern_index, check_all, check_count, check_known, known, refuse
 from .._door import checked
 from .._progress import Loop
 from .._status import Status
@@ -102,6 +102,7 @@ def design(
         0.70
     """
     parameters = free_rates(model, free, bounds)
+    check_known("model", model, "for it is changed step by step; its objective can be traced")
     check_count("num_steps", num_steps)
     if not known(tol) or not tol > 0:
         refuse("tol", "positive", tol)

@@ -11,7 +11,7 @@ import optax
 import optimistix as optx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._checks import as_array, check_choice, check_count, known, refuse
+from .._checks import as_array, check_choice, check_count, check_known, known, refuse
 from .._door import checked
 from .._progress import Loop
 from .._status import Status
@@ -96,6 +96,7 @@ def fit(
         ('omega',) threshold 0.6000
     """
     start, names = model_and_names(model, free)
+    check_known("model and data", (start, data), "for a fit decides step by step; a loss of your own can be traced")
     parameters = fit_parameters(start, data, names, bounds)
     if isinstance(loss, str):
         check_choice("loss", loss, tuple(LOSSES))

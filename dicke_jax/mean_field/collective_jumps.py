@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .._checks import as_float, check_all, check_finite, refuse
+from .._door import in_short
 from .._typing import ArrayLike
 from .energy import IntensiveVariables
 from .parameters import as_leafless
@@ -25,6 +26,7 @@ class CollectiveJump(eqx.Module):
         return CollectiveJump(jnp.asarray(value_at(self.rate, t), dtype), self.amplitude)
 
 
+@in_short
 def photon_loss(kappa: ArrayLike | Schedule) -> CollectiveJump:
     """L_mu = sqrt(kappa_mu) a_mu, of every mode: amplitudes decay at kappa_mu / 2.
 
@@ -43,6 +45,7 @@ def photon_loss(kappa: ArrayLike | Schedule) -> CollectiveJump:
     return CollectiveJump(_as_rate("kappa", kappa), as_leafless(_amplitudes))
 
 
+@in_short
 def collective(l: Callable[[IntensiveVariables], Any], rate: ArrayLike | Schedule = 1.0) -> CollectiveJump:  # noqa: E741
     """L = sqrt(N r) l(m, alpha), a jump of all sites at once.
 

@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from .._checks import as_float, check_all, check_choice, check_count, known, refuse, told
+from .._door import in_short
 from .._typing import ArrayLike, RealState, SpinVectors, SubsetReals
 from .abstract_model import AbstractMeanFieldModel, plane_across
 from .collective_jumps import CollectiveJump, parts
@@ -77,6 +78,7 @@ class CollectiveModel(AbstractMeanFieldModel):
     dtype: jnp.dtype = eqx.field(static=True, init=False)
     sees_time: bool = eqx.field(static=True, init=False)
 
+    @in_short
     def __init__(
         self,
         energy: Callable[[Any], Any],

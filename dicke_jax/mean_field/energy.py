@@ -155,7 +155,7 @@ def check_function(
         hint = " (of sites with more than two levels no x, y, z)" if str(unknown) in SPINS_ALONE else ""
         refuse(name, f"a function of {NAMES}{hint}", f"s.{unknown}")
     except IndexError as error:
-        refuse(name, f"a function of {K} ensembles of spins and {M} modes", error)
+        refuse(name, f"a function of {K} ensembles of spins and {M} modes (weights, num_modes)", error)
     if not isinstance(gives, jax.ShapeDtypeStruct):
         refuse(name, "a function that returns numbers", f"one that returns {type(gives).__name__}")
     if closes_over_traced(traced.consts, parameters):

@@ -1,9 +1,11 @@
 """The mean-field equations: the right-hand side, nothing else."""
 
+from .._door import in_short
 from .._typing import ArrayLike, RealState
 from .abstract_model import AbstractMeanFieldModel
 
 
+@in_short
 def mean_field_equations(t: ArrayLike, y: RealState, model: AbstractMeanFieldModel) -> RealState:
     """Eq. 7 of the paper (S27), with alpha_mu = <a_mu> / sqrt(N_sp) and the quadratures real.
 

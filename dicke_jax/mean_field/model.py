@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._checks import check_all, check_choice, check_finite, check_real, known, refuse
+from .._door import in_short
 from .._typing import ArrayLike, ModeReals, RealState, SpinVectors, SubsetReals
 from ..couplings import LargeSpins
 from .abstract_model import AbstractMeanFieldModel
@@ -61,6 +62,7 @@ class DickeModel(AbstractMeanFieldModel):
     dissipation: LocalDissipation | None
     dtype: jnp.dtype = eqx.field(static=True, init=False)
 
+    @in_short
     def __init__(
         self,
         spins: LargeSpins,
@@ -71,7 +73,7 @@ class DickeModel(AbstractMeanFieldModel):
         dissipation: LocalDissipation | None = None,
     ) -> None:
         if not isinstance(spins, LargeSpins):
-            must_be = "LargeSpins (LargeSpins.hypercube(1): one mode, all spins alike)"
+            must_be = "LargeSpins (LargeSpins.hypercube(1), or map_to_large_spins(patterns).spins)"
             refuse("spins", must_be, type(spins).__name__)
         self.dtype = dtype = _common_float(omega_spin=omega_spin, omega_mode=omega_mode, kappa=kappa, g0=g0)
         self.spins = spins

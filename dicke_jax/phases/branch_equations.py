@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from .._checks import as_array, refuse
+from .._checks import as_array, check_known, refuse
 from .._typing import ModeReals, SubsetReals
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, overlaps
 from ..mean_field.at_rest import AtRest, flat, kept_of
@@ -36,6 +36,7 @@ def with_parameter(model: Any, parameter: Any, value: Array) -> Any:
 def parameter_of(model: DickeModel | CollectiveModel, parameter: Any) -> tuple[str, float | None]:
     """Its name, and its value in the model where it has one."""
     check_constant_rates(model)
+    check_known("model", model, "for a branch is followed step by step; what holds at one point can be traced")
     if callable(parameter):
         return getattr(parameter, "__name__", "parameter").replace("<lambda>", "parameter"), None
     if isinstance(model, CollectiveModel):

@@ -50,6 +50,7 @@ def test_sweep_status_export(study, capsys):
         assert {name: found[name] for name in said} == said
     assert main(["plot", "store"]) == 0 and Path("store.png").read_bytes()[:4] == b"\x89PNG"
     assert main(["plot", "store", "one.pdf", "--at", "omega_spin=0.3"]) == 0
+    assert main(["plot", "store", "one.xyz"]) == 2 and "FILE must be a picture" in capsys.readouterr().err
     assert main(["export", "store", "study.nc"]) == 0
     assert "0 rows missing" in capsys.readouterr().out
     found = dj.studies.open_results("study.nc")

@@ -213,6 +213,12 @@ def test_prints_as_a_short_summary():
     assert "4 patterns, 8 subsets" in text and "successful" in text and "1.0000" in text and len(text) < 600
 
 
+def test_what_eval_shape_gives_is_printed_too():
+    model = paper()
+    shapes = jax.eval_shape(lambda state: dj.mfsolve(model, state, TIMES, throw=False), dj.stored_pattern(model))
+    assert repr(shapes).startswith("MFSolution(") and "(7, 3, 8)" in repr(shapes)
+
+
 def test_is_traced_once_for_many_calls(monkeypatch):
     import dicke_jax.dynamics.trajectory as solve
 

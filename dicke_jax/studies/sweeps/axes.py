@@ -147,7 +147,7 @@ def check_fits(model: DickeModel, what: str, name: str, values: np.ndarray) -> N
         check_all(what, values, lambda nu: nu < model.num_modes, f"a pattern number from 0 to {model.num_modes - 1}")
     elif kind not in (*RATES, *OF_CUES):
         known = ", ".join((*RATES, "omega_mode[0]", "kappa[0]", "jump[0]", *OF_CUES))
-        refuse(what, f"called as what it varies, {known}, or an argument of what makes the model or computes", name)
+        refuse(what, f"one of {known}, or an argument of what makes the model or computes", name)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class ModelTable:
             table |= {name: self._first(name, table[name], spins.num_modes) for name in PER_MODE if name in table}
         missing = [name for name in RATES if name not in table and name != "g0"]
         if missing:
-            refuse("[model]", f"a table with {', '.join(RATES)}", f"none of {', '.join(missing)}")
+            refuse("[model]", f"a table with {', '.join(RATES)}", f"one without {', '.join(missing)}")
         return DickeModel(spins, **{n: self._rate(n, table.get(n, 1.0)) for n in RATES}, dissipation=self._jumps(table))
 
     def _first(self, name: str, value: Any, modes: int) -> Any:

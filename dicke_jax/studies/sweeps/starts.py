@@ -1,6 +1,6 @@
 """What a row starts from: its model, with the row's own rates, and its cue's state."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from typing import Any, Final
 
 import equinox as eqx
@@ -17,7 +17,7 @@ DEFAULT_CUE = {"pattern": 0, "angle": 0.3, "flip": 0.1, "seed": 0}
 Values = dict[str, np.ndarray]
 
 
-def cue_of(cue: Any, given: Collection[str], taken: Collection[str]) -> Any:
+def cue_of(cue: Any, given: Set[str], taken: Collection[str]) -> Any:
     """The cue of a sweep, by default one that uses what is given; what it does not use, `taken` has to."""
     if cue is None:
         cue = "tilt" if "angle" in given else "flip" if "flip" in given else "stored"
@@ -27,7 +27,9 @@ def cue_of(cue: Any, given: Collection[str], taken: Collection[str]) -> Any:
         refuse("cue", f"one of {', '.join(CUES)}, or a function of model and row", told(cue))
     uses = {"stored": {"pattern"}, "tilt": {"pattern", "angle", "seed"}, "flip": {"pattern", "flip", "seed"}}
     used = uses.get(cue, {"pattern", "seed"}) | set(taken)
-    for name in sorted(set(given) & DEFAULT_CUE.keys() - used):
+    if any(not is_rate(name) for name in given - DEFAULT_CUE.keys() - set(taken)):
+        return cue  # a name of nothing, refused by who knows the model: it may be a misspelt angle
+    for name in sorted(given & DEFAULT_CUE.keys() - used):
         way = "give angle, flip or cue='tilt'" if cue == "stored" else "'tilt' has an angle, 'flip' a flip"
         refuse(f"axes and fixed, for cue {cue!r},", f"without {name}, which does not decide such a cue ({way})", name)
     return cue
