@@ -66,18 +66,11 @@ def save_results(results: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         [0.6455 0.7289 0.8062 0.878 ]
     """
     check_path(path)
-    data = _Kept()  # HDF5 itself ends the process where a disk is full
+    data = io.BytesIO()  # HDF5 itself ends the process where a disk is full
     results.to_netcdf(data, engine=NETCDF)
     with whole_file(path) as file:
         file.write(data.getbuffer())
     return Path(path)
-
-
-class _Kept(io.BytesIO):
-    """What has been written, also where the writer closes it, as older versions of xarray do."""
-
-    def close(self) -> None:
-        pass
 
 
 @contextmanager
