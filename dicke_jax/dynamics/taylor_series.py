@@ -45,11 +45,10 @@ class WrittenOut(eqx.Module):
     """Every order by itself: to stack them as arrays would cost a third of a step whose orders are written out."""
 
     orders: list[Coefficient]
-    unit: Any = 1.0  # of time
 
     def at(self, h: Array) -> RealState:
-        """sum_n c_n h^n, the value at a time h after the expansion point."""
-        total, h = self.orders[-1], h / self.unit
+        """sum_n c_n h^n, the value at a time h after the expansion point, in the unit of the series."""
+        total = self.orders[-1]
         for coefficient in self.orders[-2::-1]:
             total = tuple(t * h + c for t, c in zip(total, coefficient, strict=True))
         return as_state(total)
@@ -60,12 +59,16 @@ class Stacked(eqx.Module):
 
     m: Float[Array, "P 3 K"]
     quadratures: Float[Array, "P 2 M"]
-    unit: Any = 1.0
 
     def at(self, h: Array) -> RealState:
         orders = jnp.arange(self.m.shape[0], dtype=h.dtype)
-        powers = jax.lax.pow(jnp.broadcast_to(h / self.unit, orders.shape), orders)[:, None, None]
+        powers = jax.lax.pow(jnp.broadcast_to(h, orders.shape), orders)[:, None, None]
         return jnp.sum(powers * self.m, axis=0), jnp.sum(powers * self.quadratures, axis=0)
+
+
+def unit_of_time(step: Array, dtype: Any) -> Any:
+    """What a series of this precision counts time in: the step, or the unit of the rates."""
+    return 1.0 if dtype == jnp.float64 else jnp.where(step == 0, 1, step).astype(dtype)
 
 
 Series: TypeAlias = WrittenOut | Stacked
@@ -87,7 +90,7 @@ def taylor_step(
     `stage` is how each order that is written out is called: a compiler may need to be kept from mixing them.
     """
     unrolled = min(unrolled, order)
-    unit = 1.0 if model.dtype == jnp.float64 else h.astype(model.dtype)
+    unit = unit_of_time(h, model.dtype)
     rates = Rates.around(t if model.is_time_dependent else None, unit, model)
     orders, fields = [as_coefficient(y0)], []
     for n in range(unrolled):
@@ -97,7 +100,7 @@ def taylor_step(
         orders.append(stage(_written_out)(n, unit, rates, orders, fields, drive))
     if unrolled == order:
         y1, last = stage(_sum)(h / unit, orders)
-        return y1, last, WrittenOut(orders, unit) if dense else None
+        return y1, last, WrittenOut(orders) if dense else None
     return _loop_over_orders(orders, fields, h, unit, rates, model, order, dense)
 
 
@@ -162,7 +165,7 @@ def _loop_over_orders(
     if not dense:
         return y1, error, None
     lower = jax.tree.map(lambda *c: jnp.stack(c), *(as_state(c) for c in orders))
-    return y1, error, Stacked(*jax.tree.map(lambda a, b: jnp.concatenate([a, b]), lower, higher), unit)
+    return y1, error, Stacked(*jax.tree.map(lambda a, b: jnp.concatenate([a, b]), lower, higher))
 
 
 class Rates(eqx.Module):

@@ -5,12 +5,13 @@ from typing import Any, ClassVar
 
 import diffrax as dfx
 import equinox as eqx
+import jax
 from jaxtyping import Array
 
 from .._checks import check_count, refuse
 from .._typing import RealState
 from ..mean_field import AbstractMeanFieldModel, DickeModel, mean_field_equations
-from .taylor_series import Series, has_series, taylor_step
+from .taylor_series import Series, has_series, taylor_step, unit_of_time
 
 FEW = 2  # orders written out before the loop, where nothing else is asked for: their sums are short
 
@@ -28,7 +29,8 @@ class TaylorPolynomial(dfx.AbstractLocalInterpolation):
             return m1 - m0, a1 - a0
         if self.series is None:
             refuse("solver", "dense where values within its steps are asked for", "BilinearTaylor(dense=False)")
-        return self.series.at(t0 - self.t0)
+        dtype = jax.tree.leaves(self.series)[0].dtype
+        return self.series.at((t0 - self.t0) / unit_of_time(self.t1 - self.t0, dtype))
 
 
 class BilinearTaylor(dfx.AbstractSolver):
