@@ -44,7 +44,8 @@ class MasterSolution(AbstractResult):
 
     - `moments`: a `Moments`.
     - `overlaps`: (T, M), the means of xi_mu = sum_k w_k G[mu, k] S_z,k / N_k, as those of `MFSolution`.
-    - `top_population`: (T, M), the population of the highest photon level kept of each mode, in its displaced frame.
+    - `top_population`: (T, M), the largest population, since the time before, of the highest photon level kept of each
+      mode, in its displaced frame.
     - `status`: a `Status`: `cut_off` where a highest level is populated, `failed` where the integration broke down.
     - `stats`: numbers of accepted and rejected steps, and the `dimension` of the space.
     """
@@ -163,13 +164,17 @@ def _integrate(
         None,
         (start, frame),
         args=(model, space),
-        saveat=dfx.SaveAt(ts=times, fn=_observe),
+        saveat=dfx.SaveAt(subs=[dfx.SubSaveAt(ts=times, fn=_observe), dfx.SubSaveAt(steps=True, fn=_highest_levels)]),
         stepsize_controller=steps_onto(times, model, rtol=0.0, atol=tol, norm=_frobenius),
         adjoint=adjoint,
         max_steps=max_steps,
         throw=False,
     )
-    means, covariance, top = sol.ys  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+    (means, covariance), full = sol.ys  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+    # a pulse between two saved times may fill levels that are empty again at the second
+    since = jnp.searchsorted(times, sol.ts[1])  # pyright: ignore[reportOptionalSubscript]
+    top = _highest_levels(times[0], (start, frame), (model, space))
+    top = jnp.zeros((times.size, *top.shape), top.dtype).at[0].set(top).at[since].max(full, mode="drop")
     ran = (sol.result == dfx.RESULTS.successful) & jnp.all(jnp.isfinite(covariance))
     moments = moments_of(times, means, covariance, space.num_spins)
     status, stats = cutoff_status(top, cutoff_tol, ran), sol.stats | {"dimension": len(start)}
@@ -197,9 +202,9 @@ def _master_equation(t: ArrayLike, y: ExactState, args: tuple[DickeModel, LargeS
 
 
 def _observe(t: Array, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -> Any:
-    """Means and N_sp times the symmetrised covariance, site by site, and the populations of the highest levels."""
+    """Means and N_sp times the symmetrised covariance, site by site."""
     (R, frame), (model, space) = y, args
-    S, M = len(space.sites), len(space.levels)
+    S = len(space.sites)
     rho = jax.lax.complex((R + R.T) / 2, (R - R.T) / 2).reshape(*space.sites, *space.sites)
     operators = [spin_space.site_operators(space, site, rho.dtype) for site in range(S)]
     mean, blocks = [], {}
@@ -215,8 +220,15 @@ def _observe(t: Array, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -
     average = space.subset_averages(R.dtype)
     covariance = average @ (space.num_spins * (second - mean[:, None] * mean[None, :])) @ average.T
     m, quadratures = unravel(average @ mean, model)
-    levels = [jnp.diagonal(reduced(rho, S, (S - M + mu,))).real[-1] for mu in range(M)]
-    return (m, frame + quadratures), covariance, jnp.stack(levels)
+    return (m, frame + quadratures), covariance
+
+
+def _highest_levels(t: Any, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -> Array:
+    """The population of the highest level of each mode, of which no derivative is asked."""
+    space = args[1]
+    shares = jnp.diagonal(jax.lax.stop_gradient(y[0])).reshape(space.sites)
+    modes = range(len(space.sites) - len(space.levels), len(space.sites))
+    return jnp.stack([jnp.sum(jnp.moveaxis(shares, mode, 0)[-1]) for mode in modes])
 
 
 def _frobenius(y: Any) -> Array:

@@ -305,3 +305,11 @@ def test_float32_runs_to_its_accuracy():
     runs = [dj.mesolve(m, dj.stored_pattern(m), [0.0, 2.0], 3, levels=12) for m in (model, exact)]
     assert runs[0].moments.covariance.dtype == jnp.float32 and runs[0].successful
     np.testing.assert_allclose(runs[0].moments.covariance, runs[1].moments.covariance, atol=1e-3)
+
+
+def test_levels_that_a_pulse_fills_between_two_saved_times_are_seen():
+    """The mode is empty again at the second, and the spins are not what they would be (draw 5:862 of the fuzzer)."""
+    pulse = dj.PiecewiseLinear([0.0, 1.0, 1.2, 1.4, 8.0], [0.0, 0.0, 9.0, 0.0, 0.0])
+    model = dj.examples.paper_model(num_patterns=1).replace(g0=pulse, kappa=jnp.array([6.0]))
+    run = dj.mesolve(model, dj.stored_pattern(model), [0.0, 8.0], 2, levels=6)
+    assert run.status == dj.Status.cut_off and run.top_population[1] > 1e-3

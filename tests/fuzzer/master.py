@@ -45,13 +45,19 @@ def moments(draw, N, levels):
     rho = np.kron(rho, np.outer(psi, psi.conj())).astype(complex)
     v = [s / N for s in S] + [(b + b.conj().T) / 2 / np.sqrt(N), (b - b.conj().T) / 2j / np.sqrt(N)]
     means, covariance, top = [], [], 0.0
-    for flat in integrate(eq, rho.ravel().view(float), draw.times, 1e-10, 30.0, f):
+    # what a pulse fills between two times may be empty again at the second
+    breaks = [rate.breaks() for rate in draw.rates.values()]
+    looked = np.unique(np.concatenate([draw.times, *breaks, np.linspace(draw.times[0], draw.times[-1], 100)]))
+    looked = looked[(looked >= draw.times[0]) & (looked <= draw.times[-1])]
+    for t, flat in zip(looked, integrate(eq, rho.ravel().view(float), looked, 1e-10, 30.0, f), strict=True):
         R = np.ascontiguousarray(flat).view(complex).reshape(rho.shape)
+        top = max(top, np.einsum("ilil->l", R.reshape(dim, levels, dim, levels)).real[-3:].max())
+        if t not in draw.times:
+            continue
         mean = np.real([np.sum(o.T * R) for o in v])
         second = np.array([[np.sum((p @ q + q @ p).T * R).real / 2 for p in v] for q in v])
         means.append(mean)
         covariance.append(N * (second - np.outer(mean, mean)))
-        top = max(top, np.einsum("ilil->l", R.reshape(dim, levels, dim, levels)).real[-3:].max())
     return np.array(means), np.array(covariance), top
 
 

@@ -140,7 +140,7 @@ def trajectory(draw, times=None, seconds=40.0, **scaled):
 def spins_in_field(eq, b, lengths):
     """Rest positions (3, K) in fields b_k = g0 h_k; `lengths` with the sign that says how they stand to the field."""
     Omega, _, _, _, T, c = eq.now
-    if T is None:
+    if T is None or not np.any(T):  # a rate may be zero
         axis = np.array([np.full(b.shape, Omega), np.zeros(b.shape), b])
         return -lengths * axis / np.linalg.norm(axis, axis=0)
     T, c = np.broadcast_to(T, (3, 3, b.size)), np.broadcast_to(c, (3, b.size))
