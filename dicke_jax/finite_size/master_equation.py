@@ -32,7 +32,7 @@ from .._typing import ArrayLike, Quadratures, SpinVectors
 from ..mean_field import DickeModel, MeanFieldState, check_spin_lengths, overlaps
 from . import spin_space
 from .moments import PURE, Moments, moments_of, real_start, steps_onto, subset_sizes, unravel
-from .photon_cutoff import MOST_GIGABYTES, cutoff_status, run_with_levels
+from .photon_cutoff import MOST_GIGABYTES, LargestSeen, cutoff_status, run_with_levels
 from .spin_space import LargeSpinSpace, hamiltonian, loss, multiply, reduced
 
 COPIES = 18  # density matrices that a solver holds at a time
@@ -156,6 +156,7 @@ def _integrate(
     max_steps: int,
 ) -> MasterSolution:
     start = spin_space.product_state(space, m) if model.dissipation is None else spin_space.product_of_spins(space, m)
+    highest = partial(_highest_levels, space=space)
     sol = dfx.diffeqsolve(
         dfx.ODETerm(_master_equation),
         solver,
@@ -164,17 +165,14 @@ def _integrate(
         None,
         (start, frame),
         args=(model, space),
-        saveat=dfx.SaveAt(subs=[dfx.SubSaveAt(ts=times, fn=_observe), dfx.SubSaveAt(steps=True, fn=_highest_levels)]),
-        stepsize_controller=steps_onto(times, model, rtol=0.0, atol=tol, norm=_frobenius),
+        saveat=dfx.SaveAt(ts=times, fn=_observe, controller_state=True),
+        stepsize_controller=LargestSeen(steps_onto(times, model, rtol=0.0, atol=tol, norm=_frobenius), times, highest),
         adjoint=adjoint,
         max_steps=max_steps,
         throw=False,
     )
-    (means, covariance), full = sol.ys  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
-    # a pulse between two saved times may fill levels that are empty again at the second
-    since = jnp.searchsorted(times, sol.ts[1])  # pyright: ignore[reportOptionalSubscript]
-    top = _highest_levels(times[0], (start, frame), (model, space))
-    top = jnp.zeros((times.size, *top.shape), top.dtype).at[0].set(top).at[since].max(full, mode="drop")
+    means, covariance = sol.ys  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
+    top = LargestSeen.found(sol.controller_state)
     ran = (sol.result == dfx.RESULTS.successful) & jnp.all(jnp.isfinite(covariance))
     moments = moments_of(times, means, covariance, space.num_spins)
     status, stats = cutoff_status(top, cutoff_tol, ran), sol.stats | {"dimension": len(start)}
@@ -223,9 +221,8 @@ def _observe(t: Array, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -
     return (m, frame + quadratures), covariance
 
 
-def _highest_levels(t: Any, y: ExactState, args: tuple[DickeModel, LargeSpinSpace]) -> Array:
+def _highest_levels(y: ExactState, space: LargeSpinSpace) -> Array:
     """The population of the highest level of each mode, of which no derivative is asked."""
-    space = args[1]
     shares = jnp.diagonal(jax.lax.stop_gradient(y[0])).reshape(space.sites)
     modes = range(len(space.sites) - len(space.levels), len(space.sites))
     return jnp.stack([jnp.sum(jnp.moveaxis(shares, mode, 0)[-1]) for mode in modes])

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import diffrax as dfx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,57 @@ from .spin_space import LargeSpinSpace
 
 FIRST_LEVELS = 10  # of each mode, where none are asked for
 MOST_GIGABYTES = 8
+
+
+class LargestSeen(dfx.AbstractAdaptiveStepSizeController):
+    """A controller that holds the largest numbers that the states after its steps had since the saved time before.
+
+    A pulse between two saved times may fill levels that are empty again at the second. To save what every step had
+    would take room for as many steps as there may be.
+    """
+
+    controller: dfx.AbstractAdaptiveStepSizeController
+    times: Array
+    numbers: Callable[[Any], Array]
+    rtol: Any = None
+    atol: Any = None
+    norm: Any = None
+
+    def __init__(self, controller: Any, times: Array, numbers: Callable[[Any], Array]) -> None:
+        self.controller, self.times, self.numbers = controller, times, numbers
+        self.rtol, self.atol, self.norm = controller.rtol, controller.atol, controller.norm
+
+    def wrap(self, direction: Any) -> "LargestSeen":
+        wrapped: Any = self.controller.wrap(direction)
+        return LargestSeen(wrapped, self.times, self.numbers)
+
+    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, dt0: Any, args: Any, func: Any, error_order: Any) -> Any:
+        end, state = self.controller.init(terms, t0, t1, y0, dt0, args, func, error_order)
+        first = self.numbers(y0)
+        return end, (state, jnp.zeros((self.times.size, *first.shape), first.dtype).at[0].set(first))
+
+    def adapt_step_size(
+        self,
+        t0: Any,
+        t1: Any,
+        y0: Any,
+        y1_candidate: Any,
+        args: Any,
+        y_error: Any,
+        error_order: Any,
+        controller_state: Any,
+    ) -> Any:
+        state, seen = controller_state
+        how = y0, y1_candidate, args, y_error, error_order, state
+        kept, begin, end, jump, state, result = self.controller.adapt_step_size(t0, t1, *how)
+        now = jnp.where(kept, self.numbers(y1_candidate), 0)
+        seen = seen.at[jnp.searchsorted(self.times, t1)].max(now, mode="drop")
+        return kept, begin, end, jump, (state, seen), result
+
+    @staticmethod
+    def found(state: Any) -> Array:
+        """(T, ...), at the end of a run."""
+        return state[1]
 
 
 def as_levels(levels: int | Sequence[int], num_modes: int) -> tuple[int, ...]:
