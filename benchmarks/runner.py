@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dicke_jax.cli.jax_setup import FLAGS
+from dicke_jax.dynamics._loop import compiler_flags
 
 from .sizes import Size
 
@@ -23,7 +23,7 @@ def run(module: str, function: str, size: Size, *, cores: Sequence[int] = (), **
     arguments["size"] = asdict(size)
     environment = dict(os.environ, **{} if arguments.pop("anywhere", False) else {"JAX_PLATFORMS": "cpu"})
     if arguments.pop("flags", False):
-        environment["XLA_FLAGS"] = " ".join([environment.get("XLA_FLAGS", ""), *FLAGS]).strip()
+        environment["XLA_FLAGS"] = " ".join([environment.get("XLA_FLAGS", ""), *compiler_flags()]).strip()
     if not arguments.pop("keep_programs", True):
         environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     command = [sys.executable, "-m", "benchmarks.runner", module, function, json.dumps(arguments)]

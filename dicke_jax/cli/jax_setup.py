@@ -9,8 +9,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-# Loops over a few spins then stay loops, which vectors can take, and vectors may be as wide as the processor has them.
-FLAGS = "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling", "--xla_cpu_prefer_vector_width=512"
+from ..dynamics._loop import compiler_flags
 
 
 def set_up_jax(precision: str, own_process: bool) -> None:
@@ -25,9 +24,8 @@ def set_up_jax(precision: str, own_process: bool) -> None:
         gc.set_threshold(100_000, 20, 20)
         atexit.register(gc.freeze)
         flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = " ".join(
-            [flags, *(flag for flag in FLAGS if flag.split("=")[0] not in flags)]
-        ).strip()
+        more = [flag for flag in compiler_flags() if flag.partition("=")[0] not in flags]
+        os.environ["XLA_FLAGS"] = " ".join([flags, *more]).strip()
         if settings.jax_num_cpu_devices < 1 and "device_count" not in flags:
             settings.update("jax_num_cpu_devices", os.cpu_count() or 1)
         keep_programs(settings)

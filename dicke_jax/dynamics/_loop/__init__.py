@@ -2,6 +2,7 @@
 
 from .kernel import as_fast_as_known as as_fast_as_known
 from .kernel import as_small_as_known as as_small_as_known
+from .kernel import compiler_flags as compiler_flags
 from .kernel import kernel_state as kernel_state
 from .kernel import use_cpu_kernel as use_cpu_kernel
 from .replay_adjoint import ReplayAdjoint as ReplayAdjoint

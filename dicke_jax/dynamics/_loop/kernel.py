@@ -76,6 +76,15 @@ def _obstacle() -> str | None:
     return "this jax has no marks" if set_xla_metadata is None else None
 
 
+def compiler_flags() -> tuple[str, ...]:
+    """What XLA_FLAGS may hold before JAX computes anything: XLA ends a process for a flag that it does not know.
+
+    Loops over a few spins then stay loops, which vectors can take, and vectors may be as wide as the processor has.
+    """
+    flags = "--xla_backend_extra_options=xla_cpu_disable_loop_unrolling", "--xla_cpu_prefer_vector_width=512"
+    return flags if _obstacle() is None else ()
+
+
 def as_fast_as_known(
     adjoint: dfx.AbstractAdjoint, model: DickeModel, solver: dfx.AbstractSolver, controller: Any, event: Any
 ) -> dfx.AbstractAdjoint:
