@@ -97,7 +97,7 @@ class Emulator:
     def about(self) -> dict[str, Any]:
         return dict(device="emulated", processors=2, clock_khz=1_000_000, capability="0.0")
 
-    def library(self, defines: Defines) -> str:
+    def compiled(self, defines: Defines) -> str:
         options = options_of(defines)
         text = "".join([*options, *(source.read_text() for source in self.sources)])
         out = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.so"
@@ -110,10 +110,10 @@ class Emulator:
 
     def prepare(self, several: list[Defines]) -> None:
         for defines in several:
-            self.library(defines)
+            self.compiled(defines)
 
     def kernel(self, defines: Defines, name: str = "ensemble") -> Kernel:
-        library = self.library(defines)
+        library = self.compiled(defines)
         if library not in self.places:
             self.places[library] = Gpu(Cuda(library, library))
         return self.places[library].kernel(defines, name)

@@ -17,17 +17,16 @@ class FirstStep(dfx.AbstractAdaptiveStepSizeController):
     """A controller whose first step is given, so that no search for one is compiled, and that ends where it is stuck.
 
     Where the precision knows no time between a step's ends, to which NaN leads too, the same step would be taken again
-    for ever. diffrax's own `dtmin` would do, but costs every step of a fast run several per cent. With None for the
-    step it is diffrax that searches.
+    for ever. diffrax's own `dtmin` would do, but costs every step of a fast run several per cent.
     """
 
     controller: dfx.AbstractAdaptiveStepSizeController
-    step: Array | None
+    step: Array
     rtol: Any = None
     atol: Any = None
     norm: Any = None
 
-    def __init__(self, controller: dfx.AbstractAdaptiveStepSizeController, step: Array | None) -> None:
+    def __init__(self, controller: dfx.AbstractAdaptiveStepSizeController, step: Array) -> None:
         self.controller, self.step = controller, step
         self.rtol, self.atol, self.norm = controller.rtol, controller.atol, controller.norm
 
@@ -35,8 +34,7 @@ class FirstStep(dfx.AbstractAdaptiveStepSizeController):
         return FirstStep(self.controller.wrap(direction), self.step)  # pyright: ignore[reportArgumentType]
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, dt0: Any, args: Any, func: Any, error_order: Any) -> Any:
-        step = dt0 if self.step is None else self.step
-        return self.controller.init(terms, t0, t1, y0, step, args, func, error_order)
+        return self.controller.init(terms, t0, t1, y0, self.step, args, func, error_order)
 
     def adapt_step_size(self, *arguments: Any, **named: Any) -> Any:
         kept, begin, end, jump, state, result = self.controller.adapt_step_size(*arguments, **named)

@@ -66,7 +66,6 @@ def integrate(
             first_step = FIRST_STEP / fastest_rate(model, y0, t0)
         if first_step is not None:  # no derivatives: steps are held as they are
             first_step = jax.lax.stop_gradient(jnp.asarray(first_step, t0.dtype))
-        if first_step is not None or plain:
             stepsize_controller, first_step = FirstStep(stepsize_controller, first_step), None
     if term is TERM and isinstance(model, DickeModel):
         adjoint = as_fast_as_known(adjoint, model, solver, stepsize_controller, event)
