@@ -68,7 +68,7 @@ def integrate(
             first_step = jax.lax.stop_gradient(jnp.asarray(first_step, t0.dtype))
             stepsize_controller, first_step = FirstStep(stepsize_controller, first_step), None
     if term is TERM and isinstance(model, DickeModel):
-        adjoint = as_fast_as_known(adjoint, model, solver, stepsize_controller, event)
+        adjoint, solver = as_fast_as_known(adjoint, model, solver, stepsize_controller, event)
     elif term is TERM and rows and isinstance(solver, dfx.AbstractERK) and model.num_components <= FEW:
         term, y0, saveat, event = by_components(model, y0, saveat, event)
     term = term if span is None else dfx.ODETerm(AtPace(term.vector_field, span))

@@ -41,7 +41,8 @@ class BilinearTaylor(dfx.AbstractSolver):
     - `dense`: whether the coefficients are kept for values within a step, which nothing asks for where only the ends of
       a run are saved; `mfsolve` chooses.
     - `unrolled`: how many orders are written out in the program, the rest running through a loop; None for what the
-      number of rows suggests. 0 compiles soonest; `series_order` is the fastest where thousands of rows pay for it.
+      number of rows and of subsets suggests. 0 compiles soonest; `series_order` is the fastest where thousands of rows,
+      many runs or thousands of subsets pay for it.
 
     The order matters where a run relaxes: orders 8, 13 and 18 let an oscillation of frequency w grow by less than 5e-9
     a step as long as h w is below 3.4, 5.0 and 6.6, and there their last term is a tenth of it or more, so that the

@@ -55,7 +55,7 @@ class Subclass(dfx.PIDController):
 def enters(model, solver=None, controller=PID, adjoint=None, event=None) -> bool:
     solver = dj.BilinearTaylor() if solver is None else solver
     adjoint = dfx.ForwardMode() if adjoint is None else adjoint
-    return isinstance(kernel.as_fast_as_known(adjoint, model, solver, controller, event), WholeRun)
+    return isinstance(kernel.as_fast_as_known(adjoint, model, solver, controller, event)[0], WholeRun)
 
 
 @only_on_cpus

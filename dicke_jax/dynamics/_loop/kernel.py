@@ -21,6 +21,7 @@ from ..begin_and_end import FirstStep, IsStationary
 from ..tangent_steps import TangentSteps
 from ..taylor_solver import BilinearTaylor
 from .marks import set_xla_metadata
+from .orders_apart import orders_apart
 from .replay_adjoint import ReplayAdjoint
 from .whole_run import WholeRun, one_kernel
 
@@ -87,15 +88,22 @@ def compiler_flags() -> tuple[str, ...]:
 
 def as_fast_as_known(
     adjoint: dfx.AbstractAdjoint, model: DickeModel, solver: dfx.AbstractSolver, controller: Any, event: Any
-) -> dfx.AbstractAdjoint:
-    """`adjoint`, with the run as one kernel where every part of its loop is known to fit into one."""
+) -> tuple[dfx.AbstractAdjoint, dfx.AbstractSolver]:
+    """Both, with the run as one kernel where every part of its loop is known to fit into one."""
+    inside = _in_a_kernel(adjoint, model, solver, controller, event)
+    return (adjoint, orders_apart(model, solver)) if inside is None else (inside, solver)
+
+
+def _in_a_kernel(
+    adjoint: dfx.AbstractAdjoint, model: DickeModel, solver: dfx.AbstractSolver, controller: Any, event: Any
+) -> dfx.AbstractAdjoint | None:
     fits = kernel_state() == "on" and type(solver) is BilinearTaylor and _fits(model) and _steps_fit(controller)
     fits = fits and _sums_fit(model, solver)
     if not fits or (event is not None and type(event.cond_fn) is not IsStationary):
-        return adjoint
+        return None
     if type(adjoint) is ReplayAdjoint and type(adjoint.run) is dfx.ForwardMode:
         return ReplayAdjoint(adjoint.max_steps, WholeRun())
-    return WholeRun() if type(adjoint) is dfx.ForwardMode else adjoint
+    return WholeRun() if type(adjoint) is dfx.ForwardMode else None
 
 
 def as_small_as_known(function: Callable[..., Any], model: DickeModel, *given: Any) -> Any:
