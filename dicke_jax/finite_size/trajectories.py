@@ -44,7 +44,8 @@ class TrajectorySolution(AbstractResult):
     - `covariance_sem`: (T, D, D), standard errors of the covariance. Where hardly a trajectory has jumped yet the
       sample would understate both: they allow for jumps that are expected and were not seen.
     - `num_jumps`: (S, M), photons that each trajectory lost in the displaced frame.
-    - `top_population`: (T, M), the mean population of the highest photon level kept of each mode, in that frame.
+    - `top_population`: (T, M), the mean population of the highest photon level kept of each mode, in that frame; at the
+      saved times alone, so save more of them where a pulse may fill it between two.
     - `status`: a `Status`, as of `mesolve`.
     """
 
