@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from orbit_equations import flat, monodromy, multipliers_of_scipy, unbalanced_equations
@@ -102,3 +104,15 @@ def test_its_period_doubles_where_that_of_spins_one_half_does(cycle):
     (doubling,) = branch.special
     assert doubling.kind == "period doubling" and doubling.parameter == pytest.approx(1.342242681, abs=1e-8)
     assert branch.multipliers.shape[1] == doubling.multipliers.size == 5
+
+
+@pytest.mark.parametrize("mode", [jax.jacrev, jax.jacfwd])
+def test_derivatives_of_a_cycle_of_sites_with_levels_are_those_of_differences(mode, cycle):
+    def numbers(counter):
+        orbit = dj.periodic_orbit(model(**CYCLE | {"counter": counter}), cycle.state)
+        return jnp.stack([orbit.period, jnp.sum(orbit.multipliers).real, jnp.sum(jnp.log(jnp.abs(orbit.multipliers)))])
+
+    step = 1e-4
+    expected = (numbers(CYCLE["counter"] + step) - numbers(CYCLE["counter"] - step)) / (2 * step)
+    assert np.all(np.abs(expected) > 1e-2)
+    np.testing.assert_allclose(mode(numbers)(CYCLE["counter"]), expected, rtol=1e-5)
