@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+from pathlib import Path
 
 import jax
 import pytest
@@ -31,6 +32,7 @@ def pytest_configure(config):
 
 
 FILES_TOGETHER = 6
+MOST_MAPS = 16_384  # pieces of memory that programs lie in; Linux ends a process that asks for more than 65,530
 _files = itertools.count(1)
 
 
@@ -38,6 +40,11 @@ _files = itertools.count(1)
 def _forget_what_other_files_compiled():
     """A worker that kept every program of every file grew to 5 GB; to forget after each takes a thirtieth of a run."""
     yield
-    if next(_files) % FILES_TOGETHER == 0:
+    if next(_files) % FILES_TOGETHER == 0 or _maps() > MOST_MAPS:
         jax.clear_caches()
         gc.collect()
+
+
+def _maps() -> int:
+    maps = Path("/proc/self/maps")
+    return len(maps.read_bytes().splitlines()) if maps.exists() else 0
