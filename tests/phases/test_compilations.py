@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from compilations import compilations
-from problems import paper
+from problems import cpu_only, paper
 
 import dicke_jax as dj
 
@@ -43,6 +43,7 @@ CASES = {  # what is called with the first and the second numbers, and how many 
 }
 
 
+@cpu_only
 @pytest.mark.parametrize("name", CASES)
 def test_programs_that_are_compiled(name):
     call, most = CASES[name]
