@@ -26,6 +26,7 @@ from . import examples
 from ._progress import show_progress
 from ._status import Status
 from ._versions import show_versions
+from .dynamics._gpu import use_gpu_kernel
 from .dynamics._loop import use_cpu_kernel
 # Its course in time
 from .dynamics import BilinearTaylor, MFSolution, ReplayAdjoint, SteadyState, mfsolve, steadystate
@@ -65,7 +66,7 @@ __all__ = [
     "overlaps", "reduce_symmetry", "spin_lengths",
     "CollectiveJump", "CollectiveModel", "Energy", "IntensiveVariables", "collective", "photon_loss",
     "bloch_vectors", "density_matrices", "gell_mann", "examples",
-    "Status", "show_progress", "show_versions", "use_cpu_kernel", "__version__",
+    "Status", "show_progress", "show_versions", "use_cpu_kernel", "use_gpu_kernel", "__version__",
     "BilinearTaylor", "MFSolution", "ReplayAdjoint", "SteadyState", "mfsolve", "steadystate",
     "EnsembleSolution", "LyapunovExponent", "lyapunov_exponent", "solve_ensemble",
     "Attractor", "AttractorKind", "attractor",

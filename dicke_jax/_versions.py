@@ -6,13 +6,14 @@ from importlib.metadata import version
 import jax
 
 from ._summary import summary
+from .dynamics._gpu import gpu_kernel_state
 from .dynamics._loop import kernel_state
 
 PACKAGES = ("dicke-jax", "jax", "jaxlib", "diffrax", "equinox", "optimistix", "lineax", "numpy")
 
 
 def show_versions() -> None:
-    """Print what a bug report should hold: versions, platform, devices, precision, and the CPU kernel's switch.
+    """Print what a bug report should hold: versions, platform, devices, precision, and the kernels' switches.
 
     **Example**
 
@@ -22,6 +23,7 @@ def show_versions() -> None:
           jax         ...
         ...
           CPU kernel  ...
+          GPU kernel  ...
     """
     rows = [
         *((name, version(name)) for name in PACKAGES),
@@ -30,5 +32,6 @@ def show_versions() -> None:
         ("devices", ", ".join(f"{device.platform} {device.device_kind}" for device in jax.devices())),
         ("precision", "float64" if jax.config.read("jax_enable_x64") else "float32 (jax_enable_x64 is off)"),
         ("CPU kernel", kernel_state()),
+        ("GPU kernel", gpu_kernel_state()),
     ]
     print(summary("dicke_jax", rows))

@@ -108,6 +108,11 @@ def test_one_folder_knows_of_xla_and_public_classes_carry_no_flag_for_it():
     assert knowing and all(name.startswith("dynamics._loop") for name in knowing)
 
 
+def test_one_folder_knows_of_cuda():
+    knowing = {module_name(path) for path in FILES if names(path) & {"ctypes", "unsafe_buffer_pointer", "nvrtc"}}
+    assert knowing and all(name.startswith("dynamics._gpu") for name in knowing)
+
+
 def names(path: Path) -> set[str]:
     """Every identifier in a file: names, attributes, imports, parts of modules' names."""
     found: set[str] = set()

@@ -148,7 +148,8 @@ WITHOUT = {
     "make parts of a CollectiveModel, the derivatives of which tests/dynamics has": "collective photon_loss",
     "of orbits, the derivatives of which tests/phases has": "periodic_orbit",
     "write operators down for QuTiP": "to_operators",
-    "hand back models or settings": "reduce_symmetry show_progress show_versions use_cpu_kernel free_rates",
+    "hand back models or settings": "reduce_symmetry show_progress show_versions use_cpu_kernel use_gpu_kernel "
+    "free_rates",
     "keep results": "save load",
     "count, classify or sample": "attractor basin_shares retrieval_probability mcsolve wigner_moments sample_posterior "
     "find_boundary",

@@ -23,8 +23,8 @@ OF_THE_PAPER = [
     "check_theorem",
 ]  # fmt: skip
 WITHOUT_EQUATION = {  # reading, writing, switches, drawing lots, and what only hands on
-    "image_patterns", "flip_spins", "show_progress", "show_versions", "use_cpu_kernel", "save", "load",
-    "solve_ensemble", "free_rates", "save_results", "open_results", "open_store",
+    "image_patterns", "flip_spins", "show_progress", "show_versions", "use_cpu_kernel", "use_gpu_kernel", "save",
+    "load", "solve_ensemble", "free_rates", "save_results", "open_results", "open_store",
 }  # fmt: skip
 STUDIES = {name: it for name, it in vars(dj.studies).items() if callable(it)}
 PUBLIC = {name: getattr(dj, name) for name in dj.__all__} | STUDIES

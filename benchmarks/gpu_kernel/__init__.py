@@ -1,1 +1,1 @@
-"""A trial: whole adaptive runs of many rows in one launch on an NVIDIA GPU. See README.md beside this file."""
+"""Ensembles on an NVIDIA GPU, with the kernel of `dynamics/_gpu` and without."""

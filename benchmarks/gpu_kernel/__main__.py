@@ -1,8 +1,10 @@
-"""Everything that issue 17 asks of the kernel, in one run that nobody watches.
+"""Ensembles on an NVIDIA GPU, with the kernel and without, in one run that nobody watches.
 
-`python -m benchmarks.gpu_kernel --out FOLDER --seconds S`. Stages run in a process of their own, which is started anew
-for the next stage where one breaks, hangs or takes too long. Each row is in FOLDER/gpu_kernel.jsonl as soon as it is
-there, and FOLDER/gpu_kernel.md is written anew with it. `--emulated --quick` is the same on a CPU, to see that it runs.
+`python -m benchmarks.gpu_kernel --out FOLDER --seconds S`; `--stages ... --add` adds to what FOLDER holds. Stages run
+in a process of their own, which is started anew for the next stage where one breaks, hangs or takes too long. Each row
+is in FOLDER/gpu_kernel.jsonl as soon as it is there, and FOLDER/gpu_kernel.md is written anew with it. `--quick` is the
+same with few rows, on whatever machine, to see that it runs. `--page FILE` prints a page anew, as
+benchmarks/RESULTS-GPU.md holds it.
 """
 
 import argparse
@@ -17,20 +19,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .page import best_shape, page, rows_of
+from .page import page, rows_of
 
 LIMITS = {  # seconds after which a stage is ended from outside; what matters most comes first
     "about": 60.0,
-    "blocks": 110.0,
-    "against_scipy": 60.0,
-    "million": 110.0,
-    "ceilings": 40.0,
-    "by_diffrax": 110.0,
-    "steady": 80.0,
-    "correct": 130.0,
-    "profile": 60.0,
+    "million": 130.0,
+    "ceilings": 50.0,
+    "by_diffrax": 130.0,
+    "steady": 130.0,
     "single": 60.0,
-    "couplings": 90.0,
+    "saved": 60.0,
+    "couplings": 130.0,
+    "profile": 60.0,
 }
 PATIENCE = 20  # times as long for a look at whether it runs, on whatever machine
 PROGRAM = "-m", "benchmarks.gpu_kernel"
@@ -43,15 +43,20 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=460.0, help="for all stages together")
     parser.add_argument("--stages", nargs="+", help="only these, in this order")
     parser.add_argument("--quick", action="store_true", help="few rows, to see that it runs")
-    parser.add_argument("--emulated", action="store_true", help="on a CPU, without a device")
+    parser.add_argument("--add", action="store_true", help="to the rows that are there")
     parser.add_argument("--here", action="store_true", help="in this process: what the others are started with")
     parser.add_argument("--one-launch", action="store_true", help="for a profiler")
+    parser.add_argument("--page", type=Path, nargs="+", help="print the rows of these files, and measure nothing")
     options = parser.parse_args()
+    if options.page:
+        print(page([row for file in options.page for row in rows_of(file)]))
+        return 0
     options.out.mkdir(parents=True, exist_ok=True)
     if options.here or options.one_launch:
         return in_this_process(options)
     file = results(options.out)
-    file.unlink(missing_ok=True)
+    if not options.add:
+        file.unlink(missing_ok=True)
     supervise(options, file)
     print(file.with_suffix(".md").read_text())
     return 0
@@ -83,7 +88,7 @@ def supervise(
     left = list(options.stages or LIMITS)
     while left and time.monotonic() < until - 1:
         command = [sys.executable, "-u", *program, "--here", "--out", str(options.out)]
-        command += [flag for flag in ("--quick", "--emulated") if getattr(options, flag[2:])]
+        command += ["--quick"] if options.quick else []
         command += ["--seconds", str(until - time.monotonic()), "--stages", *left]
         known = len(rows_of(file))
         child = subprocess.Popen(command)
@@ -121,18 +126,15 @@ def in_this_process(options: argparse.Namespace) -> int:
 
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_compilation_cache_dir", str(Path(tempfile.gettempdir()) / "gpu_kernel_compiled"))
-    from . import checks, speed
-    from .places import Emulator, Gpu
+    from . import speed
     from .work import Work
 
     file = results(options.out)
-    place = Emulator() if options.emulated else Gpu()
     until = time.monotonic() + options.seconds
 
     def work_of(limit: float) -> Work:
         ends = min(time.monotonic() + limit, until)
-        shape = best_shape(rows_of(file)) or {}
-        return Work(place, options.out, options.quick, lambda: ends - time.monotonic(), **shape)
+        return Work(options.out, options.quick, lambda: ends - time.monotonic())
 
     if options.one_launch:
         print(speed.one_launch(work_of(60.0)))
@@ -144,7 +146,7 @@ def in_this_process(options: argparse.Namespace) -> int:
         note(file, stage=name, mark="begins")
         begin = time.monotonic()
         try:
-            for row in getattr(checks if hasattr(checks, name) else speed, name)(work):
+            for row in getattr(speed, name)(work):
                 note(file, stage=name, **row)
         except Exception as error:  # the next stage begins in a new process: a device's errors stay
             text = traceback.format_exc().splitlines()

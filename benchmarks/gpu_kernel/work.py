@@ -1,4 +1,4 @@
-"""Where a stage runs, how much of it, its rows of an ensemble, and how times are taken."""
+"""What is run, how much of it, and how times are taken."""
 
 import statistics
 from collections.abc import Callable, Generator
@@ -11,27 +11,23 @@ import numpy as np
 
 import dicke_jax as dj
 from dicke_jax import examples
+from dicke_jax.dynamics._gpu.device import gpu_of
 
 from ..gpu import in_precision
 from ..peers import reference
 from ..timing import timed
-from .ensemble import BLOCK, BLOCKS_EACH, Ends
-from .places import Emulator, Gpu
 
 Row = dict[str, Any]
-ORDER = 18
 TOL = 1e-10
+KERNEL, JAX = "solve_ensemble", "solve_ensemble without the kernel"
 
 
 class Work(NamedTuple):
-    """Where, how much, and what earlier stages found."""
+    """How much, and until when."""
 
-    place: Gpu | Emulator
     folder: Path
     quick: bool
     left: Callable[[], float]  # seconds until this stage is ended from outside
-    block: int = BLOCK
-    blocks_each: int = BLOCKS_EACH
 
     def size(self, full: Any, quick: Any) -> Any:
         return quick if self.quick else full
@@ -44,28 +40,67 @@ class Work(NamedTuple):
     def end(self) -> float:
         return self.size(100.0, 3.0)
 
-    @property
-    def how(self) -> dict[str, Any]:
-        return dict(place=self.place, block=self.block, blocks_each=self.blocks_each)
-
 
 def paper(g0: float = 1.0, num_patterns: int = 4, dtype: Any = np.float64) -> dj.DickeModel:
     model = examples.paper_model(g0=g0, num_patterns=num_patterns)
     return model.replace(**{name: jnp.asarray(rate, dtype) for name, rate in model.rates.items()})
 
 
-def random_rows(work: "Work", model: dj.DickeModel, rows: int) -> dj.MeanFieldState:
+def random_rows(work: Work, model: dj.DickeModel, rows: int) -> dj.MeanFieldState:
     """The first of the same rows, whatever the stage and the precision."""
     states = jax.tree.map(lambda x: x[:rows], examples.random_states(jax.random.key(0), paper(), work.rows))
     return jax.block_until_ready(in_precision(states, model.dtype))
 
 
-def exact_rows(work: "Work") -> np.ndarray:
+def others(rows: int) -> dict[str, tuple[dj.DickeModel, dj.MeanFieldState]]:
+    """Models of other kinds that the kernel serves, with states."""
+    G = np.random.default_rng(3).normal(size=(8, 32)) / 3
+    decay = dj.LocalDissipation([("decay_x", 0.05), ("dephasing_x", np.linspace(0.01, 0.08, 8))])
+    dense = dj.map_to_large_spins(dj.random_patterns(jax.random.key(5), 4, 40)).spins
+    wide = dj.LargeSpins(dj.DenseCouplings(G), np.full(32, 1 / 32))
+    models = {
+        "hypercube, M = 6, K = 32": examples.uneven_model(6),
+        "random patterns, dense": examples.uneven_model(spins=dense),
+        "dense, M = 8, K = 32": examples.uneven_model(spins=wide),
+        "dissipation": paper().replace(dissipation=decay),
+        "a ramp of g0": paper().replace(g0=dj.PiecewiseLinear([0.0, 50.0], [0.3, 1.5])),
+    }
+    keys = jax.random.split(jax.random.key(1), rows)
+    states = {name: jax.vmap(lambda key, m=model: dj.random_state(key, m))(keys) for name, model in models.items()}
+    return {name: (model, states[name]) for name, model in models.items()}
+
+
+def exact_rows(work: Work) -> np.ndarray:
     """Last spins of the first of these rows by SciPy, which takes a while: they are kept in a file."""
     file, rows = work.folder / "exact.npy", work.size(24, 2)
     if not file.exists():
         np.save(file, reference(paper(), random_rows(work, paper(), rows), work.end, rows))
     return np.load(file)
+
+
+class Ensemble:
+    """A call of `solve_ensemble`, its last result, and how long the kernel itself took in each call."""
+
+    def __init__(self, name: str, *arguments: Any, **options: Any) -> None:
+        self.name, self.arguments, self.options = name, arguments, options
+        self.kernel: list[float] = []
+        self.last: Any = None
+
+    def __call__(self) -> None:
+        gpu = gpu_of(jax.local_devices()[0])
+        before = getattr(gpu, "seconds", 0.0)
+        dj.use_gpu_kernel(self.name != JAX)
+        try:
+            self.last = dj.solve_ensemble(*self.arguments, **self.options)
+        finally:
+            dj.use_gpu_kernel(True)
+        self.kernel.append(getattr(gpu, "seconds", 0.0) - before)
+
+    def told(self, seconds: list[float]) -> Row:
+        found = self.last
+        row = dict(way=self.name, route=found.route) | spread(seconds, len(found.num_steps))
+        row |= dict(steps=float(np.mean(found.num_steps)), failed=int((~found.successful).sum()))
+        return row | dict(kernel_s=statistics.median(self.kernel[1:] or self.kernel))
 
 
 def spread(seconds: list[float], rows: int) -> Row:
@@ -75,7 +110,7 @@ def spread(seconds: list[float], rows: int) -> Row:
 
 
 def interleaved(work: Work, calls: dict[str, Callable[[], Any]], rounds: int) -> Generator[Row, None, dict[str, Any]]:
-    """Seconds of every call that works, A B C A B C; what was taken in each round is told at once."""
+    """Seconds of each call, turn by turn, after one call of each that counts for nothing."""
     first: dict[str, float] = {}
     for name, call in calls.items():
         try:
@@ -87,12 +122,6 @@ def interleaved(work: Work, calls: dict[str, Callable[[], Any]], rounds: int) ->
     for turn in range(rounds):
         if turn and work.left() < 1.5 * sum(map(max, taken.values())):
             break
-        now = {name: timed(calls[name])[0] for name in first}
-        for name, seconds in now.items():
-            taken[name].append(seconds)
-        yield dict(turn=turn, seconds=now)
+        for name in first:
+            taken[name].append(timed(calls[name])[0])
     return taken
-
-
-def failed(found: Ends) -> int:
-    return int((~found.successful).sum())

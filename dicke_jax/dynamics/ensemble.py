@@ -6,10 +6,9 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Int
 
 from .._checks import as_times, check_choice, check_count, known, refuse, told
 from .._door import check_options, checked
@@ -18,9 +17,12 @@ from .._status import Status
 from .._summary import AbstractResult, Rows
 from .._typing import ArrayLike
 from ..mean_field import AbstractMeanFieldModel, CollectiveModel, DickeModel, MeanFieldState, check_spin_lengths
+from ._gpu import way_of
 from .by_components import FEW
 from .distance_to_rest import kind_of_motion
-from .steady_state import check_ends, relaxing_solver, run_and_rest, steadystate
+from .motions import Motions
+from .rows import KEPT, Run, run_chunk
+from .steady_state import check_ends, relaxing_solver, steadystate
 from .taylor_solver import written_out
 from .trajectory import default_solver, mfsolve
 
@@ -30,9 +32,7 @@ TOGETHER = {"cpu": 32}  # rows whose results a core holds at once, or that run i
 # where there is no kernel and a state is of few numbers: steps that cost little are taken at once
 SMALL_TOGETHER = 1024
 MANY = 256  # rows from which on orders of the series are written out: longer to compile, shorter to run
-LARGE_SPECTRUM = 96  # components of spins beyond which a spectrum of every row would take over a fifth of its run
 STATE = ("model", "state")  # what every row has of its own
-KEPT = ("m", "alpha", "overlaps", "occupations", "reduced")
 
 
 class EnsembleSolution(AbstractResult):
@@ -46,6 +46,7 @@ class EnsembleSolution(AbstractResult):
     - `reduced`: what a function given as `save` returned.
     - `status`: (...), a `Status` of every row; `successful` says which rows are good.
     - `num_steps`: (...), steps of every row.
+    - `route`: how rows were run: "one launch" of a kernel on a GPU, or "JAX", on a GPU with why.
     """
 
     t: Any
@@ -56,6 +57,7 @@ class EnsembleSolution(AbstractResult):
     reduced: Any
     status: Any
     num_steps: np.ndarray
+    route: str = eqx.field(static=True, default="JAX")
 
     @property
     def successful(self) -> Any:
@@ -68,6 +70,8 @@ class EnsembleSolution(AbstractResult):
     def _rows(self) -> Rows:
         yield "kept", ", ".join(name for name in KEPT if getattr(self, name) is not None)
         yield "steps", f"{np.min(self.num_steps)} to {np.max(self.num_steps)}"
+        if self.route != "JAX":
+            yield "route", self.route
 
 
 @checked
@@ -85,7 +89,8 @@ def solve_ensemble(
     """Integrate every state, with every model, and keep what is asked for.
 
     A row's numbers do not depend on its neighbours, on `chunk` or on the number of devices. What is kept leaves the
-    device chunk by chunk, so that a million trajectories need not fit there.
+    device chunk by chunk, so that a million trajectories need not fit there. On one NVIDIA GPU each row is integrated
+    from its first step to its last in one launch of a kernel, where that serves what is asked for; `route` says so.
 
     **Main arguments**
 
@@ -99,7 +104,8 @@ def solve_ensemble(
     - `save`: "all" times, "final" state only, "overlaps" (and occupations) on the grid of times; or a function of one
       `MFSolution` (or `SteadyState`) whose arrays are kept, compiled once for each function object.
     - `chunk`: rows on their way at a time; by default 2,048 for each device on a CPU, where it is rounded up to a
-      multiple of 32 (or 1024), 65,536 elsewhere. Rows of a `CollectiveModel` depend on it by round-off.
+      multiple of 32 (or 1024), 65,536 elsewhere; with one launch those whose results take a GB. Rows of a
+      `CollectiveModel` depend on it by round-off.
     - `devices`: all local ones by default. Make a CPU several by `jax.config.update("jax_num_cpu_devices", n)`. Where
       `jax.distributed` is initialised every host calls this alike, does its share, and gets all rows.
     - `progress`: called with the numbers of finished and of all rows of this host.
@@ -154,21 +160,32 @@ def solve_ensemble(
         tol, rtol = options.get("tol"), options.get("rtol")  # the rows' own solver, but written out
         own = relaxing_solver(model, tol, rtol) if times is None else default_solver(model, rtol, times.size > 2)
         options["solver"] = written_out(own)
-    run = _Run(times, save, options, together, model_of is not None)
+    run = Run(times, save, options, together, model_of is not None)
+    launches, route = way_of(model, devices, run)
+    if launches is not None:
+        each = min(launches.rows if chunk is None else chunk, share)
     mesh = Mesh(np.array(devices), ("row",)) if len(devices) > 1 else None
     # rows are picked on the host: on a device each shape of an array would be compiled for
     flat_model = model if model_of is None else _flat(model, model.weights.ndim - 1)
-    flat_states = _flat(states, states.m.ndim - 2)
+    axes = states.m.ndim - 2
+    flat_states = _flat(states, axes) if launches is None else jax.tree.map(lambda x: _as_rows(x, axes), states)
 
     def own_model(row: int) -> Any:
-        if model_of is None:
-            return model
-        which = model_of[row]
-        return _of_arrays(lambda x: x[which], flat_model)
+        which = None if model_of is None else model_of[row]
+        return model if which is None else _of_arrays(lambda x: x[which], flat_model)
+
+    motions = Motions(model) if model_of is None else None
 
     in_turn = np.arange(each).reshape(-1, len(devices)).T.ravel()  # neighbours take about as long: one for each device
 
-    def take(start: int) -> dict[str, Any]:
+    def launched(start: int) -> dict[str, Any]:
+        rows = slice(start, min(start + each, total))
+        which = None if model_of is None else model_of[rows]
+        own = model if which is None else _of_arrays(lambda x: jax.device_put(x[which], devices[0]), flat_model)
+        assert launches is not None  # where this is called
+        return launches(own, jax.tree.map(lambda x: _picked(x, state_of[rows]), flat_states))
+
+    def by_jax(start: int) -> dict[str, Any]:
         numbers = start + in_turn
         rows = np.minimum(numbers, total - 1)
         which = rows if model_of is None else model_of[rows]
@@ -180,32 +197,41 @@ def solve_ensemble(
         starts = jax.device_put(starts, place)
         if mesh is None or run.own_models:
             own = _of_arrays(lambda x: jax.device_put(x, place), own)
-        part = jax.tree.map(lambda x: np.asarray(x)[np.argsort(in_turn)], _run_chunk(run, own, starts, mesh))
-        return _told_apart(part, lambda i: own_model(start + i))
+        return jax.tree.map(lambda x: np.asarray(x)[np.argsort(in_turn)], run_chunk(run, own, starts, mesh))
+
+    def take(start: int) -> dict[str, Any]:
+        part = by_jax(start) if launches is None else launched(start)
+        return _told_apart(part, motions, lambda i: own_model(start + i))
 
     kept: Any = None
     report = Loop(share, "runs", progress)
     report(0)
     for done in range(0, share, each):
         part = take(first + done)
-        if kept is None:  # room for all rows, filled chunk by chunk
+        if each >= share:
+            kept = jax.tree.map(lambda x: x[:share], part)
+        elif kept is None:  # room for all rows, filled chunk by chunk
             kept = jax.tree.map(lambda x: np.empty((share, *x.shape[1:]), x.dtype), part)
-        for whole, piece in zip(jax.tree.leaves(kept), jax.tree.leaves(part), strict=True):
+        for whole, piece in zip(jax.tree.leaves(kept), jax.tree.leaves(part), strict=True) if each < share else ():
             whole[done : done + each] = piece[: share - done]
         report(min(done + each, share))
     fields = jax.tree.map(lambda x: x.reshape((*shape, *x.shape[1:])), _from_all_hosts(kept, total))
-    return EnsembleSolution(t=None if times is None else np.asarray(times), **fields)
+    return EnsembleSolution(t=None if times is None else np.asarray(times), route=route, **fields)
 
 
-def _told_apart(part: dict[str, Any], model_of_row: Callable[[int], Any]) -> dict[str, Any]:
+def _told_apart(part: dict[str, Any], motions: Motions | None, model_of_row: Callable[[int], Any]) -> dict[str, Any]:
     """The same rows, with those that are on their way told from those that oscillate, as `steadystate` tells them."""
     around, status = part.pop("at_rest"), part["status"]
     codes = np.array(status._value)  # in NumPy, for which nothing is compiled
     undecided = np.flatnonzero(codes == np.asarray(Status.undecided._value))
     if around is None or undecided.size == 0:
         return part
-    for i in map(int, undecided):
-        codes[i] = kind_of_motion(model_of_row(i), *jax.tree.map(lambda x, i=i: x[i], around))._value
+    starts = jax.tree.map(lambda x: x[undecided], around)
+    if motions is not None:
+        codes[undecided] = motions.kinds(*starts)
+    else:
+        for i, row in enumerate(map(int, undecided)):
+            codes[row] = kind_of_motion(model_of_row(row), *jax.tree.map(lambda x, i=i: x[i], starts))._value
     return part | {"status": eqx.tree_at(lambda s: s._value, status, codes)}
 
 
@@ -217,69 +243,6 @@ def _from_all_hosts(kept: Any, total: int) -> Any:
 
     everywhere = jax.tree.map(np.asarray, multihost_utils.process_allgather(kept))
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:total], everywhere)
-
-
-class _Run(eqx.Module):
-    """What is done with one row."""
-
-    times: Float[Array, " T"] | None
-    save: Any
-    options: dict[str, Any]
-    together: int | None = eqx.field(static=True)
-    own_models: bool = eqx.field(static=True)
-
-    def __call__(self, model: DickeModel | CollectiveModel, state: MeanFieldState) -> dict[str, Any]:
-        if self.times is None:
-            end, around = run_and_rest(model, state, **self.options)
-            large = 3 * model.num_subsets > LARGE_SPECTRUM
-            at_rest = None if around is None or large else (around, end.time)
-            run, spins_and_modes, num_steps = end, end.state, end.num_steps
-        else:
-            sol, at_rest = mfsolve(model, state, self.times, throw=False, **self.options), None
-            run, spins_and_modes, num_steps = sol, sol, sol.stats["num_steps"]
-        kept: dict[str, Any] = dict.fromkeys(KEPT)
-        if callable(self.save):
-            kept["reduced"] = self.save(run)
-        else:
-            kept.update(overlaps=run.overlaps, occupations=run.occupations)
-            if self.save != "overlaps":
-                kept.update(m=spins_and_modes.m, alpha=spins_and_modes.alpha)
-            if self.save == "final" and self.times is not None:
-                kept = jax.tree.map(lambda x: x[-1], kept)
-        return kept | {"status": run.status, "num_steps": num_steps, "at_rest": at_rest}
-
-
-@eqx.filter_jit
-def _run_chunk(run: _Run, model: AbstractMeanFieldModel, states: MeanFieldState, mesh: Mesh | None) -> dict[str, Any]:
-    arrays, rest = eqx.partition((run, model), eqx.is_array)
-
-    def every(arrays: Any, states: MeanFieldState) -> dict[str, Any]:
-        run, model = eqx.combine(arrays, rest)
-        rows = (eqx.filter(model, eqx.is_array), states) if run.own_models else states
-
-        def one(row: Any) -> dict[str, Any]:
-            own, state = (eqx.combine(row[0], model), row[1]) if run.own_models else (model, row)
-            return run(own, state)
-
-        if run.together is None:
-            return jax.vmap(one)(rows)
-        empty, tree = [], []
-
-        def full(row: Any) -> list[Array]:  # `jax.lax.map` makes no batches of arrays that hold nothing
-            leaves, structure = jax.tree.flatten(one(row))
-            empty[:], tree[:] = [None if x.size else (x.shape, x.dtype) for x in leaves], [structure]
-            return [x for x in leaves if x.size]
-
-        found, number = iter(jax.lax.map(full, rows, batch_size=run.together)), states.m.shape[0]
-        leaves = [next(found) if none is None else jnp.zeros((number, *none[0]), none[1]) for none in empty]
-        return jax.tree.unflatten(tree[0], leaves)
-
-    if mesh is None:
-        return every(arrays, states)
-    row, all_ = PartitionSpec("row"), PartitionSpec()
-    specs = (all_, row if run.own_models else all_)
-    split = jax.shard_map(every, mesh=mesh, in_specs=(specs, row), out_specs=row, check_vma=False)
-    return split(arrays, states)
 
 
 def _rows(
@@ -296,6 +259,19 @@ def _rows(
         return np.broadcast_to(np.arange(math.prod(own)).reshape(own), shape).ravel()
 
     return shape, math.prod(shape), index(of_model) if of_model else None, index(of_states)
+
+
+def _as_rows(x: Any, axes: int) -> Any:
+    """Where they are: states of a single leading axis stay on their device."""
+    return x if axes == 1 else np.asarray(x).reshape(math.prod(x.shape[:axes]), *x.shape[axes:])
+
+
+def _picked(x: Any, which: Int[np.ndarray, " R"]) -> Any:
+    """These rows; all of them, or those that follow each other, without a copy on the host."""
+    follow = which[-1] - which[0] == which.size - 1 and bool(np.all(np.diff(which) == 1))
+    if not follow:
+        return np.asarray(x)[which]
+    return x if which.size == x.shape[0] else x[which[0] : which[-1] + 1]
 
 
 def _flat(tree: Any, axes: int) -> Any:

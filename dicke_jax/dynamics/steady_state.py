@@ -8,76 +8,23 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from .._checks import check_all, check_count, known, refuse
 from .._door import checked
-from .._implicit import with_derivatives_of
 from .._status import Status, is_known_as
-from .._summary import AbstractResult, Rows, system
-from .._typing import ModeReals, RealState
+from .._typing import RealState
 from ..mean_field import CollectiveModel, DickeModel, MeanFieldState, check_constant_rates, check_spin_lengths
-from ..mean_field.state import occupations, overlaps, spin_lengths
-from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
-from ._loop import as_small_as_known
-from .begin_and_end import IsStationary, largest_change, slowest_rate
-from .distance_to_rest import distances, kind_of_motion, time_to_rest
-from .finite_numbers import without_nan
-from .relaxation import check_relaxes, classify, default_residual, last_half, relax, run_to_rest
+from .begin_and_end import IsStationary, slowest_rate
+from .distance_to_rest import kind_of_motion, time_to_rest
+from .end_of_run import SteadyState, end_of_run, ends, observe
+from .relaxation import check_relaxes, default_residual, last_half, relax, run_to_rest
 from .stiffness import STIFF, stiffness
 from .trajectory import MOST_TURNS, check_tolerance, default_solver, longest_run
 
 MUCH_LONGER = 20.0  # times the longest run by default, beyond which a run is asked for by its max_time alone
 LARGEST_SPECTRUM = 600  # components of spins up to which a spectrum decides what goes on oscillating
 STIFF_TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
-
-
-class SteadyState(AbstractResult):
-    """The end of a run, classified; under `jax.vmap` every array has leading batch axes.
-
-    - `state`: the last `MeanFieldState`.
-    - `overlaps`, `occupations`: (M,), xi_mu and photons per spin |alpha_mu|^2. Of the last state where converged, else
-      the average over the last half of the run.
-    - `fluctuations`: (M,), the standard deviation of xi_mu over the last half; 0 where converged. These three are NaN
-      where the run failed.
-    - `status`: a `Status`: successful where the last state is stationary, oscillating, not_converged where it still
-      relaxes or grows, undecided between these two where no spectrum tells them apart, failed.
-    - `residual`: max |dy/dt| over all components of the last state, in units of the smallest kappa; of a
-      `CollectiveModel` in units of how fast it moves at the start.
-    - `time`, `num_steps`: when the run ended, and after how many steps.
-    - `time_needed`: when a run that has not converged would have, as the slowest decay of the linearised equations at
-      the state at rest says; NaN where some motion lasts, and in a batch.
-    """
-
-    state: MeanFieldState
-    overlaps: Float[Array, "*batch P"]
-    occupations: Float[Array, "*batch M"]
-    fluctuations: Float[Array, "*batch P"]
-    status: Status
-    residual: Float[Array, "*batch"]
-    time: Float[Array, "*batch"]
-    num_steps: Int[Array, "*batch"]
-    time_needed: Float[Array, "*batch"]
-
-    @property
-    def converged(self) -> Array:
-        """Whether the last state is stationary; one for each row of a batch."""
-        return self.successful
-
-    def _heading(self) -> str:
-        return f"SteadyState: {system(self.overlaps, self.state.m)}, {self.state.m.dtype}"
-
-    def _rows(self) -> Rows:
-        if self.residual.ndim:
-            return
-        yield "residual", f"{float(self.residual):.1e} at t = {float(self.time):.6g}"
-        if np.isfinite(self.time_needed):
-            yield "needs", f"max_time = {float(self.time_needed):.3g}, by the slowest decay at the state at rest"
-        yield "overlaps", self.overlaps
-        if np.any(self.fluctuations):
-            yield "in motion", self.fluctuations  # "fluctuations" would be read as those of finite N
-        if self.occupations.shape[-1]:  # a model need not have modes
-            yield "photons", self.occupations
 
 
 @checked
@@ -171,7 +118,7 @@ def run_and_rest(
     check_reaches_steady(model)
     tol = default_residual(model) if tol is None else tol
     check_ends(model, tol, max_time, max_steps)
-    finest, least = _finest(model, tol), np.asarray(tol, model.dtype)
+    finest, least = finest_steps(model, tol), np.asarray(tol, model.dtype)
     rtol = check_tolerance("rtol", finest if rtol is None else rtol, model.dtype)
     atol = check_tolerance("atol", finest if atol is None else atol, model.dtype)
     if max_steps is not None:
@@ -202,7 +149,7 @@ def check_ends(
         refuse("max_time", must_be, max_time)
 
 
-def _finest(model: DickeModel | CollectiveModel, tol: float) -> float:
+def finest_steps(model: DickeModel | CollectiveModel, tol: float) -> float:
     """The tolerance of steps that a residual asks for; an implicit solver of low order has to do with less."""
     if stiffness(model) >= STIFF:
         return STIFF_TOLERANCE[str(model.dtype)]
@@ -211,7 +158,7 @@ def _finest(model: DickeModel | CollectiveModel, tol: float) -> float:
 
 def relaxing_solver(model: DickeModel | CollectiveModel, tol: float | None, rtol: float | None) -> dfx.AbstractSolver:
     """The solver of runs until nothing moves."""
-    tolerance = _finest(model, default_residual(model) if tol is None else tol) if rtol is None else rtol
+    tolerance = finest_steps(model, default_residual(model) if tol is None else tol) if rtol is None else rtol
     return default_solver(model, tolerance)
 
 
@@ -233,76 +180,11 @@ def _relax(
     solver: dfx.AbstractSolver,
     max_steps: int | None,
 ) -> tuple[SteadyState, RealState]:
-    given, start = model, state.to_real(model)
-    model, y0 = jax.lax.stop_gradient((model, start))
-    rate = slowest_rate(model)
-    end, threshold = 5000 / rate if max_time is None else max_time, tol * rate
-    valid, model, y0 = without_nan(model, y0)
-    valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
-    end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))
-    samples = dfx.SubSaveAt(ts=end * last_half(model.dtype)[:-1], t1=True, fn=_observe)
+    start = state.to_real(model)
+    _, inner, y0, end, threshold = ends(model, start, max_time, tol)
+    samples = dfx.SubSaveAt(ts=end * last_half(model.dtype)[:-1], t1=True, fn=observe)
     saveat = dfx.SaveAt(subs=[dfx.SubSaveAt(t1=True), samples])
-    sol: Any = run_to_rest(model, y0, end, IsStationary(threshold), saveat, tolerances, solver, max_steps)
+    sol: Any = run_to_rest(inner, y0, end, IsStationary(threshold), saveat, tolerances, solver, max_steps)
     last, seen = sol.ys
-    y = jax.tree.map(lambda saved: jnp.where(valid, saved[0], jnp.nan), last)
-    lengths = spin_lengths(start[0])
-    judged = as_small_as_known(_judge, model, y, seen, jax.lax.stop_gradient(lengths), threshold, end, sol.result)
-    status, converged, failed = judged.status, judged.status == Status.successful, judged.status == Status.failed
-
-    # the same numbers, with the derivatives of the stationary state
-    found = judged.overlaps, converged, failed
-    final = with_derivatives_of(_stationary, MeanFieldState.from_real(y), (given, judged.signs * lengths, found))
-
-    def at_end(last: Array, average: Array) -> Array:
-        average = average + (last - jax.lax.stop_gradient(last))
-        return jnp.where(failed, jnp.nan, jnp.where(converged, last, average))
-
-    result = SteadyState(
-        state=final,
-        overlaps=at_end(overlaps(model, final.m), judged.mean_overlaps),
-        occupations=at_end(occupations(final.alpha), judged.mean_occupations),
-        fluctuations=at_end(jnp.zeros_like(model.kappa), judged.fluctuations),
-        status=status,
-        residual=judged.residual,
-        time=sol.ts[0][0],
-        num_steps=sol.stats["num_steps"],
-        time_needed=jnp.full_like(threshold, jnp.nan),
-    )
-    return result, judged.at_rest
-
-
-class _Judged(eqx.Module):
-    """What a run was; `signs`, of the spins' lengths, tell how they stand to their fields."""
-
-    status: Status
-    residual: Array
-    overlaps: ModeReals
-    mean_overlaps: ModeReals
-    mean_occupations: ModeReals
-    fluctuations: ModeReals
-    signs: Array
-    at_rest: RealState
-
-
-def _judge(
-    model: DickeModel, y: RealState, window: Any, lengths: Array, threshold: Array, end: Array, result: dfx.RESULTS
-) -> _Judged:
-    residuals, xi, photons = window
-    final = MeanFieldState.from_real(y)
-    residual, last, mean = largest_change(y, model), overlaps(model, final.m), jnp.mean(xi, axis=0)
-    signs = jnp.sign(signed_lengths(model, final))
-    at_rest, distance, away = distances(model, final, jnp.where(residual < threshold, last, mean), signs * lengths)
-    status = classify(result, residual, threshold, residuals, xi, distance, away * 2 / end)
-    averages = mean, jnp.mean(photons, axis=0), jnp.std(xi, axis=0)
-    return _Judged(status, residual / jnp.min(model.kappa), last, *averages, signs, at_rest.to_real(model))
-
-
-def _stationary(model: DickeModel, lengths: Array, found: tuple[ModeReals, Array, Array]) -> MeanFieldState:
-    """The stationary state that was `found`, as a function of the model and the lengths of the spins."""
-    xi, converged, failed = found
-    state = state_of_overlaps(model, follow(xi, converged, model, lengths), lengths)
-    return jax.tree.map(lambda x: jnp.where(failed, 0, x), state)
-
-
-def _observe(t: Array, y: RealState, args: DickeModel) -> tuple[Array, ModeReals, ModeReals]:
-    return largest_change(y, args), overlaps(args, y[0]), jnp.sum(y[1] ** 2, axis=0)
+    y = jax.tree.map(lambda saved: saved[0], last)
+    return end_of_run(model, start, max_time, tol, y, seen, sol.result, sol.ts[0][0], sol.stats["num_steps"])

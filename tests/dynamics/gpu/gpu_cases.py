@@ -101,14 +101,14 @@ def all_cases(rows: int, end: float) -> list[Case]:
 def compared(found: Any, exact: Any) -> dict[str, Any]:
     """The largest differences of rows that both have, and whether statuses and steps are alike."""
     status = np.asarray(exact.status._value)
-    good = found.successful & (status == np.asarray(dj.Status.successful._value))
+    good = np.asarray(found.successful) & (status == np.asarray(dj.Status.successful._value))
     fields = ("m", "alpha", "overlaps", "occupations")
     largest = [np.abs(getattr(found, name)[good] - np.asarray(getattr(exact, name))[good]) for name in fields]
     steps = found.num_steps[good] - np.asarray(exact.num_steps)[good]
     return dict(
         difference=max((float(d.max()) for d in largest if d.size), default=0.0),
         median=max((float(np.median(d.reshape(len(d), -1).max(axis=1))) for d in largest if d.size), default=0.0),
-        statuses_alike=bool(np.array_equal(found.status, status)),
+        statuses_alike=bool(np.array_equal(found.status._value, status)),
         good=int(good.sum()),
         bad=int((~good).sum()),
         steps=float(found.num_steps.mean()),

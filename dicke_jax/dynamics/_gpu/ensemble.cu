@@ -5,8 +5,10 @@
 // and the modes enter the recurrence by their last order alone. Step sizes are those of diffrax's PIDController, in the
 // way its loop and `FirstStep` use them. A trajectory that has ended makes room for the next row at once.
 //
-// Nothing is included: NVRTC compiles this file as it is, and so does g++ behind emulated.cpp. To be defined:
-// REAL, ORDER, SUBSETS, MODES, LANES, HYPERCUBE, GAUGE, DISSIPATION, STATIONARY, BLOCK, BLOCKS_EACH.
+// A state at a time within a step is the end of a shorter step from the same start, which is then taken whole.
+//
+// Nothing is included: NVRTC compiles this file as it is, and so does g++ behind the tests' emulated.cpp. To be defined:
+// REAL, ORDER, SUBSETS, MODES, LANES, HYPERCUBE, GAUGE, DISSIPATION, LINEAR, STATIONARY, SAVES, BLOCK, BLOCKS_EACH.
 
 #define ALL 0xffffffffu
 #define SIZE (3 * SUBSETS + 2 * MODES)
@@ -15,6 +17,7 @@
 #define MAX_STEPS_REACHED 2
 #define DT_MIN_REACHED 3
 #define EVENT_OCCURRED 4
+#define EPSILON (sizeof(REAL) == 8 ? REAL(2.22e-16) : REAL(1.19e-7))
 
 struct Run {
   const REAL *m, *alpha;  // (rows, 3, K), and complex (rows, M)
@@ -23,14 +26,18 @@ struct Run {
   const REAL *ends;       // t1, 100 numbers before t1, and the residual that is none
   const REAL *couplings;  // (M, K), those of no hypercube
   const REAL *jump_linear, *jump_constant;  // (jumps, 3, 3) and (jumps, 3)
-  REAL *m_end, *alpha_end, *overlaps, *occupations, *time, *residual;
-  int *code, *steps;
-  unsigned long long *queue;  // the next row that nobody has taken
+  const REAL *save_times;  // between start and end; as shares of the end in runs until nothing moves
+  const REAL *knots, *pieces;  // where a rate has a kink, and of each piece 0 to `knots` values there and slopes:
+                               // omega_spin, g0, omega_mode of each mode, kappa of each mode
+  REAL *m_out, *alpha_out, *overlaps, *occupations;  // of `slots` times, m and alpha of as many or the last; or null
+  REAL *time, *residuals;
+  int *code, *steps, *rejected;
+  unsigned *queue;  // the next row that nobody has taken
   long long rows;
   long long stride_omega_spin, stride_omega_mode, stride_kappa, stride_g0, stride_weights, stride_jump_rates;
   long long stride_slowness, stride_ends;
-  double t0, rtol, atol, first_step;  // 0 for a first step that the rates tell
-  int jumps, max_steps;
+  double t0, rtol, atol;
+  int jumps, max_steps, saves, slots, state_slots, first_slot, num_knots, first_piece;
 };
 
 struct Lane {
@@ -44,6 +51,9 @@ __device__ inline bool is_finite_lane(const Lane &s) {
 
 struct Rates {
   REAL flip, turn, drive, omega, loss;
+#if LINEAR
+  REAL flip_slope, turn_slope, drive_slope, omega_slope, loss_slope;
+#endif
 #if DISSIPATION
   REAL T[3][3], c[3];
 #endif
@@ -111,14 +121,21 @@ __device__ inline REAL project(const Maps &maps, REAL s) {
 }
 #endif
 
-// dy/dt, from the field's products and the overlaps
-__device__ inline Lane changes(const Rates &r, REAL turned_x, REAL turned_y, REAL drive, const Lane &c, bool constant) {
+// dy/dt, from the field's products and the overlaps; p is the order before c
+__device__ inline Lane changes(
+    const Rates &r, REAL turned_x, REAL turned_y, REAL drive, const Lane &c, const Lane &p, bool constant) {
   Lane d;
   d.x = -turned_y;
   d.y = turned_x - r.flip * c.z;
   d.z = r.flip * c.y;
   d.re = r.omega * c.im - r.loss * c.re;
   d.im = -r.omega * c.re - r.loss * c.im - drive;
+#if LINEAR
+  d.y -= r.flip_slope * p.z;
+  d.z += r.flip_slope * p.y;
+  d.re += r.omega_slope * p.im - r.loss_slope * p.re;
+  d.im -= r.omega_slope * p.re + r.loss_slope * p.im;
+#endif
 #if DISSIPATION
   d.x += r.T[0][0] * c.x + r.T[0][1] * c.y + r.T[0][2] * c.z;
   d.y += r.T[1][0] * c.x + r.T[1][1] * c.y + r.T[1][2] * c.z;
@@ -139,6 +156,13 @@ __device__ inline Rates scaled(const Rates &r, REAL h) {
   out.drive = h * r.drive;
   out.omega = h * r.omega;
   out.loss = h * r.loss;
+#if LINEAR
+  out.flip_slope = h * h * r.flip_slope;
+  out.turn_slope = h * h * r.turn_slope;
+  out.drive_slope = h * h * r.drive_slope;
+  out.omega_slope = h * h * r.omega_slope;
+  out.loss_slope = h * h * r.loss_slope;
+#endif
 #if DISSIPATION
 #pragma unroll
   for (int a = 0; a < 3; a++) {
@@ -150,10 +174,32 @@ __device__ inline Rates scaled(const Rates &r, REAL h) {
   return out;
 }
 
+#if LINEAR
+// rates at a time, of the piece of all of them that it lies in: `own` holds those that are constant, of this row
+__device__ inline Rates rates_at(const Run &run, const Rates &own, REAL weight, int mode, int piece, REAL t) {
+  const REAL *const values = run.pieces + piece * (4 + 4 * MODES), *const slopes = values + 2 + 2 * MODES;
+  const REAL from = t - run.knots[piece > 0 ? piece - 1 : 0];
+  const REAL omega_spin = values[0] + slopes[0] * from, g0 = values[1] + slopes[1] * from;
+  Rates r = own;
+  r.flip += 2 * omega_spin;
+  r.flip_slope = 2 * slopes[0];
+  r.drive += weight * g0;
+  r.drive_slope = weight * slopes[1];
+  if (mode < 0) return r;
+  r.turn += 4 * g0;
+  r.turn_slope = 4 * slopes[1];
+  r.omega += values[2 + mode] + slopes[2 + mode] * from;
+  r.omega_slope = slopes[2 + mode];
+  r.loss += (values[2 + MODES + mode] + slopes[2 + MODES + mode] * from) / 2;
+  r.loss_slope = slopes[2 + MODES + mode] / 2;
+  return r;
+}
+#endif
+
 // a tenth of the time in which the fastest of all motions turns by a radian
 __device__ inline REAL short_step(
     const Maps &maps, const Rates &r, const Lane &s, REAL g0, REAL omega_spin, bool mode) {
-  const REAL h = size(field(maps, mode ? s.re : 0)), of_mode = size(r.omega) + r.loss;
+  const REAL h = size(field(maps, mode ? s.re : 0)), of_mode = size(r.omega) + size(r.loss);
   const REAL highest = largest_over_lanes(h == h ? h : 0);
   const REAL fastest = largest_over_lanes(of_mode == of_mode ? of_mode : 0);
   return REAL(0.1) / (2 * size(omega_spin) + fastest + size(g0) * (1 + 4 * highest));
@@ -180,6 +226,31 @@ __device__ inline float squared_error(float error, REAL y0, REAL y1, bool lost, 
   const float ratio = __fdividef(error == error ? error : __int_as_float(0x7f800000), allowed);
   return ratio * ratio;
 }
+
+// what is kept of one time; of m and alpha the last alone where they have one slot
+__device__ inline void put(const Run &run, long long row, int slot, const Lane &s, REAL xi, int lane, int mode) {
+  const bool of_state = run.state_slots == run.slots || slot == run.slots - 1;
+  const long long at = row * run.slots + slot, state = run.state_slots == run.slots ? at : row;
+  if (run.m_out && of_state && lane < SUBSETS) {
+    REAL *const m = run.m_out + state * (3 * SUBSETS);
+    m[lane] = s.x;
+    m[SUBSETS + lane] = s.y;
+    m[2 * SUBSETS + lane] = s.z;
+  }
+  if (mode < 0) return;
+  if (run.alpha_out && of_state) {
+    run.alpha_out[2 * (state * MODES + mode)] = s.re;
+    run.alpha_out[2 * (state * MODES + mode) + 1] = s.im;
+  }
+  run.overlaps[at * MODES + mode] = xi;
+  run.occupations[at * MODES + mode] = s.re * s.re + s.im * s.im;
+}
+
+#if SAVES
+__device__ inline REAL save_time(const Run &run, int number, REAL t1) {
+  return STATIONARY ? t1 * run.save_times[number] : run.save_times[number];
+}
+#endif
 
 extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const Run run) {
   const int lane = threadIdx.x % LANES, mode = mode_of(lane);
@@ -208,9 +279,18 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
   long long row = run.rows;  // none yet
   bool over = true;
   int code = SUCCESSFUL, steps = 0;
+  int rejected = 0;
   Lane s = {0, 0, 0, 0, 0};
   Rates r = {};
-  REAL begin = 0, end = 0, t1 = 0, clip = 0;
+  REAL begin = 0, end = 0, t1 = 0, clip = 0, weight = 0;
+#if SAVES
+  int saved = 0;
+  REAL next_save = infinity;
+#endif
+#if LINEAR
+  Rates own = {};  // without what depends on time
+  int piece = 0;
+#endif
 #if STATIONARY
   bool last = false;  // whether only the residual is still to be found
   bool seen = false;  // whether a subset has spins
@@ -220,34 +300,22 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
   for (;;) {
     if (__any_sync(ALL, over)) {  // all lanes of a warp, so that exchanges are of all; for those that are over
       const bool had = over && row < run.rows;
-      const REAL share = had && spin ? run.weights[row * run.stride_weights + lane] : 0;
-      const REAL xi = project(maps, share * s.z);
+      const REAL xi = project(maps, weight * s.z);
       const bool lost = (__ballot_sync(ALL, !is_finite_lane(s)) & mine) != 0;
       if (had) {
-        REAL *const m = run.m_end + row * (3 * SUBSETS);
-        if (spin) {
-          m[lane] = s.x;
-          m[SUBSETS + lane] = s.y;
-          m[2 * SUBSETS + lane] = s.z;
-        }
-        if (has_mode) {
-          const long long i = row * MODES + mode;
-          run.alpha_end[2 * i] = s.re;
-          run.alpha_end[2 * i + 1] = s.im;
-          run.overlaps[i] = xi;
-          run.occupations[i] = s.re * s.re + s.im * s.im;
-        }
+        put(run, row, run.slots - 1, s, xi, lane, mode);
         if (lane == 0) {
           run.code[row] = code == SUCCESSFUL && lost ? NONFINITE : code;
           run.steps[row] = steps;
+          run.rejected[row] = rejected;
 #if STATIONARY
           run.time[row] = begin;
-          run.residual[row] = found;
+          run.residuals[(row + 1) * run.slots - 1] = found;
 #endif
         }
       }
-      unsigned long long next = 0;
-      if (over && lane == 0) next = atomicAdd(run.queue, 1ull);
+      unsigned next = 0;
+      if (over && lane == 0) next = atomicAdd(run.queue, 1u);
       next = __shfl_sync(ALL, next, 0, LANES);
       if (over) row = (long long)next;
       if (!__any_sync(ALL, row < run.rows)) return;
@@ -257,21 +325,25 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
       if (over) {
         s = {0, 0, 0, 0, 0};
         r = {};
-        begin = end = 0;
+        begin = end = weight = 0;
         code = SUCCESSFUL;
-        steps = 0;
+        steps = rejected = 0;
         over = false;
+#if SAVES
+        next_save = infinity;
+#endif
       }
       if (fresh) {
         g0 = run.g0[row * run.stride_g0];
         omega_spin = run.omega_spin[row * run.stride_omega_spin];
+        if (spin) weight = run.weights[row * run.stride_weights + lane];
         begin = REAL(run.t0);
         t1 = run.ends[row * run.stride_ends];
         clip = run.ends[row * run.stride_ends + 1];
 #if STATIONARY
         threshold = run.ends[row * run.stride_ends + 2];
         last = false;
-        seen = spin && run.weights[row * run.stride_weights + lane] > 0;
+        seen = weight > 0;
         slowness = 0;
 #endif
         if (spin) {
@@ -280,7 +352,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
           s.y = m[SUBSETS + lane];
           s.z = m[2 * SUBSETS + lane];
           r.flip = 2 * omega_spin;
-          r.drive = g0 * run.weights[row * run.stride_weights + lane];
+          r.drive = g0 * weight;
 #if DISSIPATION
           for (int jump = 0; jump < run.jumps; jump++) {
             const REAL rate = run.jump_rates[row * run.stride_jump_rates + jump * SUBSETS + lane];
@@ -304,6 +376,19 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
           slowness = run.slowness[row * run.stride_slowness + mode];
 #endif
         }
+#if SAVES
+        saved = 0;
+        next_save = run.saves > 0 ? save_time(run, 0, t1) : infinity;
+#endif
+#if LINEAR
+        piece = run.first_piece;
+        own = r;
+        r = rates_at(run, own, weight, mode, piece, begin);
+        const REAL *const values = run.pieces + piece * (4 + 4 * MODES), *const slopes = values + 2 + 2 * MODES;
+        const REAL from = begin - run.knots[piece > 0 ? piece - 1 : 0];
+        omega_spin += values[0] + slopes[0] * from;
+        g0 += values[1] + slopes[1] * from;
+#endif
       }
       bool fine = is_finite_lane(s) && is_finite(r.flip) && is_finite(r.turn) && is_finite(r.drive);
       fine = fine && is_finite(r.omega) && is_finite(r.loss);
@@ -314,9 +399,13 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
       }
 #endif
       const bool bad = (__ballot_sync(ALL, !fine) & mine) != 0;
-      const REAL told = short_step(maps, r, s, g0, omega_spin, has_mode), given = REAL(run.first_step);
+      const REAL told = short_step(maps, r, s, g0, omega_spin, has_mode);
+#if SAVES
+      const REAL xi_start = project(maps, weight * s.z);
+      if (fresh && run.first_slot) put(run, row, 0, s, xi_start, lane, mode);
+#endif
       if (fresh) {
-        end = begin + (given > 0 ? given : told);
+        end = begin + told;
         end = end > t1 ? t1 : end;
       }
       if (fresh && bad) {
@@ -329,11 +418,32 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
       }
     }
 
+    REAL target = end;
+#if LINEAR
+    if (!over && row < run.rows) {
+      for (; piece < run.num_knots && begin >= run.knots[piece]; piece++);
+      r = rates_at(run, own, weight, mode, piece, begin);
+      if (piece < run.num_knots) {
+        const REAL knot = run.knots[piece];
+        end = end > knot - REAL(100) * EPSILON * size(knot) ? knot : end;
+      }
+      target = end;
+    }
+#endif
+#if SAVES
+#if STATIONARY
+    const bool sample = !over && !last && next_save <= end;
+#else
+    const bool sample = !over && next_save <= end;
+#endif
+    target = sample ? next_save : end;
+#endif
+
     // one step, of rates in units of its length: a coefficient is then a term of the sum
-    const REAL h = end - begin;
+    const REAL h = target - begin;
     const Rates now = scaled(r, h);
     REAL x[ORDER], y[ORDER], f[ORDER];
-    Lane c = s, sum = {0, 0, 0, 0, 0};
+    Lane c = s, previous = {0, 0, 0, 0, 0}, sum = {0, 0, 0, 0, 0};
 #if STATIONARY
     float motion = 0;
 #endif
@@ -341,8 +451,13 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
     for (int n = 0; n < ORDER; n++) {
       x[n] = c.x;
       y[n] = c.y;
+#if LINEAR
+      f[n] = field(maps, now.turn * c.re + now.turn_slope * previous.re);
+      const REAL drive = project(maps, now.drive * c.z + now.drive_slope * previous.z);
+#else
       f[n] = field(maps, now.turn * c.re);
       const REAL drive = project(maps, now.drive * c.z);
+#endif
       REAL turned_x = 0, turned_y = 0;  // the newest factors last: the rest need not wait for them
 #pragma unroll
       for (int j = 1; j < n; j++) {
@@ -356,7 +471,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
       turned_x += f[n] * x[0];
       turned_y += f[n] * y[0];
       const REAL share = REAL(1) / REAL(n + 1);
-      c = changes(now, turned_x, turned_y, drive, c, n == 0);
+      const Lane d = changes(now, turned_x, turned_y, drive, c, previous, n == 0);
+      previous = c;
+      c = d;
 #if STATIONARY
       if (n == 0) motion = seen_motion(c, seen, has_mode, slowness);
 #endif
@@ -393,8 +510,26 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
     const float least = keep ? 1.0f : 0.2f, most = keep ? 10.0f : 0.9f;
     float factor = 0.9f * root(error, -0.5f / ORDER);
     factor = factor < least ? least : factor > most ? most : factor;  // NaN stays NaN
-    const REAL next = keep ? end : begin, next_end = next + h * REAL(factor);
-    const bool stuck = !(next_end > next) || (!keep && !(next_end < end));
+    const REAL next = keep ? target : begin, next_end = next + h * REAL(factor);
+    const bool stuck = !(next_end > next) || (!keep && !(next_end < target));
+
+#if SAVES
+    const bool looked_at = sample && keep && row < run.rows;
+    if (__any_sync(ALL, looked_at)) {
+      const REAL xi = project(maps, weight * ahead.z);
+#if STATIONARY
+      const REAL turn = field(maps, r.turn * ahead.re), drive = project(maps, r.drive * ahead.z);
+      const Lane none = {0, 0, 0, 0, 0}, d = changes(r, turn * ahead.x, turn * ahead.y, drive, ahead, none, true);
+      const float residual = largest_over_lanes(seen_motion(d, seen, has_mode, slowness));
+      if (looked_at && lane == 0) run.residuals[row * run.slots + run.first_slot + saved] = REAL(residual);
+#endif
+      if (looked_at) {
+        put(run, row, run.first_slot + saved, ahead, xi, lane, mode);
+        saved++;
+        next_save = saved < run.saves ? save_time(run, saved, t1) : infinity;
+      }
+    }
+#endif
 
 #if STATIONARY
     motion = largest_over_lanes(motion) / float(h);
@@ -408,8 +543,13 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
 #else
     const bool goes_on = !over && row < run.rows;
 #endif
+#if SAVES
+    if (goes_on && !looked_at) {
+#else
     if (goes_on) {
+#endif
       steps++;
+      rejected += !keep;
       if (keep) {
         s.x = ahead.x;
         s.y = ahead.y;
@@ -430,22 +570,4 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
 #endif
     }
   }
-}
-
-// float64 or float32 operations that wait for nothing: what a device can do, 2 * 8 * 64 a round and thread
-extern "C" __global__ void peak(REAL *out, int rounds, REAL factor, REAL plus) {
-  REAL a[8];
-#pragma unroll
-  for (int i = 0; i < 8; i++) a[i] = REAL(threadIdx.x + i);
-  for (int round = 0; round < rounds; round++) {
-#pragma unroll
-    for (int i = 0; i < 64; i++) {
-#pragma unroll
-      for (int chain = 0; chain < 8; chain++) a[chain] = a[chain] * factor + plus;
-    }
-  }
-  REAL sum = 0;
-#pragma unroll
-  for (int i = 0; i < 8; i++) sum += a[i];
-  out[(long long)blockIdx.x * blockDim.x + threadIdx.x] = sum;
 }

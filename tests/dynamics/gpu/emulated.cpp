@@ -155,8 +155,8 @@ unsigned __ballot_sync(unsigned mask, int v, int line = __builtin_LINE()) {
 int __any_sync(unsigned mask, int v, int line = __builtin_LINE()) { return __ballot_sync(mask, v, line) != 0; }
 void __syncthreads() { pause_as(AT_BARRIER); }
 
-unsigned long long atomicAdd(unsigned long long *at, unsigned long long plus) {
-  const unsigned long long before = *at;
+unsigned atomicAdd(unsigned *at, unsigned plus) {
+  const unsigned before = *at;
   *at += plus;
   return before;
 }
@@ -169,7 +169,7 @@ float __int_as_float(int bits) {
 
 }  // namespace
 
-#include "ensemble.cu"
+#include SOURCE
 
 namespace {
 
@@ -179,14 +179,12 @@ struct Function {
 };
 Function functions[] = {
     {"ensemble", [](void **p) { ensemble(*(const Run *)p[0]); }},
-    {"peak", [](void **p) { peak(*(REAL **)p[0], *(int *)p[1], *(REAL *)p[2], *(REAL *)p[3]); }},
 };
 const char CODE[] = "emulated";
 double clock_ms() {
   using namespace std::chrono;
   return duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
 }
-long long allocated = 0;
 
 }  // namespace
 
@@ -220,7 +218,6 @@ int cuDeviceGetAttribute(int *value, int attribute, int) {
 }
 int cuDevicePrimaryCtxRetain(void **context, int) { return *context = (void *)CODE, 0; }
 int cuCtxSetCurrent(void *) { return 0; }
-int cuCtxSynchronize() { return 0; }
 int cuModuleLoadData(void **module, const void *code) {
   return std::memcmp(code, CODE, sizeof CODE) ? 200 : (*module = (void *)CODE, 0);
 }
@@ -231,18 +228,6 @@ int cuModuleGetFunction(void **function, void *, const char *name) {
 }
 int cuFuncGetAttribute(int *value, int, void *) { return *value = 0; }
 int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *, int, size_t) { return *blocks = 1, 0; }
-int cuMemAlloc_v2(unsigned long long *at, size_t bytes) {
-  *at = (unsigned long long)std::malloc(bytes + 1);
-  if (*at) std::memset((void *)*at, 0xff, bytes);  // NaN: what is not written shows
-  return allocated += 1, *at ? 0 : 2;
-}
-int cuMemFree_v2(unsigned long long at) { return std::free((void *)at), allocated -= 1, 0; }
-int cuMemcpyHtoD_v2(unsigned long long to, const void *from, size_t n) { return std::memcpy((void *)to, from, n), 0; }
-int cuMemcpyDtoH_v2(void *to, unsigned long long from, size_t n) { return std::memcpy(to, (void *)from, n), 0; }
-int cuMemcpyDtoD_v2(unsigned long long to, unsigned long long from, size_t n) {
-  return std::memcpy((void *)to, (void *)from, n), 0;
-}
-int cuMemsetD8_v2(unsigned long long at, unsigned char value, size_t n) { return std::memset((void *)at, value, n), 0; }
 int cuEventCreate(void **event, unsigned) { return *event = new double(0), 0; }
 int cuEventRecord(void *event, void *) { return *(double *)event = clock_ms(), 0; }
 int cuEventSynchronize(void *) { return 0; }
@@ -262,6 +247,4 @@ int cuLaunchKernel(void *function, unsigned grid, unsigned, unsigned, unsigned b
   }
   return 0;
 }
-int emulated_allocations() { return int(allocated); }
-
 }  // extern "C"

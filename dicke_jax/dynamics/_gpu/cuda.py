@@ -1,8 +1,10 @@
-"""NVRTC and the CUDA driver by ctypes: all that one kernel needs, from libraries that come with JAX for CUDA."""
+"""NVRTC and the CUDA driver by ctypes: all that one kernel needs, from libraries that come with JAX for CUDA.
+
+Memory is JAX's. What is here compiles, loads and launches.
+"""
 
 import ctypes
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 
 PROCESSORS, CLOCK_KHZ, CAPABILITY, MINOR = 16, 13, 75, 76  # CUdevice_attribute
 SHARED_BYTES, LOCAL_BYTES, REGISTERS = 1, 3, 4  # CUfunction_attribute
-POINTER, SIZE = ctypes.c_uint64, ctypes.c_size_t
+SIZE = ctypes.c_size_t
 
 
 class CudaError(RuntimeError):
@@ -22,7 +24,7 @@ class CudaError(RuntimeError):
 class Cuda:
     """A device's primary context, which is JAX's, too."""
 
-    def __init__(self, nvrtc: str | None = None, driver: str | None = None) -> None:
+    def __init__(self, number: int = 0, nvrtc: str | None = None, driver: str | None = None) -> None:
         self.nvrtc_path = nvrtc or nvrtc_library()
         _load_builtins_of(self.nvrtc_path)
         self.nvrtc = ctypes.CDLL(self.nvrtc_path)
@@ -30,16 +32,13 @@ class Cuda:
         self.nvrtc.nvrtcGetErrorString.restype = ctypes.c_char_p
         self._call("cuInit", ctypes.c_uint(0))
         self.device, self.context = ctypes.c_int(), ctypes.c_void_p()
-        self._call("cuDeviceGet", ctypes.byref(self.device), ctypes.c_int(0))
+        self._call("cuDeviceGet", ctypes.byref(self.device), ctypes.c_int(number))
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self.context), self.device)
-        self.thread = None
         self.enter()
 
     def enter(self) -> None:
         """The context is the current one of the thread that calls."""
-        if self.thread != threading.get_ident():
-            self._call("cuCtxSetCurrent", self.context)
-            self.thread = threading.get_ident()
+        self._call("cuCtxSetCurrent", self.context)
 
     def _call(self, name: str, *arguments: Any) -> None:
         code = getattr(self.driver, name)(*arguments)
@@ -97,61 +96,25 @@ class Cuda:
         self._nvrtc(name, program, room)
         return room.raw[: size.value]
 
-    def load(self, code: bytes, name: str) -> "Function":
+    def load(self, code: bytes, name: str, log: str = "") -> "Function":
         self.enter()
         module, function = ctypes.c_void_p(), ctypes.c_void_p()
         self._call("cuModuleLoadData", ctypes.byref(module), ctypes.c_char_p(code))
         self._call("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
-        return Function(self, function)
+        return Function(self, function, code, log)
 
-    # memory
-
-    def empty(self, bytes_: int) -> "Room":
-        return Room(self, bytes_)
-
-    def copied(self, array: np.ndarray) -> "Room":
-        array = np.ascontiguousarray(array)
-        room = Room(self, array.nbytes)
-        if array.nbytes:
-            self._call("cuMemcpyHtoD_v2", room.pointer, ctypes.c_void_p(array.ctypes.data), SIZE(array.nbytes))
-        return room
-
-    def synchronize(self) -> None:
-        self._call("cuCtxSynchronize")
-
-
-class Room:
-    """Memory on the device, until it is closed."""
-
-    def __init__(self, cuda: Cuda, bytes_: int) -> None:
-        cuda.enter()
-        self.cuda, self.bytes, self.pointer = cuda, bytes_, POINTER()
-        cuda._call("cuMemAlloc_v2", ctypes.byref(self.pointer), SIZE(max(bytes_, 8)))
-
-    def fill(self, value: int = 0) -> None:
-        """Every byte: 255 makes floating-point numbers NaN, and whole ones -1."""
-        self.cuda._call("cuMemsetD8_v2", self.pointer, ctypes.c_ubyte(value), SIZE(self.bytes))
-
-    def copy_to(self, array: np.ndarray) -> np.ndarray:
-        assert array.flags.c_contiguous and array.nbytes <= self.bytes
-        if array.nbytes:
-            self.cuda._call("cuMemcpyDtoH_v2", ctypes.c_void_p(array.ctypes.data), self.pointer, SIZE(array.nbytes))
+    def to_host(self, array: np.ndarray, pointer: int) -> np.ndarray:
+        """Fill an array with what lies there: JAX's own copies may not be written to, and take longer."""
+        self.enter()
+        self._call("cuMemcpyDtoH_v2", ctypes.c_void_p(array.ctypes.data), ctypes.c_uint64(pointer), SIZE(array.nbytes))
         return array
-
-    def as_array(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        return self.copy_to(np.empty(shape, dtype))
-
-    def close(self) -> None:
-        if self.pointer.value:
-            self.cuda._call("cuMemFree_v2", self.pointer)
-            self.pointer = POINTER()
 
 
 class Function:
-    """A kernel."""
+    """A kernel, its machine code, and what its compiler said."""
 
-    def __init__(self, cuda: Cuda, function: ctypes.c_void_p) -> None:
-        self.cuda, self.function = cuda, function
+    def __init__(self, cuda: Cuda, function: ctypes.c_void_p, code: bytes, log: str) -> None:
+        self.cuda, self.function, self.code, self.log = cuda, function, code, log
 
     def attribute(self, which: int) -> int:
         value = ctypes.c_int()
