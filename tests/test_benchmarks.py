@@ -11,8 +11,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-SOME = ("one_core", "first_answer")
-ALL = (*SOME, "phases", "inference", "gradients", "flags", "devices", "scaling", "memory", "roofline", "cold")
+SOME = ("one_core",)
+MORE = ("first_answer", "phases", "inference", "gradients", "flags", "devices", "scaling", "memory", "roofline", "cold")
+ALL = (*SOME, *MORE)
 
 
 @pytest.fixture(scope="module", params=[SOME, pytest.param(ALL, marks=pytest.mark.slow)], ids=["some", "all"])

@@ -20,6 +20,7 @@ TESTS = [  # what hangs most on others' insides: the compiled loop, adjoints, re
     "tests/dynamics/test_replay_adjoint.py",
     "tests/dynamics/test_recompilation.py",
     "tests/dynamics/test_ensemble.py",
+    "tests/dynamics/gpu",
     "tests/couplings",
     "tests/mean_field/test_rates.py",
     "tests/phases/test_critical_couplings.py",

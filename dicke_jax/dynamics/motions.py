@@ -14,6 +14,7 @@ from ..mean_field.stationary_equations import resulting_overlaps, self_consisten
 from .distance_to_rest import NEWTON_STEPS, kind_of_motion
 
 ALIKE = {"float64": 1e-6, "float32": 1e-3}  # components of states at rest that are one
+FEWEST = 64  # rows from which on it takes longer to ask for each than to compile what tells whether they are alike
 SOLVED = {"float64": 1e-10, "float32": 1e-5}  # what is left of the equations of a state at rest
 
 
@@ -45,7 +46,7 @@ class Motions:
     def _keys(self, starts: tuple[np.ndarray, np.ndarray], times: np.ndarray) -> np.ndarray:
         """A number for each row; the same where state and time are."""
         own = self.others.integers(2**62, size=len(times))  # of a row by itself, and never again
-        if not isinstance(self.model, DickeModel):
+        if not isinstance(self.model, DickeModel) or len(times) < FEWEST:
             return own
         kind = str(self.model.dtype)
         number = len(times)

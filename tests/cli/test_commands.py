@@ -89,6 +89,7 @@ def test_command_phases_writes_a_picture_and_its_data(tmp_path, capsys):
         assert told in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_command_exactness_at_small_size(tmp_path, capsys):
     options = ["--exact", "2", "3", "--levels", "6", "--samples", "50", "--end", "0.5", "--quiet"]
     assert main(["exactness", *options, "--out", str(tmp_path)]) == 0

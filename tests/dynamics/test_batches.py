@@ -18,6 +18,7 @@ TIGHT = dict(rtol=1e-12, atol=1e-12)
 run = eqx.filter_jit(lambda model, state: dj.mfsolve(model, state, TIMES, **TIGHT))
 
 
+@pytest.mark.slow
 def test_derivatives_of_a_batch_and_batches_of_derivatives():
     """Jvp and grad outside and inside of vmap, of 20 rows that run one after the other, and in nested batches."""
     model = uneven(2)
@@ -127,7 +128,7 @@ def test_a_failed_row_leaves_its_batch_alive_and_says_so():
         dj.mfsolve(model, state, jnp.array([0.0, 50.0]), max_steps=3)
 
 
-@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd])
+@pytest.mark.parametrize("derivative", [pytest.param(jax.grad, marks=pytest.mark.slow), jax.jacfwd])
 def test_a_failed_row_has_no_derivative_either(derivative):
     """NaN, not 0, beside a value that is none; and a row that a loss leaves out spoils no other."""
     model = paper(1.0)

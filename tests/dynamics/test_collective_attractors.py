@@ -20,6 +20,7 @@ def test_growth_in_each_window_is_the_dicke_model_s():
     np.testing.assert_allclose(other.final_state.m, one.final_state.m, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_crystal_below_its_threshold_ends_at_rest_and_above_it_in_a_cycle():
     """Eigenvalues -sqrt(kappa^2 - omega0^2) at rest; the period 2 pi / sqrt(omega0^2 - kappa^2 |m|^2) of every orbit.
 

@@ -15,7 +15,8 @@ MODEL = paper(1.2, 3)
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Every time that a spectrum is asked for."""
+    """Every time that a spectrum is asked for, as of many rows."""
+    monkeypatch.setattr(motions, "FEWEST", 1)
     calls = []
 
     def kind(*arguments):
@@ -85,3 +86,12 @@ def test_float32_tells_what_is_alike_by_its_own_precision(asked):
     starts = tuple(x.astype(np.float32) for x in at_rest(np.ones((6, 4)), 1e-3))
     motions.Motions(model).kinds(starts, np.full(6, 400.0, np.float32))
     assert len(asked) == 1
+
+
+def test_of_few_rows_each_is_asked_for(asked, monkeypatch):
+    """To find out that they are alike would take longer to compile."""
+    monkeypatch.undo()
+    calls = []
+    monkeypatch.setattr(motions, "kind_of_motion", lambda *given: calls.append(given) or dj.Status.undecided)
+    motions.Motions(MODEL).kinds(at_rest(np.ones((5, 4))), np.full(5, 400.0))
+    assert len(calls) == 5

@@ -58,6 +58,7 @@ def differences():
     return jax.jacfwd(lambda g0: final(g0, unrolled=2))(1.3), (final(1.3 + STEP) - final(1.3 - STEP)) / (2 * STEP)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("derivative", [jax.jacfwd, jax.jacrev])
 def test_derivatives_are_those_of_the_loop(derivative):
     found, (of_the_loop, numbers) = derivative(final)(1.3), differences()

@@ -29,7 +29,7 @@ def value(model, state, times, adjoint, **options):
     return jnp.sum(weights * sol.m) + jnp.sum(sol.occupations)
 
 
-@pytest.mark.parametrize("number", [7, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [pytest.param(n, marks=pytest.mark.slow) for n in (7, 2)])
 def test_every_derivative_is_that_of_forward_mode(number):
     """In all rates, those of the ramp and of the jumps too, the weights and the initial state; times by differences.
 

@@ -86,6 +86,7 @@ def test_samples_see_a_pulse_or_say_that_they_did_not():
     assert over.status == dj.Status.coarse_steps and "coarse steps" in repr(over)
 
 
+@pytest.mark.slow
 def test_samples_that_start_late_have_the_noise_of_the_vacuum():
     """Steps of 0.005 at 1e7, where time itself has digits left for 1e-9."""
     model, variances = paper(0.0, num_patterns=1), []

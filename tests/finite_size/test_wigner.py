@@ -61,6 +61,7 @@ def compare(size, num_samples):
     return model, state, times, sampled
 
 
+@pytest.mark.slow
 def test_few_spins_within_the_sampling_error_of_exact():
     """And the samples depend on the key alone."""
     model, state, times, sampled = compare(16, 2000)

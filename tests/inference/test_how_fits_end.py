@@ -15,6 +15,7 @@ from dicke_jax._status import Status
 from .measured import G0, KEY, NOISE, RATES, START, STATE, TIMES, curve, noisy, simulated
 
 
+@pytest.mark.slow
 def test_a_wrong_minimum_is_told_and_other_starts_find_the_right_one():
     """M = 3, one trace, a start 11 % off: the oscillation is then wrong by a turn."""
     truth, times = paper(1.35, 3), np.linspace(0.0, 20.0, 41)

@@ -43,6 +43,7 @@ def decay(rate, spins, **rates):
     return dj.DickeModel(spins, g0=1.0, **rates, dissipation=dj.LocalDissipation([("decay_x", rate)]))
 
 
+@pytest.mark.slow
 def test_a_threshold_of_spins_that_decay_faster_than_they_turn():
     """Their overlap never exceeds 1.4 Omega. g0^-2 = chi_1 dz/db at b = 0, from the equations of y and z by NumPy."""
     for omega in (0.1, 0.01, 1e-6):

@@ -45,6 +45,7 @@ def test_for_two_spins_at_a_time_a_branch_crosses_and_is_followed():
     assert not special(ordered, "branch point")
 
 
+@pytest.mark.slow
 def test_a_crystal_s_states_meet_where_it_begins_to_turn():
     """Spins that keep their length s: z = -+sqrt(s^2 - (omega0 / kappa)^2), a fold at omega0 = kappa s."""
     s, kappa = 0.9, 0.5

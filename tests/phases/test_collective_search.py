@@ -14,6 +14,7 @@ KEY = jax.random.key(0)
 CRYSTAL = dj.gallery.boundary_time_crystal
 
 
+@pytest.mark.slow
 def test_a_crystal_has_one_stable_and_one_unstable_state():
     """Y = omega0 / kappa, z = -+sqrt(s^2 - y^2); eigenvalues kappa z, twice."""
     found = dj.stationary_states(KEY, CRYSTAL(0.3, 0.5), spin_length=0.9)

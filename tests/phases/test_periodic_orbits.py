@@ -134,6 +134,7 @@ def test_what_is_no_guess_is_refused():
         dj.periodic_orbit(model, 1.0)
 
 
+@pytest.mark.slow
 def test_the_period_of_a_family_has_the_derivatives_of_its_closed_form():
     start = dj.MeanFieldState([[0.6], [0.0], [-0.8]], [])
 

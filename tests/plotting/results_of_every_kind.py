@@ -149,6 +149,8 @@ def _made(name, hint, given, rng):
         return dj.retrieval_state(MODEL)
     if name == "model":
         return MODEL
+    if name == "route":
+        return "JAX"
     if hint is bool:
         return True
     if name == "names":

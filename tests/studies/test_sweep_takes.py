@@ -44,6 +44,7 @@ def test_ramps_over_their_duration_are_those_that_scipy_integrates():
     assert found.duration.attrs["units"] == "inverse unit of the rates" and found.attrs["g0_high"] == 1.2
 
 
+@pytest.mark.slow
 def test_how_exact_mean_field_is_over_the_number_of_spins(tmp_path):
     """Without a coupling every N E_N keeps 2 K + M; with one the rows are those of the master equation, kept by one."""
     axes, options = {"subset_size": [1, 2], "g0": [0.0, 0.4]}, {"time": 1.0, "levels": 6}
