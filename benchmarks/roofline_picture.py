@@ -46,12 +46,13 @@ def draw(ax: Any, title: str, peak: float, memory: float, points: list[Point]) -
     places = np.array([intensity for _, intensity, _ in points])
     x = np.geomspace(min(places.min(), peak / memory) / 4, max(places.max(), peak / memory) * 8, 200)
     ax.loglog(x, np.minimum(peak, memory * x), color="0.3")
-    ax.text(x[-1], peak * 1.1, f"{peak:,.0f} Gflop/s", ha="right", color="0.3", fontsize="small")
-    ax.text(x[0], memory * x[0] * 1.6, f"{memory:,.0f} GB/s", color="0.3", fontsize="small", rotation=0)
+    ax.text(x[-1], peak * 1.2, f"{peak:,.0f} Gflop/s", ha="right", color="0.3", fontsize="small")
+    ax.text(1.3 * x[10], memory * x[10], f"memory, {memory:,.0f} GB/s", va="top", color="0.3", fontsize="small")
     for number, (name, intensity, rate) in enumerate(points):
-        ax.loglog(intensity, rate, "o", color=f"C{number}", label=f"{name}: {rate:,.3g} Gflop/s")
+        shown = f"{rate:,.0f}" if rate > 100 else f"{rate:.2f}"
+        ax.loglog(intensity, rate, "o", color=f"C{number}", label=f"{name}: {shown} Gflop/s")
     ax.set(xlabel="operations a byte", ylabel="Gflop/s, float64", title=title)
-    ax.set_ylim(top=3 * peak)
+    ax.set_ylim(min(memory * x[0], *(rate for *_, rate in points)) / 8, 3 * peak)
     ax.legend(fontsize="small", loc="lower right")
 
 
