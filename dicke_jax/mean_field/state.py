@@ -103,7 +103,7 @@ def check_spin_lengths(
 
 
 @jax.jit
-def _is_longer(m: jax.Array, longest: ArrayLike) -> jax.Array:
+def _is_longer(m: jax.Array, longest: Any) -> jax.Array:
     """Whether any is; NaN is not."""
     return jnp.any(jnp.sum(m * m, axis=-2) >= jnp.square(longest))
 

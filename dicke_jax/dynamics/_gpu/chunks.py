@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..._checks import check_count
 from ..._status import Status
-from ...mean_field import DickeModel, MeanFieldState
+from ...mean_field import DickeModel, MeanFieldState, check_constant_rates
 from ..end_of_run import end_of_run
 from ..relaxation import default_residual, last_half
 from ..steady_state import finest_steps
@@ -38,6 +39,7 @@ class Launches:
         self.rows = rows_at_once(model, self.task)
 
     def __call__(self, model: DickeModel, states: MeanFieldState) -> dict[str, Any]:
+        jax.eval_shape(jax.vmap(lambda state: state.to_real(one_of(model))), states)  # refuses what does not fit
         done = launch(self.gpu, self.device, model, states, self.task)
         if self.run.times is not None and not callable(self.run.save):
             found = done.on_host(self.gpu)
@@ -56,20 +58,25 @@ class Launches:
 
 
 def task_of(model: DickeModel, run: Any) -> Task:
-    """The same tolerances, times and ends as `mfsolve` and `steadystate` take."""
+    """The same tolerances, times and ends as `mfsolve` and `steadystate` take, and the same refusals."""
     one, options, times = one_of(model), run.options, run.times
     how: dict[str, Any]
+    if options.get("max_steps") is not None:
+        check_count("max_steps", options["max_steps"])
     if times is not None:
         rtol, atol = (check_tolerance(name, options.get(name), one.dtype) for name in ("rtol", "atol"))
         dense = times.size > 2
         solver: Any = options.get("solver") or default_solver(one, options.get("rtol"), dense)
         how = dict(all_times=run.save != "final", with_states=run.save != "overlaps")
-        return Task(solver, float(rtol), float(atol), options.get("max_steps", 2**20), np.asarray(times), **how)
+        times = np.asarray(times, one.dtype)
+        return Task(solver, float(rtol), float(atol), options.get("max_steps", 2**20), times, **how)
+    check_constant_rates(model, "for a stationary state to be reached")  # a row with kappa = 0 says so in its status
     least = options.get("tol")
     least = default_residual(one) if least is None else least
-    given = (options.get(name) for name in ("rtol", "atol"))
+    given = {name: options.get(name) for name in ("rtol", "atol")}
     finest = finest_steps(one, least)
-    rtol, atol = (float(check_tolerance("", finest if x is None else x, one.dtype)) for x in given)
+    own = {name: finest if value is None else value for name, value in given.items()}
+    rtol, atol = (float(check_tolerance(name, value, one.dtype)) for name, value in own.items())
     solver = options.get("solver") or default_solver(one, rtol)
     how = dict(least=least, max_time=options.get("max_time"), samples=last_half(one.dtype)[:-1])
     return Task(solver, rtol, atol, options.get("max_steps"), **how)
@@ -86,6 +93,8 @@ def way_of(model: Any, devices: list[Any], run: Any) -> tuple[Any, str]:
         return None, f"JAX: {', '.join(sorted(others))} given"
     solver = run.options.get("solver")
     why = refusal(model, default_solver(one_of(model)) if solver is None and type(model) is DickeModel else solver)
+    if not why and run.times is not None and not np.all(np.diff(np.asarray(run.times, model.dtype)) > 0):
+        why = "times that are one in this precision"
     if why:
         return None, f"JAX: {why}"
     try:

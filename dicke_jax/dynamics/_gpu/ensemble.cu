@@ -392,6 +392,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_EACH) ensemble(const 
       }
       bool fine = is_finite_lane(s) && is_finite(r.flip) && is_finite(r.turn) && is_finite(r.drive);
       fine = fine && is_finite(r.omega) && is_finite(r.loss);
+#if STATIONARY
+      fine = fine && is_finite(t1) && threshold > 0;  // where nothing makes it rest, no run has an end
+#endif
 #if DISSIPATION
       for (int a = 0; a < 3; a++) {
         fine = fine && is_finite(r.c[a]);

@@ -137,7 +137,8 @@ def ends_of(model: DickeModel, times: Any, least: float | None, max_time: Any, d
         t1 = np.asarray(times[-1], dtype)
         return np.stack([t1, clip_of(t1), np.zeros_like(t1)], axis=-1)
     rate = slowest_of(model).astype(dtype)
-    t1 = (LONGEST / rate if max_time is None else np.full_like(rate, max_time)).astype(dtype)
+    with np.errstate(divide="ignore"):  # of a mode without loss, which nothing makes rest
+        t1 = (LONGEST / rate if max_time is None else np.full_like(rate, max_time)).astype(dtype)
     return np.stack([t1, clip_of(t1), np.asarray(least, dtype) * rate], axis=-1)
 
 
@@ -150,4 +151,5 @@ def slowest_of(model: DickeModel) -> np.ndarray:
 def slowness_of(model: DickeModel) -> np.ndarray:
     """The share of a mode's dy/dt that counts as motion, as in `largest_change`."""
     turns = np.hypot(np.asarray(model.kappa) / 2, np.asarray(model.omega_mode))
-    return 1 / np.maximum(1, turns / (FAST * slowest_of(model)[..., None]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 1 / np.maximum(1, turns / (FAST * slowest_of(model)[..., None]))

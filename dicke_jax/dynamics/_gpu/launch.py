@@ -18,6 +18,7 @@ from .device import Defines, Gpu
 from .inputs import Inputs, ends_of, one_of, rows_of, schedules_of, slowness_of
 
 MOST_LANES = 32  # of a warp, that a trajectory may take: subsets and modes
+HIGHEST = 24  # order of a series whose coefficients stay in registers
 ALL_STEPS = 2**31 - 1
 ROOM = 2**30  # bytes of results of a launch, unless a number of rows is asked for
 BLOCK, BLOCKS_EACH = 128, 3  # the fastest of those that were measured: 168 registers a thread
@@ -41,6 +42,8 @@ def refusal(model: Any, solver: Any) -> str | None:
         return "a jump whose rate depends on time"
     if type(solver) is not BilinearTaylor:
         return "another solver than the series"
+    if solver.series_order > HIGHEST:
+        return f"a series of an order above {HIGHEST}"
     if (many := rows_of(model)) is None:
         return None
     if model.weights.ndim > 2:

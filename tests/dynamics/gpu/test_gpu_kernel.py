@@ -358,6 +358,51 @@ def test_what_moves_for_ever_and_what_is_on_its_way_is_told_as_by_jax(gpu, end):
 # which way is taken
 
 
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        (dict(), dict(tsave=[0.0, 1.0], rtol=2.0)),
+        (dict(), dict(tsave=[0.0, 1.0], max_steps=0)),
+        (dict(), dict(tsave=[0.0, 1.0, 1.0])),
+        (dict(), dict(rtol=1e-30)),
+        (dict(g0=dj.PiecewiseLinear([0.0, 1.0], [0.0, 1.0])), dict()),
+        (dict(num_subsets=4), dict(tsave=[0.0, 1.0])),
+        (dict(num_subsets=4), dict()),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_the_same_line(gpu, changes, options):
+    """Before anything is launched, which would read what is not there."""
+    model = dj.examples.paper_model(num_patterns=2)
+    states = cases.states_of(dj.examples.paper_model(num_patterns=3) if "num_subsets" in changes else model, 3)
+    rates = {name: value for name, value in changes.items() if name in model.rates}
+    model = model.replace(**rates)
+    said = []
+    for way in (lambda *a, **k: by_kernel(gpu, *a, **k), by_jax):
+        with pytest.raises(ValueError) as told:
+            way(model, states, **options)
+        said.append(str(told.value))
+    assert said[0] == said[1] and "\n" not in said[0]
+
+
+def test_a_row_that_nothing_makes_rest_says_so_and_spoils_no_other(gpu):
+    model = dj.examples.paper_model(g0=1.3, num_patterns=2)
+    models = jax.vmap(lambda kappa: model.replace(kappa=kappa))(jnp.array([[1.0, 1.0], [1.0, 0.0], [0.8, 1.0]]))
+    found, exact = both(gpu, models, dj.stored_pattern(model), tol=1e-6)
+    assert found.successful.tolist() == [True, False, True] and np.isnan(found.overlaps[1]).all()
+    assert np.array_equal(found.status._value, exact.status._value)
+    assert np.allclose(found.overlaps[[0, 2]], exact.overlaps[[0, 2]], rtol=0, atol=1e-5)
+
+
+def test_times_that_one_precision_tells_apart_and_another_does_not(gpu, monkeypatch):
+    model = dj.examples.paper_model(num_patterns=2)
+    single = dj.DickeModel(model.spins, **{name: np.asarray(rate, np.float32) for name, rate in model.rates.items()})
+    if gpu is not None:
+        monkeypatch.setattr(chunks, "gpu_of", lambda device: gpu)
+    run = Run(jnp.array([0.0, 1.0, 1.0 + 1e-9]), "final", {}, None, False)
+    ways = [chunks.way_of(one, jax.devices()[:1], run)[1] for one in (model, single)]
+    assert ways == ["one launch", "JAX: times that are one in this precision"]
+
+
 def test_what_the_kernel_does_not_serve_is_left_to_jax(gpu, monkeypatch):
     if gpu is not None:
         monkeypatch.setattr(chunks, "gpu_of", lambda device: gpu)
