@@ -96,8 +96,10 @@ def check_spin_lengths(
         longest = math.sqrt(2 - 2 / levels)
         must_be = f"at most {longest:.6g}" if levels > 2 and holds is None else must_be
         # of very many, where they lie: to copy them from a device takes longer than to run them
-        if holds is None and isinstance(m, jax.Array) and m.size > VERY_MANY and not _is_longer(m, longest + LONGER):
-            return
+        if holds is None and isinstance(m, jax.Array) and m.size > VERY_MANY:
+            with jax.ensure_compile_time_eval():  # known numbers within `jax.jit`, too
+                if not _is_longer(m, longest + LONGER):
+                    return
         holds = (lambda length: ~(length >= longest + LONGER)) if holds is None else holds
         check_all("|m_k|", np.linalg.norm(np.asarray(m), axis=-2), holds, must_be)
 

@@ -64,3 +64,29 @@ def test_retrieval_of_raw_spins_end_to_end():
     sol = dj.mfsolve(model, cue, times, rtol=1e-12, atol=1e-12)
     exact, _ = spin_by_spin(G, rates_of(model), mapped.to_spins(cue.m), cue.alpha, times)
     np.testing.assert_allclose(dj.pattern_overlaps(G, exact[-1, 2]), sol.overlaps[-1], atol=1e-8)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_very_many_spins_are_looked_at_where_they_lie(inside, monkeypatch):
+    """And refused in the same line, also where they are known to a program that is being traced; NaN is no length."""
+    from dicke_jax.mean_field import state
+
+    monkeypatch.setattr(state, "VERY_MANY", 10)
+    m = np.zeros((5, 3, 2))
+    m[:, 2] = 1.0
+
+    def check(m):
+        known = jnp.asarray(m)  # outside of the program
+
+        def program():
+            state.check_spin_lengths(known)
+            return jnp.zeros(())
+
+        jax.jit(program)() if inside else program()
+
+    check(m)
+    m[1, :, 0] = np.nan
+    check(m)
+    m[3, 2, 1] = 1.02
+    with pytest.raises(ValueError, match=r"\|m_k\| must be at most 1; got 1.02 at index \(3, 1\)"):
+        check(m)
