@@ -36,4 +36,4 @@ def _work(size: Size) -> tuple[DickeModel, MeanFieldState, Any]:
 
 
 def _by_heyoka(model: DickeModel, states: MeanFieldState, size: Size) -> list[Mode]:
-    return [peers.heyoka(f"heyoka.py, {tol:g}", model, states, size.end, tol) for tol in (1e-9, 1e-11)]
+    return [peers.heyoka(f"heyoka.py, {tol}", model, states, size.end, float(tol)) for tol in ("1e-9", "1e-11")]

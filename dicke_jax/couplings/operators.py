@@ -146,14 +146,20 @@ class HypercubeCouplings(AbstractCouplings):
     def project(self, s: SubsetReals) -> ModeReals:
         if self.num_subsets <= SMALL_CUBE:
             return _pairwise_sum(jnp.asarray(self.signs.T, s.dtype) * s[:, None])
-        p = []
-        for _ in range(self.num_patterns - self.gauge):  # the last pattern is the innermost axis
-            plus, minus = s[0::2], s[1::2]
-            p.append(_pairwise_sum(plus - minus))
-            s = plus + minus
-        if self.gauge:
-            p.append(s[0])
-        return jnp.stack(p[::-1])
+        # the cube as a square: the first patterns are told apart by sums of its rows, the others by sums of its columns
+        square = s.reshape(2 ** ((self.num_patterns - self.gauge) // 2), -1)
+        total, first = _walsh(jax.vmap(_pairwise_sum)(square))
+        _, others = _walsh(_pairwise_sum(square))
+        return jnp.stack([*([total] if self.gauge else []), *first, *others])
+
+
+def _walsh(s: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+    """The sum over a cube, and for each of its axes the sum of what is +1 there less that of what is -1."""
+    p = []
+    while (half := s.shape[0] // 2) > 0:  # the first axis is the outermost
+        p.append(_pairwise_sum(s[:half] - s[half:]))
+        s = s[:half] + s[half:]
+    return s[0], p
 
 
 def _row_sum(G: Num[jax.Array, "M K"], q: ModeReals) -> SubsetReals:
