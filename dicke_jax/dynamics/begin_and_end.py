@@ -11,6 +11,7 @@ from .._typing import RealState
 from ..mean_field import DickeModel, mean_field_equations
 
 FAST = 10.0  # times a rate, from which on another is a fast one
+LONGEST = 5000.0  # times the slowest rate's inverse: the longest run by default
 
 
 class FirstStep(dfx.AbstractAdaptiveStepSizeController):
@@ -67,9 +68,13 @@ def largest_change(y: RealState, model: DickeModel) -> Array:
     spins turn for ever, and nobody sees them.
     """
     m_dot, quadratures_dot = mean_field_equations(0.0, y, model)
-    fast = jnp.hypot(model.kappa / 2, model.omega_mode) / (FAST * slowest_rate(model))
     m_dot = jnp.where(model.spins.weights[None] > 0, m_dot, 0)
-    return jnp.maximum(jnp.max(jnp.abs(m_dot)), jnp.max(jnp.abs(quadratures_dot / jnp.maximum(1, fast)[None])))
+    return jnp.maximum(jnp.max(jnp.abs(m_dot)), jnp.max(jnp.abs(quadratures_dot / pace_of_modes(model)[None])))
+
+
+def pace_of_modes(model: DickeModel) -> Array:
+    """How many times FAST times the slowest rate a mode moves; 1 for those that are no faster."""
+    return jnp.maximum(1, jnp.hypot(model.kappa / 2, model.omega_mode) / (FAST * slowest_rate(model)))
 
 
 def slowest_rate(model: DickeModel) -> Array:

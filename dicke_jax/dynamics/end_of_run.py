@@ -17,7 +17,7 @@ from ..mean_field import DickeModel, MeanFieldState
 from ..mean_field.state import occupations, overlaps, spin_lengths
 from ..mean_field.stationary_equations import follow, signed_lengths, state_of_overlaps
 from ._loop import as_small_as_known
-from .begin_and_end import largest_change, slowest_rate
+from .begin_and_end import LONGEST, largest_change, slowest_rate
 from .distance_to_rest import distances
 from .finite_numbers import without_nan
 from .relaxation import classify
@@ -78,7 +78,7 @@ def ends(model: DickeModel, start: RealState, max_time: Any, tol: Any) -> Any:
     """
     model, y0 = jax.lax.stop_gradient((model, start))
     rate = slowest_rate(model)
-    end, threshold = 5000 / rate if max_time is None else max_time, tol * rate
+    end, threshold = LONGEST / rate if max_time is None else max_time, tol * rate
     valid, model, y0 = without_nan(model, y0)
     valid &= jnp.isfinite(end) & (end > 0) & (threshold > 0)  # a traced kappa <= 0 shows here
     end, threshold = (jnp.where(valid, x, jnp.ones_like(x)) for x in (end, threshold))

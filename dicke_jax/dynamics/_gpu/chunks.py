@@ -53,7 +53,7 @@ class Launches:
         whole = np.asarray(done.whole)
         number = statuses(whole[: len(whole) // 3], model, states, self.task)
         many = rows_of(model) is not None
-        part = _finished(self.run, model, states, done.reals, done.whole, number, _Shapes(done), many)
+        part = _finished(self.run, model, states, done, number, many)
         return jax.tree.map(np.array, part)
 
 
@@ -105,18 +105,6 @@ def way_of(model: Any, devices: list[Any], run: Any) -> tuple[Any, str]:
         return None, f"JAX: {first}"
 
 
-class _Shapes(eqx.Module):
-    """How results lie in their buffers, as a static thing."""
-
-    shapes: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
-
-    def __init__(self, done: Launched) -> None:
-        self.shapes = tuple(done.shapes.items())
-
-    def fields(self, reals: Array, whole: Array) -> dict[str, Array]:
-        return Launched(reals, whole, dict(self.shapes)).fields(reals, whole)
-
-
 def _beside(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
     return rows.reshape(-1, *(1,) * (values.ndim - 1))
 
@@ -127,14 +115,7 @@ def _named(number: Any) -> Any:
 
 @eqx.filter_jit
 def _finished(
-    run: Any,
-    model: DickeModel,
-    states: MeanFieldState,
-    reals: Array,
-    whole: Array,
-    number: Any,
-    shapes: _Shapes,
-    many: bool,
+    run: Any, model: DickeModel, states: MeanFieldState, done: Launched, number: Any, many: bool
 ) -> dict[str, Any]:
     """What is kept of every row: of its solution, or of its end."""
     arrays, rest = eqx.partition(model, eqx.is_array)
@@ -152,7 +133,7 @@ def _finished(
         return run.of_solution(MFSolution(run.times, m, alpha, xi, photons, _named(number), stats))
 
     axis = 0 if many else None
-    return jax.vmap(one, (axis, 0, 0, 0))(arrays, states, shapes.fields(reals, whole), number)
+    return jax.vmap(one, (axis, 0, 0, 0))(arrays, states, done.fields(), number)
 
 
 def _end(run: Any, model: DickeModel, state: MeanFieldState, found: dict[str, Array]) -> Any:

@@ -44,11 +44,11 @@ def use_gpu_kernel(on: bool) -> None:
 
 
 class Gpu:
-    """What the kernel runs on: each set of definitions is compiled once."""
+    """What the kernel runs on: each set of definitions is compiled once, whether it compiles or not."""
 
     def __init__(self, cuda: Cuda) -> None:
         self.cuda = cuda
-        self.kernels: dict[tuple[str, ...], Function] = {}
+        self.kernels: dict[tuple[str, ...], Function | CudaError] = {}
         self.seconds = 0.0  # that kernels took, by the device's clock
 
     @property
@@ -58,11 +58,19 @@ class Gpu:
     def kernel(self, defines: Defines) -> Function:
         options = tuple(f"-D{name}={value}" for name, value in sorted(defines.items()))
         if options not in self.kernels:
-            # ptxas tells of registers and spills by -v
-            how = [f"--gpu-architecture={self.cuda.arch()}", "--std=c++17", "--ptxas-options=-v", *options]
-            code, log = self.cuda.compile(SOURCE.read_text(), how)
-            self.kernels[options] = self.cuda.load(code, "ensemble", log)
-        return self.kernels[options]
+            try:
+                self.kernels[options] = self.compiled(options)
+            except CudaError as error:
+                self.kernels[options] = error
+        if isinstance(kernel := self.kernels[options], CudaError):
+            raise kernel
+        return kernel
+
+    def compiled(self, options: tuple[str, ...]) -> Function:
+        # ptxas tells of registers and spills by -v
+        how = [f"--gpu-architecture={self.cuda.arch()}", "--std=c++17", "--ptxas-options=-v", *options]
+        code, log = self.cuda.compile(SOURCE.read_text(), how)
+        return self.cuda.load(code, "ensemble", log)
 
     def to_host(self, array: np.ndarray, pointer: int) -> np.ndarray:
         return self.cuda.to_host(array, pointer)

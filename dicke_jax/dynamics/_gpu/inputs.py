@@ -10,14 +10,13 @@ import numpy as np
 from ...couplings.operators import DenseCouplings
 from ...mean_field import DickeModel, PiecewiseLinear
 from ...mean_field.rates import same_time
-from ..begin_and_end import FAST
+from ..begin_and_end import FAST, LONGEST
 
 ARRAYS = "m", "alpha", "omega_spin", "omega_mode", "kappa", "g0", "weights", "jump_rates", "slowness", "ends"
 SHARED = "couplings", "jump_linear", "jump_constant", "save_times", "knots", "pieces"
 OUTPUTS = "m_out", "alpha_out", "overlaps", "occupations", "time", "residuals", "code", "steps", "rejected"
 STRIDES = "omega_spin", "omega_mode", "kappa", "g0", "weights", "jump_rates", "slowness", "ends"
 NUMBERS = "jumps", "max_steps", "saves", "slots", "state_slots", "first_slot", "num_knots", "first_piece"
-LONGEST = 5000.0  # times the slowest rate's inverse: the longest run by default, as of `steadystate`
 
 
 class Run(ctypes.Structure):
@@ -149,7 +148,7 @@ def slowest_of(model: DickeModel) -> np.ndarray:
 
 
 def slowness_of(model: DickeModel) -> np.ndarray:
-    """The share of a mode's dy/dt that counts as motion, as in `largest_change`."""
+    """The share of a mode's dy/dt that counts as motion: 1 / `pace_of_modes`, of every row."""
     turns = np.hypot(np.asarray(model.kappa) / 2, np.asarray(model.omega_mode))
     with np.errstate(divide="ignore", invalid="ignore"):
         return 1 / np.maximum(1, turns / (FAST * slowest_of(model)[..., None]))

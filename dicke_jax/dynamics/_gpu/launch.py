@@ -77,21 +77,23 @@ class Task(NamedTuple):
         return self.times.size if self.all_times else 1
 
 
-class Launched(NamedTuple):
-    """Results of all rows as JAX's arrays on the device; `fields` names them."""
+class Launched(eqx.Module):
+    """Results of all rows as they lie in the device's buffers, or in copies of them; `fields` names them."""
 
-    reals: Array
-    whole: Array
-    shapes: dict[str, tuple[int, ...]]
+    reals: Array | np.ndarray
+    whole: Array | np.ndarray
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
 
     def on_host(self, gpu: Gpu) -> dict[str, np.ndarray]:
+        assert isinstance(self.reals, Array)
         reals = gpu.to_host(np.empty(self.reals.shape, self.reals.dtype), self.reals.unsafe_buffer_pointer())
-        return self.fields(reals, np.asarray(self.whole))
+        return Launched(reals, np.asarray(self.whole), self.shapes).fields()
 
-    def fields(self, reals: Any, whole: Any) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """The parts of both, as arrays of NumPy's, or traced."""
+        reals, whole = self.reals, self.whole
         found, begin = {}, 0
-        for name, shape in self.shapes.items():
+        for name, shape in self.shapes:
             size = math.prod(shape)
             found[name] = reals[begin : begin + size].reshape(shape)
             begin += size
@@ -184,7 +186,7 @@ def launch(gpu: Gpu, device: Any, model: DickeModel, states: MeanFieldState, tas
     lanes = defines_of(model, task)["LANES"]
     grid = gpu.processors * kernel.blocks_each(BLOCK)
     gpu.launch(kernel, min(grid, math.ceil(rows * lanes / BLOCK)), BLOCK, run)
-    return Launched(reals, whole, shapes)
+    return Launched(reals, whole, tuple(shapes.items()))
 
 
 def statuses(codes: np.ndarray, model: DickeModel, states: MeanFieldState, task: Task) -> np.ndarray:

@@ -28,14 +28,11 @@ class Emulator(Gpu):
         ctypes.memmove(array.ctypes.data, pointer, array.nbytes)
         return array
 
-    def kernel(self, defines: dict) -> Function:
-        options = tuple(f"-D{name}={value}" for name, value in sorted(defines.items()))
-        if options not in self.kernels:
-            library = self.compiled(options)
-            self.kernels[options] = Cuda(0, library, library).load(b"emulated\0", "ensemble")
-        return self.kernels[options]
+    def compiled(self, options: tuple[str, ...]) -> Function:
+        library = self._library(options)
+        return Cuda(0, library, library).load(b"emulated\0", "ensemble")
 
-    def compiled(self, options: tuple[str, ...]) -> str:
+    def _library(self, options: tuple[str, ...]) -> str:
         out = self.folder / f"{hashlib.sha256(''.join(options).encode()).hexdigest()[:16]}.so"
         if not out.exists():
             how = [compiler(), "-O1", "-std=c++17", "-shared", "-fPIC", "-w", f'-DSOURCE="{self.source}"', *options]
