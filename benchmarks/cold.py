@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from .sizes import Size
@@ -26,8 +27,7 @@ def measure(size: Size) -> list[dict[str, Any]]:
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 homes = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"), folder)
-                path = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
-                environment = {**os.environ, **homes, "PYTHONPATH": path, "MPLCONFIGDIR": matplotlib_fonts()}
+                environment = as_installed(os.environ, **homes)
                 begin = time.perf_counter()
                 subprocess.run(
                     [sys.executable, *arguments], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True
@@ -37,6 +37,13 @@ def measure(size: Size) -> list[dict[str, Any]]:
         dict(mode=name, ms=spread(taken)) if taken else dict(mode=name, skipped="left out by --quick")
         for name, taken in seconds.items()
     ]
+
+
+def as_installed(environment: Mapping[str, str], **more: str) -> dict[str, str]:
+    """With this package found from anywhere, and its bytecode kept, as that of every package that pip installs."""
+    own = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    path = os.pathsep.join([os.getcwd(), environment.get("PYTHONPATH", "")])
+    return own | dict(PYTHONPATH=path, MPLCONFIGDIR=matplotlib_fonts()) | more
 
 
 def matplotlib_fonts() -> str:

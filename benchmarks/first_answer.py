@@ -22,7 +22,7 @@ import dicke_jax as dj
 
 from . import collective, runner
 from .by_diffrax import END, first_mfsolve, first_tsit5, tsit5
-from .cold import matplotlib_fonts
+from .cold import as_installed
 from .sizes import Size
 from .timing import in_turn, spread, timed
 
@@ -84,8 +84,7 @@ def one(size: Size, name: str) -> dict[str, float]:
 def command(folder: str) -> float:
     """Seconds of the command of Fig. 3, whose compiled programs stay in the folder."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
-    path = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
-    environment |= dict(XDG_CACHE_HOME=folder, PYTHONPATH=path, MPLCONFIGDIR=matplotlib_fonts(), JAX_PLATFORMS="cpu")
+    environment = as_installed(environment, XDG_CACHE_HOME=folder, JAX_PLATFORMS="cpu")
     call = [sys.executable, "-m", "dicke_jax", "transition", "--quiet", "--out", folder]
     begin = time.perf_counter()
     subprocess.run(call, env=environment, stdout=subprocess.DEVNULL, check=True)

@@ -106,8 +106,30 @@ def test_its_period_doubles_where_that_of_spins_one_half_does(cycle):
     assert branch.multipliers.shape[1] == doubling.multipliers.size == 5
 
 
+@pytest.fixture(scope="module")
+def mixed():
+    """Of sites that begin mixed, with three unlike shares of their levels."""
+    up, down = coherent(NEAR[:3]), coherent(-NEAR[:3])
+    rho = 0.97 * up + 0.02 * (np.eye(3) - up - down) + 0.01 * down
+    return dj.periodic_orbit(model(**CYCLE), dj.MeanFieldState(dj.bloch_vectors(rho), near().alpha))
+
+
+def test_a_cycle_of_mixed_sites_has_the_multipliers_of_scipy(mixed):
+    assert mixed.successful and mixed.is_stable
+    start, period = flat(mixed.state), float(mixed.period)
+    end, matrix = monodromy(*equations(**CYCLE), start, period)
+    np.testing.assert_allclose(end, start, atol=1e-10)
+    expected = np.linalg.eigvals(matrix)
+    assert all(np.min(np.abs(expected - value)) < 1e-8 for value in mixed.multipliers)
+    shares = np.linalg.eigvalsh(np.eye(3) / 3 + np.tensordot(end[:8], dj.gell_mann(3), 1) / 2)
+    np.testing.assert_allclose(shares, [0.01, 0.02, 0.97], atol=1e-10)
+
+
 @pytest.mark.parametrize("mode", [jax.jacrev, jax.jacfwd])
-def test_derivatives_of_a_cycle_of_sites_with_levels_are_those_of_differences(mode, cycle):
+@pytest.mark.parametrize("sites", ["cycle", "mixed"])
+def test_derivatives_of_a_cycle_of_sites_with_levels_are_those_of_differences(mode, sites, request):
+    cycle = request.getfixturevalue(sites)
+
     def numbers(counter):
         orbit = dj.periodic_orbit(model(**CYCLE | {"counter": counter}), cycle.state)
         return jnp.stack([orbit.period, jnp.sum(orbit.multipliers).real, jnp.sum(jnp.log(jnp.abs(orbit.multipliers)))])
