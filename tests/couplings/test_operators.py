@@ -38,13 +38,16 @@ def test_hypercube_has_every_sign_column_once_in_the_paper_s_order(num_modes, ga
 
 
 @pytest.mark.parametrize("gauge", [True, False])
-def test_hypercube_maps_are_the_matrix_products(gauge):
-    operator = dj.HypercubeCouplings(5, gauge)
-    G = np.asarray(dj.LargeSpins.hypercube(5, gauge=gauge).couplings, dtype=float)
+@pytest.mark.parametrize("num_modes", [5, 7, 8])  # written out, and along the cube
+def test_hypercube_maps_are_the_matrix_products(num_modes, gauge):
+    operator = dj.HypercubeCouplings(num_modes, gauge)
+    G = np.asarray(dj.LargeSpins.hypercube(num_modes, gauge=gauge).couplings, dtype=float)
     rng = np.random.default_rng(0)
-    q, s = rng.normal(size=5), rng.normal(size=operator.num_subsets)
+    q, s = rng.normal(size=num_modes), rng.normal(size=operator.num_subsets)
     np.testing.assert_allclose(operator.field(jnp.array(q)), q @ G, atol=1e-14)
     np.testing.assert_allclose(operator.project(jnp.array(s)), G @ s, atol=1e-13)
+    # on one pattern nothing is rounded: no other is seen, not by the last digit
+    np.testing.assert_array_equal(operator.project(jnp.array(0.1 * G[2])), 0.1 * G.shape[1] * np.eye(num_modes)[2])
 
 
 @pytest.mark.parametrize("num_subsets", [7, 4000])  # written out, and as a matrix product

@@ -39,7 +39,8 @@ pattern = [0, 1]
 CHUNK, NUM_CHUNKS = 32, 7
 MOST_WRITES = 16  # fewer than a store of so many chunks takes
 SLOWLY = """
-import sys, time, jax
+import signal, sys, time, jax
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background begins without
 jax.config.update("jax_enable_x64", True)
 import dicke_jax as dj
 sweep = dj.Sweep.from_toml(sys.argv[1])
