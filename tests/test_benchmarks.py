@@ -50,6 +50,12 @@ def test_every_mode_is_measured_or_said_to_be_skipped(results):
                 assert 0 < row["ms"]["min"] <= row["ms"]["median"] <= row["ms"]["max"]
 
 
+def test_peers_have_the_names_that_targets_look_for(results):
+    """Measured or skipped: a target that finds no such row would call itself not measured for ever."""
+    for section in {"one_core", "flags", "devices"} & set(results["sections"]):
+        assert any("heyoka.py, 1e-9" in row["mode"] for row in rows_of(results, section))
+
+
 def test_every_program_finds_the_same_trajectories(results):
     for section in {"one_core", "flags", "devices", "scaling", "gradients"} & set(results["sections"]):
         for row in rows_of(results, section):
